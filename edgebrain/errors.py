@@ -1,0 +1,56 @@
+"""The one exception that says what a user did wrong and how to mend it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input from a person: names the file or key, the fault, the mend.
+
+    Scripts print the message alone, without a traceback, and exit with
+    status 2.
+    """
+
+    @classmethod
+    def collect(cls, headline: str, problems: Iterable[str]) -> "UserError":
+        """Return one error that lists all problems.
+
+        Arguments
+        ---------
+        headline : str
+            What was being done.
+        problems : iterable of str
+            One line a problem.
+
+        Returns
+        -------
+        UserError
+            Its message holds the headline, the count and a line a problem.
+        """
+        problems = list(problems)
+        lines = "\n".join(f"  - {p}" for p in problems)
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        return cls(f"{headline} ({count}):\n{lines}")
+
+
+def nearest(got: str, known: Iterable[str]) -> list[str]:
+    """Return up to three known names that look most like ``got``.
+
+    >>> nearest("spec_mes", ["spec_mse", "wave_mse", "stoi"])
+    ['spec_mse', 'wave_mse']
+    """
+    return difflib.get_close_matches(str(got), list(known), n=3, cutoff=0.5)
+
+
+def unknown_name(kind: str, got: str, known: Iterable[str]) -> UserError:
+    """Return the error for a name outside a known set, with the nearest.
+
+    >>> print(unknown_name("loss", "spec_mes", ["spec_mse", "stoi"]))
+    unknown loss 'spec_mes': did you mean spec_mse? (known: spec_mse, stoi)
+    """
+    known = sorted(known)
+    close = nearest(got, known)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return UserError(
+        f"unknown {kind} {got!r}: {hint}(known: {', '.join(known)})"
+    )
