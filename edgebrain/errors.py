@@ -1,7 +1,7 @@
 """The one exception that says what a user did wrong and how to mend it."""
 
-import difflib
 from collections.abc import Iterable
+import difflib
 
 
 class UserError(ValueError):

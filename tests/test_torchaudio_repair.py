@@ -1,9 +1,8 @@
 import subprocess
 import sys
 
-import pytest
-
 from edgebrain import torchaudio_repair
+import pytest
 
 
 def run(code):
