@@ -1,0 +1,289 @@
+"""Checkpoints that survive a kill at any moment, and never prefer a NaN.
+
+SpeechBrain writes a checkpoint's meta file first and deletes folders file by
+file, so a kill in between leaves a folder that looks whole. Here a checkpoint
+is written under another name and renamed when it is complete, and renamed
+away before it is deleted.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import logging
+import math
+import os
+from pathlib import Path
+import shutil
+
+from edgebrain.errors import UserError
+from speechbrain.utils.checkpoints import (
+    CKPT_PREFIX,
+    Checkpoint,
+    Checkpointer,
+    ckpt_recency,
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
+
+#: Meta key of a checkpoint that no later one may displace.
+KEEP = "keep"
+_PARTIAL = "partial-"
+_DELETED = "deleted-"
+
+
+class AtomicCheckpointer(Checkpointer):
+    """SpeechBrain's Checkpointer with atomic saving and deleting.
+
+    Metrics in the meta are stored as plain floats; a checkpoint whose metric
+    is not finite is never the best by that metric.
+    """
+
+    def __init__(self, checkpoints_dir, **kwargs):
+        super().__init__(checkpoints_dir, **kwargs)
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Delete what a kill in the middle of a save or delete left."""
+        if if_main_process():
+            for path in self.checkpoints_dir.iterdir():
+                if path.name.startswith((_PARTIAL, _DELETED)):
+                    shutil.rmtree(path)
+        ddp_barrier()
+
+    def save_checkpoint(
+        self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
+    ):
+        """Save a checkpoint that appears under its name only when whole.
+
+        Arguments
+        ---------
+        meta : dict, optional
+            Numbers (numpy and tensor scalars too) become Python floats.
+        end_of_epoch, name, verbosity
+            As in SpeechBrain.
+
+        Returns
+        -------
+        Checkpoint or None
+            None on other processes than the main one.
+        """
+        saved = super().save_checkpoint(
+            meta={k: _plain(v) for k, v in (meta or {}).items()},
+            end_of_epoch=end_of_epoch,
+            name=name,
+            verbosity=logging.DEBUG,
+        )
+        ddp_barrier()  # every process has written its part
+        if saved is None:
+            ddp_barrier()
+            return None
+        for path in saved.path.iterdir():
+            _flush(path)
+        final = saved.path.with_name(saved.path.name.removeprefix(_PARTIAL))
+        os.rename(saved.path, final)
+        _flush(self.checkpoints_dir)
+        ddp_barrier()
+        files = {n: final / p.name for n, p in saved.paramfiles.items()}
+        return Checkpoint(final, saved.meta, files)
+
+    def _new_checkpoint_dirpath(self):
+        """Name the folder to write in; the final name must be free too."""
+        final = super()._new_checkpoint_dirpath()
+        return final.with_name(_PARTIAL + final.name)
+
+    def _custom_checkpoint_dirpath(self, name):
+        final = super()._custom_checkpoint_dirpath(name)
+        if final.exists():
+            raise UserError(f"{final}: a checkpoint of that name exists")
+        return final.with_name(_PARTIAL + final.name)
+
+    def find_checkpoints(self, max_key=None, min_key=None, **kwargs):
+        """Rank checkpoints; one whose metric is not finite does not count.
+
+        Arguments
+        ---------
+        max_key, min_key : str, optional
+            Metric in the meta; the highest or lowest comes first.
+        **kwargs
+            As in SpeechBrain.
+
+        Returns
+        -------
+        list of Checkpoint
+        """
+        key, old = max_key or min_key, kwargs.pop("ckpt_predicate", None)
+
+        def finite(checkpoint):
+            if old is not None and not old(checkpoint):
+                return False
+            value = checkpoint.meta.get(key) if key else 0.0
+            return isinstance(value, int | float) and math.isfinite(value)
+
+        return super().find_checkpoints(
+            max_key=max_key, min_key=min_key, ckpt_predicate=finite, **kwargs
+        )
+
+    def find_checkpoint(
+        self,
+        importance_key=None,
+        max_key=None,
+        min_key=None,
+        ckpt_predicate=None,
+    ):
+        """Return the first of :meth:`find_checkpoints`, or None."""
+        found = self.find_checkpoints(
+            importance_key=importance_key,
+            max_key=max_key,
+            min_key=min_key,
+            ckpt_predicate=ckpt_predicate,
+        )
+        return found[0] if found else None
+
+    def delete_checkpoints(
+        self,
+        *,
+        num_to_keep=1,
+        min_keys=None,
+        max_keys=None,
+        importance_keys=(ckpt_recency,),
+        ckpt_predicate=None,
+        verbosity=logging.INFO,
+    ):
+        """Delete all but the best of each key and those marked to keep.
+
+        Arguments
+        ---------
+        num_to_keep : int
+            Checkpoints kept for each key.
+        min_keys, max_keys : list of str, optional
+            Metrics in the meta.
+        importance_keys : sequence of callables
+            Further rankings; default: the most recent.
+        ckpt_predicate : callable, optional
+            Only checkpoints it accepts may be deleted.
+        verbosity : int
+            Logging level of the base class; unused.
+        """
+        rankings = [{"min_key": key} for key in min_keys or ()]
+        rankings += [{"max_key": key} for key in max_keys or ()]
+        rankings += [{"importance_key": key} for key in importance_keys]
+        kept = {
+            checkpoint.path
+            for ranking in rankings
+            for checkpoint in self.find_checkpoints(
+                ckpt_predicate=ckpt_predicate,
+                max_num_checkpoints=num_to_keep,
+                **ranking,
+            )
+        }
+        ddp_barrier()
+        if if_main_process():
+            for checkpoint in self.list_checkpoints():
+                deletable = ckpt_predicate is None or ckpt_predicate(checkpoint)
+                if (
+                    deletable
+                    and checkpoint.path not in kept
+                    and not checkpoint.meta.get(KEEP)
+                ):
+                    delete_checkpoint(checkpoint.path)
+        ddp_barrier()
+
+
+def delete_checkpoint(path) -> None:
+    """Delete a checkpoint folder so that no half of it can be mistaken."""
+    path = Path(path)
+    doomed = path.with_name(_DELETED + path.name)
+    os.rename(path, doomed)
+    shutil.rmtree(doomed)
+
+
+def checkpoint_folder(path) -> Path:
+    """Return the folder that holds checkpoints for a results folder.
+
+    Arguments
+    ---------
+    path : path
+        A results folder (holding ``save/``) or the ``save`` folder itself.
+
+    Raises
+    ------
+    UserError
+        There is no checkpoint.
+    """
+    path = Path(path)
+    for folder in (path / "save", path):
+        if folder.is_dir() and any(folder.glob(f"{CKPT_PREFIX}*")):
+            return folder
+    raise UserError(
+        f"{path}: no checkpoint there; train first, or give the folder "
+        "results/<name>/<seed> of a training"
+    )
+
+
+def _plain(value):
+    """Return numbers as Python floats, other values as they are."""
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    return float(value)
+
+
+def _flush(path) -> None:
+    """Make the file system write a file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@register_checkpoint_hooks
+class ModelCard:
+    """What a checkpoint must say so that its weights can be used again.
+
+    Arguments
+    ---------
+    model : torch.nn.Module
+        Its class and, if it has ``config()``, its constructor arguments.
+    signal : edgebrain.signal.SignalSettings
+    """
+
+    def __init__(self, model, signal):
+        config = model.config() if hasattr(model, "config") else None
+        self.content = {
+            "model_class": f"{type(model).__module__}.{type(model).__name__}",
+            "model_arguments": config,
+            "signal": dataclasses.asdict(signal),
+            "versions": {
+                name: importlib.metadata.version(name)
+                for name in ("torch", "speechbrain")
+            },
+        }
+
+    @mark_as_saver
+    def save(self, path) -> None:
+        """Write the card as JSON to ``path``."""
+        text = json.dumps(self.content, indent=1, sort_keys=True)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch=True) -> None:
+        """Compare the card at ``path`` with this one.
+
+        Raises
+        ------
+        UserError
+            The checkpoint belongs to another model or other signal settings.
+        """
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        ours = json.loads(json.dumps(self.content))
+        problems = [
+            f"{key}: {saved.get(key)} there, {ours[key]} here"
+            for key in ("model_class", "model_arguments", "signal")
+            if saved.get(key) != ours[key]
+        ]
+        if problems:
+            raise UserError.collect(
+                f"{Path(path).parent}: checkpoint of another model", problems
+            )

@@ -1,0 +1,297 @@
+"""Read a recipe's command line and yaml, and refuse what cannot be meant.
+
+``python train.py train.yaml --key value`` is SpeechBrain's convention. Its
+own parser accepts any key and corrupts values that hold ``=``; here each
+override must exist in the yaml (or be a run option of SpeechBrain), and each
+``!new:``, ``!name:`` and ``!apply:`` is checked before anything is built.
+"""
+
+from collections.abc import Iterable
+import dataclasses
+import inspect
+import io
+from pathlib import Path
+import pydoc
+import re
+
+from edgebrain.errors import UserError, nearest, unknown_name
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+from speechbrain.utils.run_opts import RunOptions
+
+#: What may differ when a run is continued: none of it changes the result.
+RUNTIME_KEYS = frozenset(
+    "num_workers n_jobs tensorboard mlflow save_every_epochs save_enhanced "
+    "test_folder cache_folder".split()
+)
+
+_RUN_OPTIONS = {
+    f.name: f
+    for f in dataclasses.fields(RunOptions)
+    if f.name not in ("param_file", "overridden_args")
+}
+_REFERENCE = re.compile(r"<([A-Za-z_]\w*)")
+
+
+def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
+    """Split a command line into yaml file, run options and overrides.
+
+    Arguments
+    ---------
+    argv : list of str
+        ``[train.yaml, --key, value, --key=value, ...]``. A run option of
+        SpeechBrain that is a switch may stand alone (``--debug``).
+
+    Returns
+    -------
+    hparams_file : str
+    run_opts : speechbrain.utils.run_opts.RunOptions
+    overrides : dict
+        Key to value, values read as yaml.
+
+    Raises
+    ------
+    UserError
+        No yaml file, a value missing, or a key that is in neither the yaml
+        nor SpeechBrain's run options.
+    """
+    argv = list(argv)
+    if argv[:1] and argv[0] in ("-h", "--help"):
+        raise SystemExit(_usage())
+    if not argv or argv[0].startswith("--"):
+        raise UserError(
+            "the first argument must be the yaml file, as in "
+            "'python train.py train.yaml --data_folder /path'"
+        )
+    hparams_file, rest = argv[0], argv[1:]
+    keys = _read_yaml(hparams_file).keys()
+    options, overrides = {}, {}
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise UserError(f"expected --key value, got {word!r}")
+        key, has_value, value = word[2:].partition("=")
+        if not has_value and rest and not rest[0].startswith("--"):
+            value, has_value = rest.pop(0), "="
+        if key in keys:
+            if not has_value:
+                raise UserError(f"--{key} needs a value")
+            overrides[key] = YAML(typ="safe").load(io.StringIO(value))
+        elif key in _RUN_OPTIONS:
+            options[key] = _run_option(key, value if has_value else None)
+        else:
+            raise unknown_name("key", f"--{key}", [*keys, *_RUN_OPTIONS])
+    run_opts = RunOptions(
+        param_file=hparams_file, overridden_args=set(options), **options
+    )
+    return hparams_file, run_opts, overrides
+
+
+def _usage() -> str:
+    options = ", ".join(sorted(_RUN_OPTIONS))
+    return (
+        "usage: python train.py train.yaml [--key value ...]\n"
+        "Each key is a top-level key of the yaml, or one of SpeechBrain's "
+        f"run options: {options}"
+    )
+
+
+def _run_option(key: str, value: str | None):
+    """Return the value of one of SpeechBrain's run options, typed."""
+    default = _RUN_OPTIONS[key].default
+    if isinstance(default, bool):
+        truth = {"true": True, "false": False, "yes": True, "no": False}
+        wanted = True if value is None else truth.get(value.lower())
+        if wanted is None:
+            raise UserError(f"--{key} is True or False, not {value!r}")
+        return wanted
+    if value is None:
+        raise UserError(f"--{key} needs a value")
+    if "precision" in key and value not in ("fp32", "fp16", "bf16"):
+        raise unknown_name(key, value, ["fp32", "fp16", "bf16"])
+    if key.endswith("_module_keys"):
+        return value.replace(",", " ").split()
+    whole = key == "optimizer_step_limit" or isinstance(default, int)
+    if whole or isinstance(default, float):
+        try:
+            number = float(value)
+        except ValueError:
+            raise UserError(f"--{key} is a number, not {value!r}") from None
+        # minutes may be a fraction, although SpeechBrain's default is 0
+        return int(number) if whole and number.is_integer() else number
+    return value
+
+
+def load_hparams(
+    hparams_file: str, overrides: dict, known_keys: Iterable[str] = ()
+) -> dict:
+    """Build everything that the yaml describes.
+
+    Arguments
+    ---------
+    hparams_file : str
+        HyperPyYAML file.
+    overrides : dict
+        From :func:`parse_arguments`.
+    known_keys : iterable of str
+        Top-level keys that the caller's code reads. Any other key must be
+        referenced inside the yaml.
+
+    Returns
+    -------
+    dict
+        What ``load_hyperpyyaml`` returns.
+
+    Raises
+    ------
+    UserError
+        Lists every unknown key, name and argument; or a constructor's own
+        complaint.
+    """
+    _check_yaml(hparams_file, overrides, set(known_keys))
+    with open(hparams_file, encoding="utf-8") as stream:
+        try:
+            return load_hyperpyyaml(stream, overrides or None)
+        except UserError:
+            raise
+        except (TypeError, ValueError, ImportError, KeyError) as error:
+            reason = error.__cause__ or error
+            if isinstance(reason, UserError):
+                raise reason from None
+            raise UserError(f"{hparams_file}: {reason}") from error
+
+
+def flatten(hparams_file: str, overrides: dict | None = None) -> dict:
+    """Return the resolved yaml as flat ``{"a.b.0": "value"}`` strings.
+
+    References are resolved and overrides applied; tags count as values, so
+    two yamls that build the same things compare equal whatever their
+    comments and order.
+    """
+    with open(hparams_file, encoding="utf-8") as stream:
+        resolved = resolve_references(stream, overrides or None)
+    flat = {}
+    _flatten_node(YAML().load(resolved), "", flat)
+    return flat
+
+
+def changed_keys(old: dict, new: dict, ignore: Iterable[str] = ()) -> list:
+    """Return ``"key: old -> new"`` lines for two flattened configurations.
+
+    Arguments
+    ---------
+    old, new : dict
+        From :func:`flatten`.
+    ignore : iterable of str
+        Top-level keys whose change does not matter.
+    """
+    ignore = set(ignore)
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        if key.split(".")[0] in ignore or old.get(key) == new.get(key):
+            continue
+        before, after = (d.get(key, "(absent)") for d in (old, new))
+        lines.append(f"{key}: {before} -> {after}")
+    return lines
+
+
+def _read_yaml(path: str) -> CommentedMap:
+    """Return the top-level mapping with tags and comments kept."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such yaml file")
+    try:
+        with open(path, encoding="utf-8") as stream:
+            tree = YAML().load(stream)
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid yaml: {error}") from None
+    if not isinstance(tree, CommentedMap):
+        raise UserError(f"{path}: must be a mapping of keys to values")
+    return tree
+
+
+def _tag(node) -> str:
+    tag = getattr(node, "tag", None)
+    return str(getattr(tag, "value", "") or "")
+
+
+def _flatten_node(node, path: str, flat: dict) -> None:
+    if _tag(node).startswith("!"):
+        flat[f"{path}!" if path else "!"] = _tag(node)
+    if isinstance(node, CommentedMap):
+        for key, value in node.items():
+            _flatten_node(value, f"{path}.{key}" if path else str(key), flat)
+    elif isinstance(node, CommentedSeq):
+        for i, value in enumerate(node):
+            _flatten_node(value, f"{path}.{i}", flat)
+    else:
+        flat[path] = str(getattr(node, "value", node))
+
+
+def _check_yaml(path: str, overrides: dict, known: set) -> None:
+    tree = _read_yaml(path)
+    text = Path(path).read_text(encoding="utf-8")
+    referenced = set()
+    for line in text.splitlines():
+        if "!ref" in line or "!copy" in line or "!applyref" in line:
+            referenced.update(_REFERENCE.findall(line))
+    problems = []
+    for key in tree:
+        internal = str(key).startswith("__")
+        if not internal and key not in known and key not in referenced:
+            close = " or ".join(nearest(key, known))
+            hint = f"did you mean {close}?" if close else "remove it"
+            problems.append(f"key {key!r} is used nowhere: {hint}")
+    for key in sorted(referenced - set(tree)):
+        close = " or ".join(nearest(key, tree)) or "nothing like it"
+        problems.append(f"!ref <{key}>: no such key (nearest: {close})")
+    for key, value in tree.items():
+        if _tag(value) == "!PLACEHOLDER" and overrides.get(key) is None:
+            problems.append(f"key {key!r} must be given: --{key} VALUE")
+    _check_tags(tree, "", problems)
+    if problems:
+        raise UserError.collect(f"{path} cannot be used", problems)
+
+
+def _check_tags(node, path: str, problems: list) -> None:
+    """Check that what each tag names exists and takes its arguments."""
+    kind, _, dotted = _tag(node).partition(":")
+    if kind in ("!new", "!name", "!apply") and dotted:
+        problem = _check_callable(dotted, node)
+        if problem:
+            problems.append(f"{path}: {problem}")
+    if isinstance(node, CommentedMap):
+        for key, value in node.items():
+            _check_tags(value, f"{path}.{key}" if path else str(key), problems)
+    elif isinstance(node, CommentedSeq):
+        for i, value in enumerate(node):
+            _check_tags(value, f"{path}[{i}]", problems)
+
+
+def _check_callable(dotted: str, node) -> str | None:
+    try:
+        target = pydoc.locate(dotted)
+    except pydoc.ErrorDuringImport as error:
+        return f"{dotted} cannot be imported: {error.value!r}"
+    module, _, name = dotted.rpartition(".")
+    if target is None:
+        owner = pydoc.locate(module) if module else None
+        close = " or ".join(nearest(name, dir(owner))) if owner else ""
+        hint = f"did you mean {close}?" if close else f"check {module or name}"
+        return f"{dotted} does not exist: {hint}"
+    if not isinstance(node, CommentedMap) or not callable(target):
+        return None
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # some builtins have no signature
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    for key in node:
+        if key not in parameters:
+            close = " or ".join(nearest(key, parameters))
+            hint = f"did you mean {close}?" if close else ""
+            takes = ", ".join(parameters)
+            return f"{name} takes no {key!r}: {hint} (it takes: {takes})"
+    return None

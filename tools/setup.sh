@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Make the virtual environment and install the pinned packages into it.
+# Called by make; says what it did. A torch that is there already stays.
+set -euo pipefail
+PYTHON=${PYTHON:-python3}
+VENV=${VENV:-.venv}
+
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+command -v "$PYTHON" >/dev/null || fail "$PYTHON not found: install Python 3.11
+or newer, or name one: make setup PYTHON=/path/to/python3"
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  fail "$("$PYTHON" --version) is too old: 3.11 or newer is needed"
+command -v gcc >/dev/null || command -v cc >/dev/null ||
+  fail "no C compiler: pesq is built from source; install gcc"
+
+if [ ! -x "$VENV/bin/python" ]; then
+  echo "setup: making $VENV with $("$PYTHON" --version)"
+  "$PYTHON" -m venv "$VENV" || fail "cannot make $VENV (Debian: python3-venv)"
+fi
+PIP=("$VENV/bin/python" -m pip --disable-pip-version-check -q)
+
+has_torch() {
+  "$VENV/bin/python" - <<'PY' 2>/dev/null
+import sys, importlib.metadata as m
+sys.exit(m.version("torch").split("+")[0] != "2.13.0")
+PY
+}
+if ! has_torch; then
+  # Before everything else, so that no other package picks another build.
+  echo "setup: installing torch 2.13.0"
+  "${PIP[@]}" install "torch==2.13.0"
+fi
+echo "setup: installing the packages of requirements.txt"
+"${PIP[@]}" install -r requirements.txt
+"${PIP[@]}" install --no-deps --no-build-isolation -e . 2>/dev/null ||
+  "${PIP[@]}" install --no-deps -e .
+
+"$VENV/bin/python" - <<'PY'
+import edgebrain, torch, torchaudio, speechbrain
+build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
+from torchaudio._extension import _IS_TORCHAUDIO_EXT_AVAILABLE as native
+print(f"setup: torch {torch.__version__} ({build}), "
+      f"{torch.cuda.device_count()} GPU, speechbrain "
+      f"{speechbrain.__version__}, torchaudio {torchaudio.__version__}"
+      f"{'' if native else ' without its native library (not needed here)'}")
+PY
+echo "setup: ready in $VENV"
