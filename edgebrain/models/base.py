@@ -1,0 +1,254 @@
+"""What every mask network states about itself."""
+
+from dataclasses import dataclass
+import inspect
+
+from edgebrain.errors import UserError
+import torch
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+
+class MaskModel(nn.Module):
+    """A network from a magnitude spectrogram to a mask of the same shape.
+
+    A subclass needs ``forward`` alone; it then has the offline and the
+    patch form. One that also sets ``causal`` and gives ``initial_state`` and
+    ``step`` has the frame-by-frame form too.
+
+    Arguments
+    ---------
+    bins : int
+        Frequency bins, ``n_fft // 2 + 1``.
+
+    Attributes
+    ----------
+    causal : bool
+        Whether frame t of the mask depends on no frame after
+        ``t + lookahead_frames``, so that the network can run on a stream.
+    lookahead_frames : int or None
+        Future frames that a mask frame depends on. None: not known.
+    receptive_field_frames : int or None
+        Frames that a mask frame depends on, itself and the look-ahead
+        included. None: without bound (recurrent), or not known.
+    bins : int
+        Frequency bins of input and output.
+
+    Notes
+    -----
+    A causal network with ``lookahead_frames`` L > 0 gives late masks when
+    streaming: ``step`` on frame t returns the mask of frame t - L. Its first
+    L masks belong to no frame, and L frames of silence (zeros) push out the
+    last ones. ``forward`` hides this: it returns a mask for each frame.
+
+    Every shipped model starts from ``initial_state`` of all zeros: what
+    ``forward`` pads in front of the first frame is the zero of each layer's
+    own input, so a runner may start from zeroed memory.
+    """
+
+    causal: bool = False
+    lookahead_frames: int | None = None
+    receptive_field_frames: int | None = None
+
+    def __init__(self, bins: int = 257):
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Return the mask of a whole clip.
+
+        Arguments
+        ---------
+        magnitude : Tensor
+            (batch, bins, frames), not negative, any number of frames.
+
+        Returns
+        -------
+        Tensor
+            Real mask, (batch, bins, frames).
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} needs forward(magnitude) -> mask"
+        )
+
+    def initial_state(
+        self,
+        batch: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """Return the memory of the network before the first frame.
+
+        Arguments
+        ---------
+        batch : int
+            Number of streams run side by side.
+        device, dtype
+            Those of the parameters when not given.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Named tensors, the batch dimension first.
+
+        Raises
+        ------
+        UserError
+            When the model has no streaming form.
+        """
+        raise self._no_streaming()
+
+    def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the masks of the next frames of a stream.
+
+        Arguments
+        ---------
+        magnitude : Tensor
+            (batch, bins, frames), one or more frames.
+        state : dict of str to Tensor
+            From ``initial_state`` or the last call. Not changed.
+
+        Returns
+        -------
+        mask : Tensor
+            (batch, bins, frames), ``lookahead_frames`` late.
+        state : dict of str to Tensor
+            The same keys in the same order.
+
+        Raises
+        ------
+        UserError
+            When the model has no streaming form, or the state has other
+            names than ``initial_state`` gives.
+        """
+        raise self._no_streaming()
+
+    def config(self) -> dict:
+        """Return the constructor arguments: ``cls(**config())`` rebuilds it.
+
+        Each argument is read from the attribute of the same name.
+
+        Raises
+        ------
+        UserError
+            When the constructor keeps an argument under no such name.
+        """
+        arguments = {}
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if parameter.kind in (
+                inspect.Parameter.VAR_POSITIONAL,
+                inspect.Parameter.VAR_KEYWORD,
+            ):
+                continue
+            if not hasattr(self, name):
+                raise UserError(
+                    f"{type(self).__name__}.config(): the constructor "
+                    f"argument {name!r} is kept nowhere; add "
+                    f"`self.{name} = {name}` to __init__"
+                )
+            arguments[name] = getattr(self, name)
+        return arguments
+
+    def _no_streaming(self) -> UserError:
+        name = type(self).__name__
+        if not self.causal:
+            return UserError(
+                f"{name} is not causal and has no frame-by-frame form: use "
+                "the offline or the patch form, or a causal network"
+            )
+        return UserError(
+            f"{name} has no frame-by-frame form: give it initial_state() and "
+            "step(), or use the offline or the patch form"
+        )
+
+    def _check_state(self, state: State, names: list[str]) -> None:
+        """Refuse a state of another model before it fails obscurely."""
+        if list(state) != names:
+            raise UserError(
+                f"{type(self).__name__}.step: the state holds "
+                f"{list(state)}, expected {names}: start from initial_state()"
+            )
+
+
+def zero_state(
+    model: nn.Module,
+    shapes: dict[str, tuple[int, ...]],
+    batch: int,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+) -> State:
+    """Return separate zero tensors (batch, *shape) like the parameters."""
+    like = next(model.parameters())
+    device = like.device if device is None else device
+    dtype = like.dtype if dtype is None else dtype
+    return {
+        name: torch.zeros((batch, *shape), device=device, dtype=dtype)
+        for name, shape in shapes.items()
+    }
+
+
+@dataclass(frozen=True)
+class ModelTraits:
+    """What is known of any network, one of a person's own included.
+
+    Attributes
+    ----------
+    causal : bool
+        False where the network does not say.
+    lookahead_frames : int or None
+        None where not known.
+    receptive_field_frames : int or None
+        None where without bound or not known.
+    bins : int or None
+        None where not known.
+    recurrent : bool
+        Whether it holds an LSTM, GRU or RNN: its field has no bound.
+    streaming : bool
+        Whether it is causal and has ``initial_state`` and ``step``.
+    """
+
+    causal: bool
+    lookahead_frames: int | None
+    receptive_field_frames: int | None
+    bins: int | None
+    recurrent: bool
+    streaming: bool
+
+
+def model_traits(model: nn.Module) -> ModelTraits:
+    """Return what a network states about itself.
+
+    Arguments
+    ---------
+    model : nn.Module
+        Any module; wrapped in DistributedDataParallel or not. A causal one
+        that states no look-ahead has none.
+
+    Returns
+    -------
+    ModelTraits
+    """
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model = model.module
+    causal = bool(getattr(model, "causal", False))
+    lookahead = getattr(model, "lookahead_frames", None)
+    if causal and lookahead is None:
+        lookahead = 0
+    return ModelTraits(
+        causal=causal,
+        lookahead_frames=lookahead,
+        receptive_field_frames=getattr(model, "receptive_field_frames", None),
+        bins=getattr(model, "bins", None),
+        recurrent=any(isinstance(m, nn.RNNBase) for m in model.modules()),
+        streaming=causal and _defines(model, "initial_state", "step"),
+    )
+
+
+def _defines(model: nn.Module, *names: str) -> bool:
+    """Whether the model has these methods, other than MaskModel's refusals."""
+    found = [getattr(type(model), name, None) for name in names]
+    return all(
+        method is not None and method is not getattr(MaskModel, name)
+        for name, method in zip(names, found, strict=True)
+    )

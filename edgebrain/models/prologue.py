@@ -1,0 +1,52 @@
+"""From magnitude to what a network sees; part of the graph of every form.
+
+How a network answers to a change of level is decided here. ``linear`` scales
+with the input, so a network trained at one level fails at another unless the
+training varies the level. ``power`` with exponent p turns a gain g into g^p
+(20 dB become 6 dB at 0.3); ``log1p`` is linear for small and logarithmic for
+large magnitudes. None of them amplifies the noise of a quiet input without
+bound, as a logarithm with a tiny floor does.
+"""
+
+from edgebrain.models.arguments import Arguments
+import torch
+from torch import Tensor, nn
+
+PROLOGUES = ("linear", "log1p", "power")
+
+
+class FeaturePrologue(nn.Module):
+    """Compress the magnitude, bin by bin and frame by frame.
+
+    Arguments
+    ---------
+    kind : str
+        ``linear`` |X|, ``log1p`` log(1 + |X|) or ``power`` |X|^exponent.
+    exponent : float
+        Of ``power``. Its gradient with respect to the input is unbounded at
+        zero; a magnitude that enters a network needs none.
+    """
+
+    def __init__(self, kind: str = "linear", exponent: float = 0.3):
+        super().__init__()
+        self.kind = kind
+        self.exponent = exponent
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Return the features, the shape of the magnitude, zero at zero."""
+        if self.kind == "log1p":
+            return torch.log1p(magnitude)
+        if self.kind == "power":
+            return magnitude**self.exponent
+        return magnitude
+
+    def extra_repr(self) -> str:
+        """Return what ``print(model)`` shows."""
+        power = f", exponent={self.exponent}" if self.kind == "power" else ""
+        return f"{self.kind}{power}"
+
+
+def check_prologue(check: Arguments, kind: str, exponent: float) -> None:
+    """Add what is wrong with the prologue arguments of a network."""
+    check.choice("prologue", kind, PROLOGUES)
+    check.number("prologue_exponent", exponent, 0.01, 2.0)
