@@ -1,0 +1,199 @@
+"""A mask over a signal that arrives in pieces, in numpy.
+
+Nothing here imports torch.
+"""
+
+from collections.abc import Callable
+import numbers
+
+from edgebrain.errors import UserError
+from edgebrain.signal.settings import SignalSettings
+from edgebrain.signal.streaming import (
+    BLOCK_FRAMES,
+    StreamingISTFT,
+    StreamingSTFT,
+    checked_samples,
+)
+from edgebrain.signal.transform import magnitude
+import numpy as np
+
+
+class StreamingMasker:
+    """A mask over a signal that arrives in pieces.
+
+    Arguments
+    ---------
+    settings : SignalSettings
+        Those of the model.
+    mask_frames : callable
+        ``mask_frames(magnitude) -> mask``. The magnitude, float32 of shape
+        (bins, k) with k >= 1, holds the next k frames of the signal, already
+        raised to ``settings.power``. The real mask, shape (bins, j), holds
+        the next j masks, j from 0: a model that looks ahead, or works in
+        patches, returns fewer at first and the rest later, in order. After
+        each call at most ``lookahead_frames`` masks may be outstanding.
+
+        At the end of a signal the outstanding masks are asked for: by
+        ``mask_frames.flush() -> mask`` where it has a method ``flush``
+        (exact for any model), else by one more call with
+        ``lookahead_frames`` frames of zeros (exact for a model that offline
+        sees zero frames after the end). Masks beyond the last frame are
+        ignored. A method ``reset()``, where there is one, is called by
+        :meth:`reset` and at the end of each signal, not at construction.
+    lookahead_frames : int
+        Frames that the model needs after a frame before its mask is there.
+
+    Raises
+    ------
+    UserError
+        If the settings ask for peak normalisation, which a stream cannot
+        do, or ``lookahead_frames`` is not a whole number from 0.
+    """
+
+    def __init__(
+        self,
+        settings: SignalSettings,
+        mask_frames: Callable[[np.ndarray], np.ndarray],
+        lookahead_frames: int = 0,
+    ) -> None:
+        if settings.peak_normalize:
+            raise UserError(
+                "peak_normalize: a stream does not know its peak; train "
+                "with peak_normalize false, or enhance whole files"
+            )
+        whole = isinstance(lookahead_frames, numbers.Integral)
+        if not whole or lookahead_frames is True or lookahead_frames < 0:
+            raise UserError(
+                "lookahead_frames must be a whole number from 0, not "
+                f"{lookahead_frames!r}"
+            )
+        self.settings = settings
+        self.mask_frames = mask_frames
+        self.lookahead_frames = int(lookahead_frames)
+        self._analysis = StreamingSTFT(settings)
+        self._synthesis = StreamingISTFT(settings)
+        self._waiting = np.zeros((settings.bins, 0), np.complex64)
+
+    @property
+    def latency_samples(self) -> int:
+        """Delay in samples: win_length + lookahead_frames * hop_length.
+
+        Sample n of the output has been returned once n + latency_samples
+        samples have been fed, whatever the sizes of the feeds, and one
+        sample of every hop not before. Centred or not makes no difference.
+        """
+        ahead = self.lookahead_frames * self.settings.hop_length
+        return self.settings.latency_samples + ahead
+
+    def reset(self) -> None:
+        """Forget the signal so far and reset the mask, if it can be."""
+        self._analysis.reset()
+        self._synthesis.reset()
+        self._waiting = self._waiting[:, :0]
+        if hasattr(self.mask_frames, "reset"):
+            self.mask_frames.reset()
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """Take samples and return those that are done.
+
+        Arguments
+        ---------
+        samples : numpy.ndarray
+            Real floating point, shape (n,), n from 0.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (m,); m may be 0.
+
+        Raises
+        ------
+        UserError
+            If the samples are not a 1-D array of real floating point, or
+            the masks have another shape or number than promised.
+        """
+        samples = checked_samples(samples)
+        block = BLOCK_FRAMES * self.settings.hop_length
+        done = []
+        for start in range(0, len(samples), block):
+            spec = self._analysis.feed(samples[start : start + block])
+            done.append(self._synthesis.feed(self._masked(spec)))
+        if not done:
+            return np.zeros(0, np.float32)
+        return done[0] if len(done) == 1 else np.concatenate(done)
+
+    def flush(self) -> np.ndarray:
+        """End the signal and return the rest: as many samples as were fed.
+
+        Then this object is as new.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (m,).
+
+        Raises
+        ------
+        UserError
+            If the masks have another shape or number than promised.
+        """
+        length = self._analysis.samples
+        if not length:
+            self.reset()
+            return np.zeros(0, np.float32)
+        last = self._masked(self._analysis.flush())
+        if self._waiting.shape[1]:
+            last = np.concatenate([last, self._drained()], 1)
+        rest = self._synthesis.flush(last, length)
+        self.reset()
+        return rest
+
+    def _masked(self, spec: np.ndarray) -> np.ndarray:
+        """Return the spectra whose mask is there; the others wait."""
+        if not spec.shape[1]:
+            return spec
+        size = magnitude(spec, self.settings)
+        mask = self._checked_mask(
+            self.mask_frames(np.ascontiguousarray(size, np.float32))
+        )
+        if self._waiting.shape[1]:
+            spec = np.concatenate([self._waiting, spec], 1)
+        ready = mask.shape[1]
+        waiting = spec.shape[1] - ready
+        if not 0 <= waiting <= self.lookahead_frames:
+            raise UserError(
+                f"mask_frames returned {ready} masks while {spec.shape[1]} "
+                f"frames waited: lookahead_frames {self.lookahead_frames} "
+                "lets it owe no more than so many, and no fewer than 0"
+            )
+        self._waiting = spec[:, ready:]
+        return mask * spec[:, :ready]
+
+    def _drained(self) -> np.ndarray:
+        """Return the masked spectra of all frames that still wait."""
+        if hasattr(self.mask_frames, "flush"):
+            mask = self.mask_frames.flush()
+        else:
+            shape = (self.settings.bins, self.lookahead_frames)
+            mask = self.mask_frames(np.zeros(shape, np.float32))
+        mask = self._checked_mask(mask)
+        owed = self._waiting.shape[1]
+        if mask.shape[1] < owed:
+            raise UserError(
+                f"mask_frames returned {mask.shape[1]} masks at the end of "
+                f"the signal but owed {owed}: give it a method flush() that "
+                "returns the rest"
+            )
+        return mask[:, :owed] * self._waiting
+
+    def _checked_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Return a mask as float32 after a look at its shape."""
+        mask = np.asarray(mask)
+        if mask.ndim != 2 or mask.shape[0] != self.settings.bins:
+            raise UserError(
+                f"mask_frames returned shape {mask.shape}: want "
+                f"({self.settings.bins}, frames)"
+            )
+        if np.iscomplexobj(mask):
+            raise UserError("mask_frames returned a complex mask: want real")
+        return mask.astype(np.float32, copy=False)
