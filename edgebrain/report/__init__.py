@@ -1,0 +1,4 @@
+"""What people read: tables, curves, spectrograms, the HTML page.
+
+Import the modules, not this package: it imports nothing.
+"""

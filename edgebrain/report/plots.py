@@ -1,0 +1,259 @@
+"""Pictures: learning curves and spectrograms, as PNG files.
+
+matplotlib is imported when a picture is drawn, through its Agg canvas: no
+display is needed and the backend of the calling program stays what it is.
+"""
+
+from collections.abc import Iterable, Mapping
+import math
+import os
+from typing import Any
+
+from edgebrain.errors import UserError
+from edgebrain.metrics import METRICS, better
+from edgebrain.report.atomic import replacing
+from edgebrain.signal import SignalSettings, stft
+import numpy as np
+
+TRAIN, VALID, NOISY = "#7f7f7f", "#1f5fa8", "#c0504d"
+RANGE_DB = 80.0
+"""From the loudest bin of a picture down to its darkest colour."""
+
+LOG_RATIO = 10.0
+"""Positive curves whose extremes are further apart have a log axis."""
+
+
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure, path: str | os.PathLike) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _column(rows: list[Mapping[str, Any]], key: str) -> np.ndarray:
+    """Return a column, NaN where a row has no number."""
+    values = [row.get(key) for row in rows]
+    return np.array(
+        [math.nan if v is None or v == "" else float(v) for v in values]
+    )
+
+
+def _scale(axis, curves: Iterable[np.ndarray]) -> None:
+    """Make the axis logarithmic where the curves ask for it."""
+    values = np.concatenate(list(curves))
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0:
+        if values.max() > LOG_RATIO * values.min():
+            axis.set_yscale("log")
+
+
+def _draw(axis, epochs, values, **style) -> None:
+    # A lone point, also between two gaps, is no line: it needs a marker.
+    marker = "o" if np.isfinite(values).sum() <= 30 else None
+    axis.plot(epochs, values, marker=marker, markersize=3.5, **style)
+
+
+def _mark_best(axis, epochs, values, name: str) -> None:
+    best = None
+    for index, value in enumerate(values):
+        if better(name, value, None if best is None else values[best]):
+            best = index
+    if best is None:
+        return
+    text = f"best {values[best]:.4g} (epoch {epochs[best]:g})"
+    axis.plot(
+        epochs[best],
+        values[best],
+        linestyle="none",
+        marker="*",
+        markersize=11,
+        color=VALID,
+        markeredgecolor="white",
+        label=text,
+    )
+
+
+def _panels(rows: list[Mapping[str, Any]]) -> list[str]:
+    """Return the panels for which the history has a number."""
+    names = []
+    keys = ("train_loss", "valid_loss")
+    if any(np.isfinite(_column(rows, key)).any() for key in keys):
+        names.append("loss")
+    for name in METRICS:
+        if np.isfinite(_column(rows, f"valid_{name}")).any():
+            names.append(name)
+    if np.isfinite(_column(rows, "lr")).any():
+        names.append("lr")
+    return names
+
+
+def plot_learning_curves(
+    history: Iterable[Mapping[str, Any]],
+    path: str | os.PathLike,
+    title: str = "",
+) -> None:
+    """Draw losses, metrics and learning rate over epochs.
+
+    Each metric has the noisy input's score as a dashed line and a star at
+    its best epoch. Only what the history holds is drawn.
+
+    Arguments
+    ---------
+    history : iterable of dict
+        A row an epoch: ``epoch``, ``train_loss``, ``valid_loss``,
+        ``valid_<metric>``, ``noisy_<metric>``, ``lr``; each may be missing,
+        None, empty or NaN.
+    path : path-like
+        PNG file, written atomically.
+    title : str, optional
+
+    Raises
+    ------
+    UserError
+        The history holds nothing to draw.
+    """
+    rows = list(history)
+    names = _panels(rows)
+    if not names:
+        raise UserError("the training history holds nothing to draw")
+    epochs = np.array(
+        [float(row.get("epoch", i)) for i, row in enumerate(rows, start=1)]
+    )
+    columns = min(4 if len(names) > 6 else 3, len(names))
+    lines = math.ceil(len(names) / columns)
+    figure = _figure(4.2 * columns, 2.9 * lines + (0.4 if title else 0.1))
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        _draw_panel(axis, rows, epochs, name)
+    for axis in axes[len(names) :]:
+        axis.remove()
+    # The lowest panel of each column carries the epochs.
+    for axis in axes[max(len(names) - columns, 0) : len(names)]:
+        axis.set_xlabel("epoch")
+        axis.tick_params(labelbottom=True)
+    if title:
+        figure.suptitle(title, fontsize=12)
+    _save(figure, path)
+
+
+def _draw_panel(axis, rows, epochs, name: str) -> None:
+    """Draw one panel: the losses, a metric or the learning rate."""
+    from matplotlib.ticker import MaxNLocator
+
+    if name == "loss":
+        axis.set_title("loss ↓", fontsize=10)
+        curves = [
+            (_column(rows, "train_loss"), TRAIN, "-", "train"),
+            (_column(rows, "valid_loss"), VALID, "-", "valid"),
+        ]
+    elif name == "lr":
+        axis.set_title("learning rate", fontsize=10)
+        curves = [(_column(rows, "lr"), TRAIN, "-", None)]
+    else:
+        metric = METRICS[name]
+        unit = f" [{metric.unit}]" if metric.unit else ""
+        axis.set_title(f"{metric.label}{unit} {metric.arrow}", fontsize=10)
+        curves = [
+            (_column(rows, f"noisy_{name}"), NOISY, "--", "noisy input"),
+            (_column(rows, f"valid_{name}"), VALID, "-", "enhanced"),
+        ]
+    curves = [curve for curve in curves if np.isfinite(curve[0]).any()]
+    for values, color, style, label in curves:
+        if style == "--":
+            axis.plot(epochs, values, color=color, ls=style, label=label)
+            if len(epochs) == 1:
+                axis.axhline(values[0], color=color, ls=style)
+        else:
+            _draw(axis, epochs, values, color=color, ls=style, label=label)
+    if name == "loss":
+        valid = _column(rows, "valid_loss")
+        _mark_best(axis, epochs, valid, "valid_loss")
+    elif name != "lr":
+        _mark_best(axis, epochs, _column(rows, f"valid_{name}"), name)
+    _scale(axis, [curve[0] for curve in curves])
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axis.grid(True, alpha=0.3, linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    # "both": a log axis writes labels at its minor ticks too.
+    axis.tick_params(which="both", labelsize=8)
+    if len(epochs) == 1:
+        axis.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+        axis.set_xticks(epochs)
+    if name != "lr":
+        axis.legend(fontsize=7.5, framealpha=0.85)
+
+
+def _decibels(wav: np.ndarray, settings: SignalSettings) -> np.ndarray:
+    spec = np.abs(stft(np.asarray(wav, dtype=np.float32), settings))
+    return 20 * np.log10(np.maximum(spec, 1e-10))
+
+
+def plot_spectrograms(
+    noisy: np.ndarray,
+    enhanced: np.ndarray,
+    clean: np.ndarray | None,
+    settings: SignalSettings,
+    path: str | os.PathLike,
+    title: str = "",
+) -> None:
+    """Draw noisy | enhanced | clean with one colour scale.
+
+    Arguments
+    ---------
+    noisy, enhanced, clean : array (samples,)
+        Waveforms; without ``clean`` (None) there are two panels.
+    settings : SignalSettings
+    path : path-like
+        PNG file, written atomically.
+    title : str, optional
+
+    Raises
+    ------
+    UserError
+        A waveform is empty, not one-dimensional, or holds NaN or inf.
+    """
+    waves = {"noisy": noisy, "enhanced": enhanced, "clean": clean}
+    waves = {n: np.asarray(w) for n, w in waves.items() if w is not None}
+    for name, wav in waves.items():
+        if wav.ndim != 1 or not len(wav) or not np.isfinite(wav).all():
+            raise UserError(
+                f"cannot draw the {name} waveform of shape {wav.shape}: it "
+                "must be finite samples in one dimension"
+            )
+    panels = {name: _decibels(wav, settings) for name, wav in waves.items()}
+    top = max(panel.max() for panel in panels.values())
+    figure = _figure(4.3 * len(panels) + 0.6, 3.9 if title else 3.6)
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
+    for axis, (name, panel) in zip(axes, panels.items(), strict=True):
+        image = axis.imshow(
+            panel - top,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=-RANGE_DB,
+            vmax=0,
+            extent=(
+                0,
+                len(waves[name]) / settings.sample_rate,
+                0,
+                settings.sample_rate / 2,
+            ),
+        )
+        axis.set_title(name, fontsize=11)
+        axis.set_xlabel("time [s]")
+        axis.tick_params(labelsize=8)
+    axes[0].set_xlim(0, max(map(len, waves.values())) / settings.sample_rate)
+    axes[0].set_ylabel("frequency [Hz]")
+    bar = figure.colorbar(image, ax=list(axes), pad=0.01, aspect=28)
+    bar.set_label("level [dB, 0 = loudest]", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    if title:
+        figure.suptitle(title, fontsize=12)
+    _save(figure, path)
