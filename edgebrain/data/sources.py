@@ -1,0 +1,176 @@
+"""Recordings behind a manifest: stable order, partial reads, a small cache."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+import json
+from pathlib import Path
+from typing import Any
+
+from edgebrain.data import audio
+from edgebrain.errors import UserError
+import numpy as np
+
+
+def load_manifest(
+    path: str | Path,
+    data_root: str | Path | None = None,
+    keys: tuple[str, ...] = ("wav", "duration"),
+) -> dict[str, dict[str, Any]]:
+    """Read a SpeechBrain JSON manifest, sorted by id.
+
+    Arguments
+    ---------
+    path : str or Path
+        ``{id: {"wav": "{data_root}/a.wav", "duration": seconds, ...}}``.
+    data_root : str or Path or None
+        What ``{data_root}`` in its values stands for; the folder of the
+        manifest when None.
+    keys : tuple of str
+        Keys that every entry must have.
+
+    Returns
+    -------
+    dict of str to dict
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is no JSON, is empty, or lacks keys.
+    """
+    path = Path(path)
+    root = path.parent if data_root is None else Path(data_root)
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot read this manifest ({error.strerror}); prepare "
+            "the data again"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{path}: is no valid JSON ({error}); delete it and prepare the "
+            "data again"
+        ) from error
+    if not isinstance(entries, Mapping) or not entries:
+        raise UserError(
+            f"{path}: this set is empty; put recordings into its folder and "
+            "prepare the data again"
+        )
+    problems = [
+        f"{name}: lacks {', '.join(missing)}"
+        for name, entry in entries.items()
+        if (missing := [key for key in keys if key not in entry])
+    ]
+    if problems:
+        raise UserError.collect(f"manifest {path}", problems)
+    return {
+        name: {
+            key: value.replace("{data_root}", str(root))
+            if isinstance(value, str)
+            else value
+            for key, value in entries[name].items()
+        }
+        for name in sorted(entries)
+    }
+
+
+class Source:
+    """The recordings of one manifest, read in part or from memory.
+
+    A set that fits into ``cache_mb`` of memory is decoded a file at a time,
+    when first needed, and kept. Of a larger set only the wanted part of a
+    file is decoded each time. Which of the two is decided once for the set,
+    so what is read never depends on what was read before.
+
+    Arguments
+    ---------
+    entries : dict of str to dict
+        From :func:`load_manifest`.
+    sample_rate : int
+        Every file must have it.
+    cache_mb : float
+        Memory for decoded audio, in each process.
+    whole : bool or None
+        Force whole files (True) or parts (False); None decides by size.
+    prepare : callable or None
+        Applied to a whole file after decoding (its result is cached).
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, Mapping[str, Any]],
+        sample_rate: int,
+        cache_mb: float = 64.0,
+        whole: bool | None = None,
+        prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        self.entries = entries
+        self.ids = list(entries)
+        self.sample_rate = sample_rate
+        self.prepare = prepare
+        self.cache_bytes = int(cache_mb * 2**20)
+        if whole is None:
+            seconds = sum(entry["duration"] for entry in entries.values())
+            whole = seconds * sample_rate * 4 <= self.cache_bytes
+        self.whole = whole
+        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+
+    def __getstate__(self):
+        # A spawned worker starts with an empty cache instead of a copy.
+        state = self.__dict__.copy()
+        state["_cache"], state["_cached_bytes"] = OrderedDict(), 0
+        return state
+
+    def __len__(self):
+        return len(self.ids)
+
+    def length(self, name: str) -> int:
+        """Return the number of samples that the manifest states."""
+        return round(self.entries[name]["duration"] * self.sample_rate)
+
+    def read(self, name: str, start: int = 0, length: int = -1) -> np.ndarray:
+        """Return a part of one recording.
+
+        Arguments
+        ---------
+        name : str
+            Its id.
+        start : int
+            First sample.
+        length : int
+            Number of samples; -1 for all that follow.
+
+        Returns
+        -------
+        ndarray of float32
+            Shorter than ``length`` where the recording ends. Do not change
+            it in place: it may be a view of the cache.
+        """
+        if not self.whole:
+            return audio.read(
+                self.entries[name]["wav"],
+                self.sample_rate,
+                start=start,
+                frames=length,
+            )
+        wav = self._read_whole(name)
+        return wav[start:] if length < 0 else wav[start : start + length]
+
+    def _read_whole(self, name: str) -> np.ndarray:
+        if name in self._cache:
+            self._cache.move_to_end(name)
+            return self._cache[name]
+        wav = audio.read(self.entries[name]["wav"], self.sample_rate)
+        if self.prepare is not None:
+            try:
+                wav = self.prepare(wav)
+            except UserError as error:
+                path = self.entries[name]["wav"]
+                raise UserError(f"{path}: {error}") from error
+        self._cache[name] = wav
+        self._cached_bytes += wav.nbytes
+        while self._cached_bytes > self.cache_bytes and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= oldest.nbytes
+        return wav
