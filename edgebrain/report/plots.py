@@ -126,7 +126,7 @@ def plot_learning_curves(
     epochs = np.array(
         [float(row.get("epoch", i)) for i, row in enumerate(rows, start=1)]
     )
-    columns = min(4 if len(names) > 6 else 3, len(names))
+    columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(len(names), 4)
     lines = math.ceil(len(names) / columns)
     figure = _figure(4.2 * columns, 2.9 * lines + (0.4 if title else 0.1))
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()

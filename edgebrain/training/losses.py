@@ -184,7 +184,7 @@ def _wave_mse(pair):
     return sum_ / pair.counts.sum()
 
 
-def _mean_of_speaking(pair, decibels, clean_power):
+def _mean_of_speaking(decibels, clean_power):
     """Return minus the mean in dB over the items whose clean is not silent."""
     speaking = clean_power > SILENCE_POWER
     total = decibels.masked_fill(~speaking, 0.0).sum()
@@ -203,7 +203,7 @@ def _wave_snr(pair):
     safe = clean.clamp(min=SILENCE_POWER)
     noise = _power(pair.est_wav - pair.clean_wav, counts)
     ratio = safe / (noise + CAP * safe)
-    return _mean_of_speaking(pair, 10 * ratio.log10(), clean)
+    return _mean_of_speaking(10 * ratio.log10(), clean)
 
 
 def _wave_sisnr(pair):
@@ -222,7 +222,7 @@ def _wave_sisnr(pair):
     residual = _power(est - scale[:, None] * clean, counts) + SILENCE_POWER
     floor = CAP * (target + residual)
     ratio = (target + floor) / (residual + floor)
-    return _mean_of_speaking(pair, 10 * ratio.log10(), clean_power)
+    return _mean_of_speaking(10 * ratio.log10(), clean_power)
 
 
 TERMS: dict[str, Callable] = {
