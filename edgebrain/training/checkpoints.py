@@ -6,9 +6,6 @@ is written under another name and renamed when it is complete, and renamed
 away before it is deleted.
 """
 
-import dataclasses
-import importlib.metadata
-import json
 import logging
 import math
 import os
@@ -17,13 +14,9 @@ import shutil
 
 from edgebrain.errors import UserError
 from speechbrain.utils.checkpoints import (
-    CKPT_PREFIX,
     Checkpoint,
     Checkpointer,
     ckpt_recency,
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
 )
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
@@ -199,27 +192,25 @@ def delete_checkpoint(path) -> None:
     shutil.rmtree(doomed)
 
 
-def checkpoint_folder(path) -> Path:
-    """Return the folder that holds checkpoints for a results folder.
-
-    Arguments
-    ---------
-    path : path
-        A results folder (holding ``save/``) or the ``save`` folder itself.
+def find_best(checkpointer, max_key=None, min_key=None) -> Checkpoint:
+    """Return the best checkpoint by a metric.
 
     Raises
     ------
     UserError
-        There is no checkpoint.
+        None has a finite value of that metric.
     """
-    path = Path(path)
-    for folder in (path / "save", path):
-        if folder.is_dir() and any(folder.glob(f"{CKPT_PREFIX}*")):
-            return folder
-    raise UserError(
-        f"{path}: no checkpoint there; train first, or give the folder "
-        "results/<name>/<seed> of a training"
-    )
+    found = None
+    if checkpointer is not None:
+        found = checkpointer.find_checkpoint(max_key=max_key, min_key=min_key)
+    if found is None:
+        where = getattr(checkpointer, "checkpoints_dir", "the output folder")
+        raise UserError(
+            f"{where}: no checkpoint with a {max_key or min_key} to test; "
+            "train first (without --test_only), or give the output_folder "
+            "of a finished training"
+        )
+    return found
 
 
 def _plain(value):
@@ -236,54 +227,3 @@ def _flush(path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@register_checkpoint_hooks
-class ModelCard:
-    """What a checkpoint must say so that its weights can be used again.
-
-    Arguments
-    ---------
-    model : torch.nn.Module
-        Its class and, if it has ``config()``, its constructor arguments.
-    signal : edgebrain.signal.SignalSettings
-    """
-
-    def __init__(self, model, signal):
-        config = model.config() if hasattr(model, "config") else None
-        self.content = {
-            "model_class": f"{type(model).__module__}.{type(model).__name__}",
-            "model_arguments": config,
-            "signal": dataclasses.asdict(signal),
-            "versions": {
-                name: importlib.metadata.version(name)
-                for name in ("torch", "speechbrain")
-            },
-        }
-
-    @mark_as_saver
-    def save(self, path) -> None:
-        """Write the card as JSON to ``path``."""
-        text = json.dumps(self.content, indent=1, sort_keys=True)
-        Path(path).write_text(text + "\n", encoding="utf-8")
-
-    @mark_as_loader
-    def load(self, path, end_of_epoch=True) -> None:
-        """Compare the card at ``path`` with this one.
-
-        Raises
-        ------
-        UserError
-            The checkpoint belongs to another model or other signal settings.
-        """
-        saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        ours = json.loads(json.dumps(self.content))
-        problems = [
-            f"{key}: {saved.get(key)} there, {ours[key]} here"
-            for key in ("model_class", "model_arguments", "signal")
-            if saved.get(key) != ours[key]
-        ]
-        if problems:
-            raise UserError.collect(
-                f"{Path(path).parent}: checkpoint of another model", problems
-            )

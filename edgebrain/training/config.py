@@ -82,7 +82,7 @@ def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
         elif key in _RUN_OPTIONS:
             options[key] = _run_option(key, value if has_value else None)
         else:
-            raise unknown_name("key", f"--{key}", [*keys, *_RUN_OPTIONS])
+            raise unknown_name("key", key, [*keys, *_RUN_OPTIONS])
     run_opts = RunOptions(
         param_file=hparams_file, overridden_args=set(options), **options
     )

@@ -84,8 +84,9 @@ class Schedule:
             self.scheduler.step()
         elif self.kind == "torch_metric":
             self.scheduler.step(error)
-        elif self.kind == "plateau":
-            self.scheduler([self.optimizer], epoch, error)
+        elif self.kind == "plateau":  # tells the rate, does not set it
+            _, rate = self.scheduler([self.optimizer], epoch, error)
+            update_learning_rate(self.optimizer, rate)
         elif self.kind in ("epoch", "metric"):
             argument = epoch if self.kind == "epoch" else error
             _, rate = self.scheduler(argument)
@@ -116,6 +117,8 @@ def _kind(scheduler) -> str:
         return (
             "torch_step" if isinstance(scheduler, stepwise) else "torch_epoch"
         )
+    if hasattr(scheduler, "on_batch_end"):
+        return "batch_end"
     if callable(scheduler):
         kinds = {
             ("metric_value",): "metric",

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Train, select and test a speech enhancement model.
+
+    python train.py train.yaml [--data_folder D] [--key value ...]
+
+Without a data folder it makes the embedded corpus. Running the same command
+again continues where it stopped; ``--test_only True`` scores the best
+checkpoint again. What lies where is printed at the end.
+"""
+
+import sys
+
+from edgebrain.training.brain import EnhancementBrain
+from edgebrain.training.config import load_hparams, parse_arguments
+from edgebrain.training.experiment import (
+    YAML_KEYS,
+    begin,
+    exit_on_user_error,
+    make_datasets,
+)
+import speechbrain as sb
+
+
+def main(argv):
+    """Run the recipe with the words of the command line."""
+    hparams_file, run_opts, overrides = parse_arguments(argv)
+    sb.utils.distributed.ddp_init_group(run_opts)
+    hparams = load_hparams(hparams_file, overrides, YAML_KEYS)
+    begin(hparams_file, hparams, overrides, run_opts)
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=None if run_opts.test_only else hparams_file,
+        overrides=overrides,
+    )
+    data = make_datasets(hparams)
+    brain = EnhancementBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.fit(
+        hparams["epoch_counter"],
+        data.train,
+        data.valid,
+        train_loader_kwargs=data.train_loader,
+        valid_loader_kwargs=data.eval_loader,
+    )
+    brain.evaluate(data.test, test_loader_kwargs=data.eval_loader)
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])
