@@ -1,0 +1,1 @@
+"""Audio files, manifests, on-the-fly mixing and the embedded corpus."""

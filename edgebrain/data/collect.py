@@ -1,0 +1,187 @@
+"""Gather the clips of a set and list all that is wrong with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from edgebrain.data.checks import FileReport, examine_files, fault_of
+from edgebrain.data.layout import Clip, find_audio, group_of
+from edgebrain.errors import UserError
+
+
+@dataclass
+class Findings:
+    """What is gathered on the way through the sets."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ignored: int = 0
+
+
+def gather(
+    role: str,
+    where: Path | str | Mapping[str, Path | str],
+    pattern: str | None,
+    found: Findings,
+) -> list[Clip]:
+    """Return the clips of one set.
+
+    Arguments
+    ---------
+    role : str
+        "speech", "noise", "rir" or "paired".
+    where : Path, str or mapping
+        The folder; for pairs {"noisy": folder, "clean": folder}.
+    pattern : str or None
+        See :func:`edgebrain.data.layout.group_of`.
+    found : Findings
+        Takes what is wrong: empty folders, two files of one id, files
+        without partner, names that manifests cannot hold.
+
+    Returns
+    -------
+    list of Clip
+        Sorted by id; empty only if something is wrong.
+    """
+    keys = where if role == "paired" else {"wav": where}
+    sides: dict[str, dict[str, tuple[str, Path]]] = {}
+    for key, folder in keys.items():
+        folder = Path(folder)
+        if not folder.is_dir():
+            found.problems.append(f"{folder}: there is no such folder")
+            return []
+        files = find_audio(folder)
+        found.ignored += files.ignored
+        if not files.files:
+            found.problems.append(f"{folder}: holds no audio files")
+        sides[key] = _by_id(files.files, found)
+    if not all(sides.values()):
+        return []
+    ids = set.intersection(*(set(side) for side in sides.values()))
+    for key, side in sides.items():
+        other = [name for name in keys if name != key]
+        found.problems += [
+            f"{path}: has no partner of that name in {keys[other[0]]}"
+            for id_, (_, path) in side.items()
+            if id_ not in ids
+        ]
+    clips = []
+    for id_ in sorted(ids):
+        relative = next(iter(sides.values()))[id_][0]
+        try:
+            group = group_of(relative, role, pattern)
+        except UserError as error:
+            found.problems.append(str(error))
+            continue
+        files = {key: side[id_][1] for key, side in sides.items()}
+        clips.append(Clip(id_, files, group))
+    return clips
+
+
+def _by_id(files: Mapping[str, Path], found) -> dict:
+    """Return id -> (relative path, path); double ids are problems."""
+    result: dict[str, tuple[str, Path]] = {}
+    for relative, path in files.items():
+        id_ = PurePosixPath(relative).with_suffix("").as_posix()
+        if id_ in result:
+            found.problems.append(
+                f"{path}: differs from {result[id_][1].name} beside it only "
+                "in its suffix; keep one of the two"
+            )
+        elif "{" in relative or "}" in relative:
+            found.problems.append(
+                f"{path}: has a brace in its name, which SpeechBrain "
+                "manifests keep for themselves; rename it"
+            )
+        else:
+            result[id_] = (relative, path)
+    return result
+
+
+def check_clips(
+    sets: Mapping[str, dict[str, list[Clip]]],
+    min_seconds: float,
+    skip_bad: bool,
+    cache_folder: Path | str,
+    n_jobs: int,
+    found: Findings,
+) -> dict[Path, FileReport]:
+    """Examine every file and compare the files of each pair.
+
+    Arguments
+    ---------
+    sets : mapping
+        Role -> split -> clips. With ``skip_bad`` bad clips are taken out.
+    min_seconds : float
+        Shorter clips are bad, except room responses.
+    skip_bad : bool
+        Make bad clips warnings instead of problems.
+    cache_folder : Path or str
+        See :func:`edgebrain.data.checks.examine_files`, as ``n_jobs``.
+    n_jobs : int
+        Number of threads.
+    found : Findings
+        Takes problems and warnings.
+
+    Returns
+    -------
+    dict
+        Path -> :class:`~edgebrain.data.checks.FileReport`.
+    """
+    reports = examine_files(files_of(sets), cache_folder, n_jobs)
+    for role, splits in sets.items():
+        least = 0.0 if role == "rir" else min_seconds
+        for split, clips in splits.items():
+            kept, bad = [], []
+            for clip in clips:
+                faults = [
+                    f"{path}: {fault}"
+                    for path in clip.files.values()
+                    if (fault := fault_of(reports[path], least))
+                ]
+                faults = faults or _differences(clip, reports)
+                bad += faults
+                if not faults:
+                    kept.append(clip)
+            if not skip_bad:
+                found.problems += bad
+                continue
+            splits[split] = kept
+            if bad:
+                found.warnings.append(
+                    f"{role} {split}: {len(clips) - len(kept)} bad left out: "
+                    + "; ".join(bad)
+                )
+            if not kept:
+                found.problems.append(f"{role} {split}: all files are bad")
+    return reports
+
+
+def _differences(clip: Clip, reports) -> list[str]:
+    """Say in what the two files of a pair differ."""
+    if "noisy" not in clip.files:
+        return []
+    noisy, clean = (reports[clip.files[key]].info for key in ("noisy", "clean"))
+    if noisy.sample_rate != clean.sample_rate:
+        return [
+            f"{noisy.path}: has {noisy.sample_rate} Hz, its clean partner "
+            f"{clean.sample_rate} Hz"
+        ]
+    if noisy.frames != clean.frames:
+        return [
+            f"{noisy.path}: has {noisy.frames} samples, its clean partner "
+            f"{clean.frames}"
+        ]
+    return []
+
+
+def files_of(sets: Mapping[str, Mapping[str, list[Clip]]]) -> list[Path]:
+    """Return the files of all clips."""
+    return [
+        path
+        for splits in sets.values()
+        for clips in splits.values()
+        for clip in clips
+        for path in clip.files.values()
+    ]

@@ -1,0 +1,283 @@
+"""Find out what a data folder holds: layouts, files, speakers.
+
+Nothing here opens an audio file.
+"""
+
+from dataclasses import dataclass, field
+import os
+from pathlib import Path, PurePosixPath
+import re
+
+from edgebrain.data.audio import AUDIO_SUFFIXES
+from edgebrain.errors import UserError
+
+#: The sets, in the order of tables.
+SPLITS = ("train", "valid", "test")
+
+_SPLIT_NAMES = {
+    "train": ("train",),
+    "valid": ("valid", "dev", "val", "validation"),
+    "test": ("test",),
+}
+
+LAYOUTS = """\
+A data folder has one of these layouts:
+  speech/ and, if wanted, noise/ and rir/      mixtures are made in training
+  clean/ and noisy/                            ready pairs of the same names
+  train/clean/ and train/noisy/, test/...      the same, split outside
+Each of these folders may hold train/, valid/ (or dev/, val/) and test/
+folders; without them the files are split by speaker folder or by file."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording, or one pair of them, of a set.
+
+    Arguments
+    ---------
+    id : str
+        Relative path without suffix, with "/": unique in its set.
+    files : dict
+        What a manifest calls the file ("wav", or "noisy" and "clean") ->
+        path.
+    group : str
+        Speaker, noise or room. No group should be in two splits.
+    """
+
+    id: str
+    files: dict[str, Path]
+    group: str
+
+
+@dataclass
+class Found:
+    """Audio files under a folder.
+
+    Arguments
+    ---------
+    files : dict
+        Path relative to the folder, with "/" -> path, sorted.
+    ignored : int
+        Number of files that are not audio.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    ignored: int = 0
+
+
+def find_audio(folder: Path | str) -> Found:
+    """List the audio files under a folder, in a stable order.
+
+    Hidden files and folders are passed over. Links are followed, but no
+    folder is entered twice. A file counts as audio by its suffix
+    (``edgebrain.data.audio.AUDIO_SUFFIXES``).
+    """
+    folder = Path(folder)
+    found, seen = Found(), set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in names:
+            if name.startswith("."):
+                continue
+            path = Path(here, name)
+            if path.suffix.lower() in AUDIO_SUFFIXES:
+                relative = path.relative_to(folder).as_posix()
+                found.files[relative] = path
+            else:
+                found.ignored += 1
+    found.files = dict(sorted(found.files.items()))
+    return found
+
+
+def split_folders(folder: Path | str) -> dict[str, Path]:
+    """Return the train, valid and test folders in a folder, if any.
+
+    "dev", "val" and "validation" also name the validation set; upper and
+    lower case do not matter.
+
+    Raises
+    ------
+    UserError
+        If two folders name the same set.
+    """
+    result = {}
+    for path in _subfolders(folder):
+        for split, names in _SPLIT_NAMES.items():
+            if path.name.lower() in names:
+                if split in result:
+                    raise UserError(
+                        f"{folder}: {result[split].name}/ and {path.name}/ "
+                        f"both name the {split} set; merge or rename one"
+                    )
+                result[split] = path
+    return {split: result[split] for split in SPLITS if split in result}
+
+
+def find_layout(data_folder: Path | str) -> tuple[str, dict, list[str]]:
+    """Recognise the layout of a data folder.
+
+    Returns
+    -------
+    kind : str
+        "mixing" or "paired".
+    folders : dict
+        Mixing: role ("speech", "noise", "rir") -> split -> folder.
+        Paired: split -> {"noisy": folder, "clean": folder}. The split is
+        None where the files are still to be split.
+    notes : list of str
+        What lies there and is not used, for people.
+
+    Raises
+    ------
+    UserError
+        If the folder is missing or no layout fits, or two do.
+    """
+    data_folder = Path(data_folder)
+    if not data_folder.is_dir():
+        what = "is not a folder" if data_folder.exists() else "does not exist"
+        raise UserError(f"data folder {data_folder} {what}.\n{LAYOUTS}")
+    names = {path.name: path for path in _subfolders(data_folder)}
+    mixing = "speech" in names
+    paired = "clean" in names and "noisy" in names
+    outside = {
+        split: {"noisy": path / "noisy", "clean": path / "clean"}
+        for split, path in split_folders(data_folder).items()
+        if (path / "noisy").is_dir() and (path / "clean").is_dir()
+    }
+    if mixing + paired + bool(outside) > 1:
+        raise UserError(
+            f"data folder {data_folder} fits several layouts (it holds "
+            f"{_names(names)}); keep the folders of one.\n{LAYOUTS}"
+        )
+    if mixing:
+        roles = [role for role in ("speech", "noise", "rir") if role in names]
+        folders = {
+            role: split_folders(names[role]) or {None: names[role]}
+            for role in roles
+        }
+        notes = _unused(data_folder, roles)
+        for role, splits in folders.items():
+            notes += _beside_splits(names[role], splits)
+        return "mixing", folders, notes
+    if paired:
+        folders = _paired_folders(names["clean"], names["noisy"])
+        notes = _unused(data_folder, ["clean", "noisy"])
+        for side in ("clean", "noisy"):
+            notes += _beside_splits(
+                names[side],
+                {split: both[side] for split, both in folders.items()},
+            )
+        return "paired", folders, notes
+    if outside:
+        used = [both["clean"].parent.name for both in outside.values()]
+        return "paired", outside, _unused(data_folder, used)
+    raise UserError(
+        f"data folder {data_folder} fits no layout: it holds "
+        f"{_names(names) or 'no folder'}.\n{LAYOUTS}"
+    )
+
+
+def _paired_folders(clean: Path, noisy: Path) -> dict:
+    """Return split -> folders of clean/ and noisy/, split inside or not."""
+    cleans, noisies = split_folders(clean), split_folders(noisy)
+    if cleans.keys() != noisies.keys():
+        raise UserError(
+            f"{clean} holds {_names(cleans) or 'no split folders'} but "
+            f"{noisy} holds {_names(noisies) or 'none'}: both need the same"
+        )
+    if not cleans:
+        return {None: {"noisy": noisy, "clean": clean}}
+    return {
+        split: {"noisy": noisies[split], "clean": cleans[split]}
+        for split in cleans
+    }
+
+
+def _beside_splits(folder: Path, splits: dict) -> list[str]:
+    """Return what lies beside train/, valid/ and test/, if they are there."""
+    if None in splits:
+        return []
+    return _unused(folder, [path.name for path in splits.values()])
+
+
+def _unused(folder: Path, used: list[str]) -> list[str]:
+    """Return a note on the folders and audio files that are not used."""
+    folders = [p.name for p in _subfolders(folder) if p.name not in used]
+    audio = [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in AUDIO_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    ]
+    notes = []
+    if folders:
+        notes.append(f"not used in {folder}: {shorten(folders, '/')}")
+    if audio:
+        notes.append(
+            f"not used in {folder}: {len(audio)} audio files outside the "
+            f"folders above ({shorten(audio)})"
+        )
+    return notes
+
+
+def shorten(names: list[str], end: str = "", most: int = 5) -> str:
+    """Return the first names as text, and how many more there are."""
+    text = ", ".join(f"{name}{end}" for name in names[:most])
+    more = len(names) - most
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def group_of(relative: str, role: str, pattern: str | None = None) -> str:
+    """Return the speaker, noise or room of a file.
+
+    In this order: the first group of ``pattern`` searched in the relative
+    path, if given; the top folder; for speech the part of the name before
+    the first "-" or "_" ("1089-134686-0016" -> "1089", "p287_001" ->
+    "p287"); the name without suffix.
+
+    Arguments
+    ---------
+    relative : str
+        Path below the split folder, with "/".
+    role : str
+        "speech", "paired", "noise" or "rir".
+    pattern : str, optional
+        Regular expression with one group.
+
+    Raises
+    ------
+    UserError
+        If the pattern does not match.
+    """
+    if pattern is not None:
+        match = re.search(pattern, relative)
+        if match is None or not match.groups():
+            raise UserError(
+                f"{relative}: speaker_pattern {pattern!r} finds no speaker "
+                "(it needs one group in parentheses)"
+            )
+        return match[1]
+    path = PurePosixPath(relative)
+    if len(path.parts) > 1:
+        return path.parts[0]
+    if role in ("speech", "paired"):
+        return re.split("[-_]", path.stem, maxsplit=1)[0] or path.stem
+    return path.stem
+
+
+def _subfolders(folder: Path | str) -> list[Path]:
+    return sorted(
+        path
+        for path in Path(folder).iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    )
+
+
+def _names(names) -> str:
+    return ", ".join(f"{name}/" for name in names)

@@ -1,0 +1,343 @@
+"""Turn folders of recordings into checked SpeechBrain JSON manifests.
+
+The folders are read anew at every call: a manifest never says what was
+there last time. What costs time, decoding and converting, is kept in the
+cache folder, so a second call takes about a second for 10,000 files.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+
+from edgebrain.data.cache import prepare_audio
+from edgebrain.data.collect import Findings, check_clips, files_of, gather
+from edgebrain.data.files import write_json
+from edgebrain.data.layout import SPLITS, Clip, find_layout
+from edgebrain.data.overlap import shared_files, shared_groups
+from edgebrain.data.resampling import resampled_length
+from edgebrain.data.splits import (
+    FRACTIONS,
+    check_fractions,
+    complete_splits,
+    take,
+)
+from edgebrain.data.summary import summary_table
+from edgebrain.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# What a manifest calls the group of a clip.
+_GROUP_KEY = {
+    "speech": "speaker",
+    "paired": "speaker",
+    "noise": "group",
+    "rir": "group",
+}
+
+#: Shortest speech, noise or pair in seconds that is not refused. A room
+#: response may have any length.
+MIN_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Where the manifests of a data set are, and what is in it.
+
+    Arguments
+    ---------
+    kind : str
+        "mixing" (speech, noise and rir manifests) or "paired".
+    data_root : Path
+        What ``{data_root}`` stands for in the manifests.
+    sample_rate : int
+        Rate in Hz of every file that the manifests name.
+    manifests : dict
+        Role ("speech", "noise", "rir" or "paired") -> split ("train",
+        "valid", "test") -> path. A role without files is not there.
+    summary : str
+        Table of clips, hours and speakers, for people.
+    notes : tuple of str
+        How sets were split, what was converted and what was not used.
+    warnings : tuple of str
+        What may spoil results: speakers in two splits, files left out.
+    """
+
+    kind: str
+    data_root: Path
+    sample_rate: int
+    manifests: dict[str, dict[str, Path]]
+    summary: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def speech(self) -> dict[str, Path]:
+        """Split -> manifest of clean speech; empty for pairs."""
+        return self.manifests.get("speech", {})
+
+    @property
+    def noise(self) -> dict[str, Path]:
+        """Split -> manifest of noise; empty if there is none."""
+        return self.manifests.get("noise", {})
+
+    @property
+    def rir(self) -> dict[str, Path]:
+        """Split -> manifest of room responses; empty if there are none."""
+        return self.manifests.get("rir", {})
+
+    @property
+    def paired(self) -> dict[str, Path]:
+        """Split -> manifest of noisy and clean pairs; empty for mixing."""
+        return self.manifests.get("paired", {})
+
+
+def prepare_folder(
+    data_folder: Path | str,
+    output_folder: Path | str,
+    sample_rate: int,
+    cache_folder: Path | str,
+    seed: int,
+    **options,
+) -> PreparedData:
+    """Recognise what a data folder holds, check it and write manifests.
+
+    The layouts are those of ``edgebrain.data.layout.LAYOUTS``: ``speech/``
+    with optional ``noise/`` and ``rir/``, or ``clean/`` and ``noisy/``
+    pairs, each with or without train, valid and test folders.
+
+    Arguments
+    ---------
+    data_folder : Path or str
+        The folder; it is only read.
+    output_folder : Path or str
+        Where manifests go, as ``<role>_<split>.json``.
+    sample_rate : int
+        Rate in Hz that every file gets.
+    cache_folder : Path or str
+        Where converted audio and the results of checks are kept.
+    seed : int
+        Seed of splits and of ``num_train`` and its like.
+    **options
+        See :func:`prepare_sets`.
+
+    Returns
+    -------
+    PreparedData
+
+    Raises
+    ------
+    UserError
+        If no layout fits, and as :func:`prepare_sets`.
+    """
+    kind, folders, notes = find_layout(data_folder)
+    return prepare_sets(
+        kind,
+        folders,
+        data_folder,
+        output_folder,
+        sample_rate,
+        cache_folder,
+        seed,
+        notes=notes,
+        **options,
+    )
+
+
+def prepare_sets(
+    kind: str,
+    folders: Mapping,
+    data_root: Path | str,
+    output_folder: Path | str,
+    sample_rate: int,
+    cache_folder: Path | str,
+    seed: int,
+    *,
+    fractions: Mapping[str, float] = FRACTIONS,
+    num_train: int | float | None = None,
+    num_valid: int | float | None = None,
+    num_test: int | float | None = None,
+    speaker_pattern: str | None = None,
+    valid_speakers: Sequence[str] | None = None,
+    min_seconds: float = MIN_SECONDS,
+    skip_bad: bool = False,
+    n_jobs: int = -1,
+    notes: Iterable[str] = (),
+) -> PreparedData:
+    """Check given folders and write their manifests.
+
+    For data sets whose folders have names of their own. All files are
+    checked, then converted where needed (see :mod:`edgebrain.data.cache`),
+    then the manifests are written; those of roles that are not there are
+    removed.
+
+    Arguments
+    ---------
+    kind : str
+        "mixing" or "paired".
+    folders : mapping
+        Mixing: role ("speech", "noise", "rir") -> split -> folder. Paired:
+        split -> {"noisy": folder, "clean": folder}. A split is "train",
+        "valid", "test", or None for files still to be split. If valid or
+        test is not there, it is split off from train.
+    data_root : Path or str
+        Files below it are named by ``{data_root}`` in the manifests.
+    output_folder, sample_rate, cache_folder, seed
+        As in :func:`prepare_folder`.
+    fractions : mapping
+        Parts of train, valid and test where they are split here. By speaker
+        (noise, room) if there are at least three, else by file.
+    num_train, num_valid, num_test : int, float or None
+        Use that many speech clips or pairs, or that fraction of them.
+    speaker_pattern : str, optional
+        Regular expression whose first group, searched in the path below the
+        split folder, is the speaker. Without it the speaker is the top
+        folder there, or the file name up to the first "-" or "_".
+    valid_speakers : sequence of str, optional
+        Speakers that become the validation set, if it is split off here.
+    min_seconds : float
+        Shorter speech, noise and pairs are bad files.
+    skip_bad : bool
+        Leave bad files out with a warning, instead of refusing the set.
+    n_jobs : int
+        Threads that check and convert; -1 is one a core.
+    notes : iterable of str
+        Put before the notes of the result.
+
+    Returns
+    -------
+    PreparedData
+
+    Raises
+    ------
+    UserError
+        Lists together: empty sets, bad files, two files of one id, files
+        without partner, pairs that differ in length or rate, files that are
+        in two splits. Also if there are too few files to split, or too
+        little disk.
+    """
+    data_root = Path(data_root).absolute()
+    output_folder = Path(output_folder)
+    fractions = check_fractions(fractions)
+    found = Findings(notes=list(notes))
+    numbers = {"train": num_train, "valid": num_valid, "test": num_test}
+    sets: dict[str, dict[str, list[Clip]]] = {}
+    for role, by_split in (
+        folders if kind == "mixing" else {"paired": folders}
+    ).items():
+        main = role in ("speech", "paired")
+        pattern = speaker_pattern if main else None
+        given = {
+            split: gather(role, where, pattern, found)
+            for split, where in by_split.items()
+        }
+        if any(not clips for clips in given.values()):
+            continue  # the problem is noted, the other roles are looked at
+        sets[role], split_notes = complete_splits(
+            role, given, seed, fractions, valid_speakers if main else None
+        )
+        found.notes += split_notes
+        if main:
+            for split, number in numbers.items():
+                sets[role][split] = take(
+                    sets[role][split], number, seed, f"num_{split}"
+                )
+    reports = check_clips(
+        sets, min_seconds, skip_bad, cache_folder, n_jobs, found
+    )
+    for role, splits in sets.items():
+        found.problems += shared_files(role, splits, reports)
+        found.warnings += shared_groups(role, splits)
+    if found.problems:
+        raise UserError.collect(
+            f"data in {data_root} cannot be used", found.problems
+        )
+    ready = _convert(sets, sample_rate, cache_folder, reports, n_jobs, found)
+    manifests = {}
+    for role, splits in sets.items():
+        manifests[role] = {}
+        for split, clips in splits.items():
+            path = output_folder / f"{role}_{split}.json"
+            entries = {
+                clip.id: _entry(
+                    role, clip, ready, reports, data_root, sample_rate
+                )
+                for clip in sorted(clips, key=lambda clip: clip.id)
+            }
+            write_json(path, entries)
+            manifests[role][split] = path
+    _remove_stale(output_folder, manifests)
+    if found.ignored:
+        found.notes.append(f"{found.ignored} files are not audio: ignored")
+    for warning in found.warnings:
+        logger.warning(warning)
+    return PreparedData(
+        kind=kind,
+        data_root=data_root,
+        sample_rate=sample_rate,
+        manifests=manifests,
+        summary=summary_table(sets, reports),
+        notes=tuple(found.notes),
+        warnings=tuple(found.warnings),
+    )
+
+
+def _convert(sets, sample_rate, cache_folder, reports, n_jobs, found):
+    """Return source path -> path to read, converting what needs it."""
+    infos = {path: report.info for path, report in reports.items()}
+    common = {"infos": infos, "n_jobs": n_jobs}
+    rooms = {role: sets[role] for role in sets if role == "rir"}
+    others = {role: sets[role] for role in sets if role != "rir"}
+    ready = prepare_audio(files_of(others), sample_rate, cache_folder, **common)
+    # The tail of a room response lies far below its peak, and the mean over
+    # microphones is the response of no room.
+    ready |= prepare_audio(
+        files_of(rooms),
+        sample_rate,
+        cache_folder,
+        subtype="FLOAT",
+        channel=0,
+        **common,
+    )
+    for role in sets:
+        paths = files_of({role: sets[role]})
+        copies = sum(ready[path] != path for path in paths)
+        if not copies:
+            continue
+        several = sum(infos[path].channels > 1 for path in paths)
+        how = "first channel" if role == "rir" else "mean of the channels"
+        found.notes.append(
+            f"{role}: {copies} of {len(paths)} files are read as "
+            f"{sample_rate} Hz mono copies in {cache_folder}"
+            + (f", {how} of {several} files" if several else "")
+        )
+    return ready
+
+
+def _entry(role, clip, ready, reports, data_root, sample_rate) -> dict:
+    """Return what a manifest says of one clip."""
+    entry: dict = {}
+    for key, source in clip.files.items():
+        entry[key] = _named(ready[source], data_root)
+    info = reports[next(iter(clip.files.values()))].info
+    frames = resampled_length(info.frames, info.sample_rate, sample_rate)
+    entry["duration"] = round(frames / sample_rate, 6)
+    entry[_GROUP_KEY[role]] = clip.group
+    return entry
+
+
+def _named(path: Path, data_root: Path) -> str:
+    """Return a path as manifests name it."""
+    path = path.absolute()
+    if path.is_relative_to(data_root):
+        return "{data_root}/" + path.relative_to(data_root).as_posix()
+    return str(path)
+
+
+def _remove_stale(output_folder: Path, manifests) -> None:
+    """Remove manifests of roles that are no longer there."""
+    for role in _GROUP_KEY:
+        if role not in manifests:
+            for split in SPLITS:
+                path = output_folder / f"{role}_{split}.json"
+                path.unlink(missing_ok=True)
