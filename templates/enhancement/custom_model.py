@@ -1,0 +1,92 @@
+"""The network: edit this file to try your own.
+
+Training, scoring, the export and enhance_file.py ask one thing of it: called
+with log1p magnitudes ``(batch, frames, bins)`` and the relative ``lengths``
+of the items, it returns a mask of the same shape. Keep the network in this
+one file, because the file travels with the exported weights: import packages
+in it, but nothing else of this folder.
+"""
+
+import speechbrain as sb
+import torch
+
+
+class CustomModel(torch.nn.Module):
+    """Recurrent mask estimator: projection, LSTM layers, sigmoid mask.
+
+    Without ``bidirectional`` it is causal: a frame of the mask depends on
+    that frame and the ones before it.
+
+    Arguments
+    ---------
+    input_size : int
+        Frequency bins of a frame.
+    projection : int
+        Width of the layer between the spectrum and the LSTM.
+    rnn_size : int
+        Cells of an LSTM layer.
+    layers : int
+        Number of LSTM layers.
+    bidirectional : bool
+        Whether the LSTM also reads the future.
+    dropout : float
+        Dropout between LSTM layers.
+
+    Example
+    -------
+    >>> model = CustomModel(input_size=257, projection=16, rnn_size=8)
+    >>> model(torch.rand(2, 10, 257)).shape
+    torch.Size([2, 10, 257])
+    """
+
+    def __init__(
+        self,
+        input_size,
+        projection=128,
+        rnn_size=256,
+        layers=2,
+        bidirectional=False,
+        dropout=0.0,
+    ):
+        super().__init__()
+        self.project = sb.nnet.linear.Linear(
+            n_neurons=projection, input_size=input_size
+        )
+        # Over the bins of one frame: causal, and it evens out the level.
+        self.norm = torch.nn.LayerNorm(projection)
+        self.activation = torch.nn.LeakyReLU(0.1)
+        self.rnn = sb.nnet.RNN.LSTM(
+            hidden_size=rnn_size,
+            input_size=projection,
+            num_layers=layers,
+            bidirectional=bidirectional,
+            dropout=dropout if layers > 1 else 0.0,
+        )
+        self.mask = sb.nnet.linear.Linear(
+            n_neurons=input_size,
+            input_size=rnn_size * (2 if bidirectional else 1),
+        )
+        self.bidirectional = bidirectional
+
+    def forward(self, x, lengths=None):
+        """Return the mask, between 0 and 1.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            log1p magnitudes, (batch, frames, bins).
+        lengths : torch.Tensor or None
+            Relative lengths of the items. Only a bidirectional network needs
+            them, to start reading backwards at the end of each item.
+
+        Returns
+        -------
+        torch.Tensor
+            Mask, (batch, frames, bins).
+        """
+        frames = x.shape[1]
+        x = self.activation(self.norm(self.project(x)))
+        x, _ = self.rnn(x, lengths=lengths if self.bidirectional else None)
+        # Unpacking stops at the longest item; the padding has no sound.
+        x = torch.nn.functional.pad(x, (0, 0, 0, frames - x.shape[1]))
+        return torch.sigmoid(self.mask(x))
