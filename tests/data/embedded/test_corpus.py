@@ -1,0 +1,209 @@
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from edgebrain.data import audio
+from edgebrain.data.embedded import (
+    CorpusSizes,
+    __main__,
+    contents,
+    corpus,
+    make_embedded_corpus,
+    read_manifest,
+    speech,
+)
+from edgebrain.errors import UserError
+import pytest
+
+SMALL = CorpusSizes((6, 4, 4), (9, 3, 3), (2, 1, 1), 1, (1.0, 1.5))
+TINY = CorpusSizes((1, 1, 1), (1, 1, 1), (1, 1, 1), 1, (1.0, 1.5))
+
+
+def hashes(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_embedded_corpus(
+        tmp_path_factory.mktemp("one"), seed=7, n_jobs=1, sizes=SMALL
+    )
+
+
+def test_any_number_of_processes_writes_the_same_bytes(made, tmp_path):
+    other = make_embedded_corpus(tmp_path, seed=7, n_jobs=2, sizes=SMALL)
+    assert other.name == made.name
+    assert hashes(other) == hashes(made)
+
+
+def test_other_seed_makes_other_files(made, tmp_path):
+    one, two = (
+        hashes(make_embedded_corpus(tmp_path, seed, n_jobs=1, sizes=TINY))
+        for seed in (1, 2)
+    )
+    assert one.keys() == two.keys()
+    assert all(one[path] != two[path] for path in one)
+
+
+def test_manifest_lists_every_file_as_it_is(made):
+    rows = read_manifest(made)
+    on_disk = {
+        path.relative_to(made).as_posix() for path in made.rglob("*.flac")
+    }
+    assert {row["path"] for row in rows} == on_disk
+    assert len(rows) == 14 + 15 + 4
+    for row in rows:
+        kind, split, *_ = row["path"].split("/")
+        assert (row["kind"], row["split"]) == (kind, split)
+        assert row["group"] in row["path"]
+        info = audio.inspect(made / row["path"])
+        assert (info.sample_rate, info.channels) == (16000, 1)
+        assert info.format == "FLAC"
+        assert info.subtype == ("PCM_24" if kind == "rir" else "PCM_16")
+        seconds = info.frames / info.sample_rate
+        assert float(row["seconds"]) == pytest.approx(seconds, abs=1e-3)
+
+
+def test_splits_share_no_group_sentence_or_parameters(made):
+    rows = read_manifest(made)
+    seen = {}
+    for row in rows:
+        marks = [row["source"]]
+        if row["kind"] == "speech":
+            marks += [row["group"], row["source"].split(": ", 1)[1]]
+        if row["kind"] == "rir":
+            marks += [row["group"], row["source"].split(" distance")[0]]
+        for mark in marks:
+            assert seen.setdefault(mark, row["split"]) == row["split"], mark
+
+
+def test_second_call_returns_at_once(made):
+    before = hashes(made)
+    start = time.monotonic()
+    again = make_embedded_corpus(made.parent, 7, n_jobs=1, sizes=SMALL)
+    assert time.monotonic() - start < 0.3
+    assert again == made and hashes(made) == before
+
+
+def test_new_version_makes_a_new_folder(monkeypatch, tmp_path):
+    first = make_embedded_corpus(tmp_path, 7, n_jobs=1, sizes=TINY)
+    monkeypatch.setattr(corpus, "VERSION", corpus.VERSION + 1)
+    second = make_embedded_corpus(tmp_path, 7, n_jobs=1, sizes=TINY)
+    assert first != second and first.is_dir() and second.is_dir()
+    stamp = json.loads((second / corpus.STAMP).read_text())
+    assert stamp["key"]["version"] == corpus.VERSION
+
+
+def test_missing_file_is_made_again(tmp_path):
+    copy = make_embedded_corpus(tmp_path, 7, n_jobs=1, sizes=TINY)
+    before = hashes(copy)
+    lost = next((copy / "speech").rglob("*.flac"))
+    lost.unlink()
+    assert make_embedded_corpus(tmp_path, 7, n_jobs=1, sizes=TINY) == copy
+    assert hashes(copy) == before
+    assert [path.name for path in tmp_path.iterdir()] == [copy.name]
+
+
+def test_killed_run_leaves_nothing_that_looks_complete(tmp_path):
+    command = [sys.executable, "-m", "edgebrain.data.embedded"]
+    command += ["--output_folder", str(tmp_path), "--n_jobs", "1"]
+    run = subprocess.Popen(command)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.flac")):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    left = [path.name for path in tmp_path.iterdir()]
+    assert len(left) == 1 and left[0].startswith(".partial-")
+    assert not list(tmp_path.rglob(corpus.STAMP))
+
+
+def test_leftovers_go_after_an_hour(tmp_path):
+    old, new = tmp_path / ".partial-1-a", tmp_path / ".partial-2-b"
+    for folder in (old, new):
+        (folder / "speech").mkdir(parents=True)
+    long_ago = time.time() - 2 * 3600
+    os.utime(old, (long_ago, long_ago))
+    make_embedded_corpus(tmp_path, n_jobs=1, sizes=TINY)
+    assert not old.exists() and new.exists()
+
+
+def test_other_sample_rate(tmp_path):
+    sizes = CorpusSizes((1, 1, 1), (9, 5, 5), (1, 1, 1), 1, (1.0, 1.5))
+    folder = make_embedded_corpus(tmp_path, 3, 8000, 1, sizes)
+    assert "8000" in folder.name
+    for row in read_manifest(folder):
+        assert audio.inspect(folder / row["path"]).sample_rate == 8000
+
+
+def test_bad_arguments_are_listed_together(tmp_path):
+    taken = tmp_path / "file"
+    taken.write_text("")
+    with pytest.raises(UserError) as error:
+        make_embedded_corpus(taken, seed=-1, sample_rate=100, n_jobs=0)
+    for word in ("seed", "sample_rate", "n_jobs", "is a file"):
+        assert word in str(error.value)
+    with pytest.raises(UserError, match=r"rooms\[valid\]"):
+        CorpusSizes(rooms=(1, 0, 1))
+
+
+def test_folder_of_something_else_is_left_alone(made, tmp_path):
+    taken = tmp_path / made.name
+    taken.mkdir()
+    (taken / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="remove or rename"):
+        make_embedded_corpus(tmp_path, 7, n_jobs=1, sizes=SMALL)
+    assert (taken / "thesis.txt").read_text() == "mine"
+
+
+def test_full_disk_is_seen_before_any_work(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(UserError, match="MB are free"):
+        make_embedded_corpus(tmp_path, n_jobs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_failing_espeak_leaves_nothing(tmp_path, monkeypatch, capsys):
+    # A package without its library, as on a platform without a wheel.
+    monkeypatch.setattr(
+        "espeakng_loader.get_library_path", lambda: str(tmp_path / "no.so")
+    )
+    status = __main__.main(["--output_folder", str(tmp_path / "out")])
+    assert status == 2
+    assert speech.MEND in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_contents_counts_files(made):
+    rows = [line.split() for line in contents(made).splitlines()]
+    assert rows[0] == ["kind", "split", "files", "groups", "minutes"]
+    assert rows[1][:4] == ["speech", "train", "6", "6"]
+    assert rows[-1][:4] == ["rir", "test", "1", "1"]
+    assert len(rows) == 10
+
+
+@pytest.mark.slow
+def test_default_corpus_is_made_in_under_a_minute(tmp_path):
+    start = time.monotonic()
+    folder = make_embedded_corpus(tmp_path)
+    assert time.monotonic() - start < 60
+    rows = read_manifest(folder)
+    spoken = [row for row in rows if row["kind"] == "speech"]
+    assert len({row["group"] for row in spoken}) >= 12
+    texts = {row["source"].split(": ", 1)[1] for row in spoken}
+    assert len(texts) == len(spoken) >= 200
+    assert all(2 <= float(row["seconds"]) <= 6 for row in spoken)
+    assert {" sex=f " in row["source"] for row in spoken} == {True, False}
