@@ -349,6 +349,7 @@ def test_workers_and_batch_size_change_no_bit(corpus, workers, persistent):
         assert same(items(reference), from_batches(loader))
 
 
+@pytest.mark.slow
 def test_spawned_workers_give_the_same(corpus):
     settings = MixingSettings(**EVERYTHING)
     dataset = make(corpus, settings)
