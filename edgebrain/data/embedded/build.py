@@ -147,15 +147,16 @@ def _make_voice(job: Job, split: str, index: int, texts: list[str]):
 def _make_noise(job: Job, split: str, index: int):
     """Generate one noise."""
     families = noises.FAMILIES[split]
-    family = families[index % len(families)]
+    number, place = divmod(index, len(families))
+    family = families[place]
     seed = [job.seed, _NOISE, SPLITS.index(split), index]
     seconds = np.random.default_rng([*seed, 1]).uniform(
         *job.sizes.noise_seconds
     )
     wav, source = noises.make_noise(
-        family, split, seconds, job.sample_rate, seed
+        family, split, number, seconds, job.sample_rate, seed
     )
-    path = f"noise/{split}/{family}_{index // len(families) + 1:02d}.flac"
+    path = f"noise/{split}/{family}_{number + 1:02d}.flac"
     wav = speech.set_level(wav)
     return [job.save(path, wav, f"generated: {family} {source}")]
 

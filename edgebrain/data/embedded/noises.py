@@ -63,11 +63,14 @@ class Parameters:
         Where randomness comes from.
     split : str
         ``train``, ``valid`` or ``test``: chooses the bands of each range.
+    number : int
+        Number of the noise in its family and split: deals out the choices.
     """
 
-    def __init__(self, rng: np.random.Generator, split: str):
+    def __init__(self, rng: np.random.Generator, split: str, number: int = 0):
         self.rng = rng
         self.split = split
+        self.number = number + ("train", "valid", "test").index(split)
         self.values: dict[str, float] = {}
 
     def _unit(self) -> float:
@@ -96,8 +99,8 @@ class Parameters:
         return value
 
     def pick(self, name: str, choices: tuple[float, ...]) -> float:
-        """Draw one of a few values, open to every split."""
-        value = choices[self.rng.integers(len(choices))]
+        """Deal out a few values in turn, open to every split."""
+        value = choices[self.number % len(choices)]
         self.values[name] = value
         return value
 
@@ -362,7 +365,12 @@ GENERATORS: dict[str, Callable[[Parameters, int, int], np.ndarray]] = {
 
 
 def make_noise(
-    family: str, split: str, seconds: float, sample_rate: int, seed: list[int]
+    family: str,
+    split: str,
+    number: int,
+    seconds: float,
+    sample_rate: int,
+    seed: list[int],
 ) -> tuple[np.ndarray, str]:
     """Generate one noise.
 
@@ -372,6 +380,8 @@ def make_noise(
         A key of ``GENERATORS``.
     split : str
         ``train``, ``valid`` or ``test``: the parameter bands.
+    number : int
+        Number of the noise in its family and split, from 0.
     seconds : float
         Length.
     sample_rate : int
@@ -386,7 +396,7 @@ def make_noise(
     str
         Its parameters, ``name=value`` separated by blanks.
     """
-    parameters = Parameters(np.random.default_rng(seed), split)
+    parameters = Parameters(np.random.default_rng(seed), split, number)
     n = round(seconds * sample_rate)
     wav = unit(GENERATORS[family](parameters, n, sample_rate))
     return unit(CREST * np.tanh(wav / CREST)), str(parameters)

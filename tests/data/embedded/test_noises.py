@@ -6,7 +6,7 @@ RATE = 16000
 
 
 def make(family, split="train", seconds=6.0, seed=0):
-    return noises.make_noise(family, split, seconds, RATE, [seed])
+    return noises.make_noise(family, split, seed, seconds, RATE, [seed])
 
 
 def parameters(text):
@@ -31,8 +31,8 @@ def level_db(wav, milliseconds=20):
 @pytest.mark.parametrize("family", noises.GENERATORS)
 @pytest.mark.parametrize("rate", [8000, 16000])
 def test_noise_is_finite_repeatable_and_not_too_peaked(family, rate):
-    wav, text = noises.make_noise(family, "train", 2.0, rate, [3])
-    again, _ = noises.make_noise(family, "train", 2.0, rate, [3])
+    wav, text = noises.make_noise(family, "train", 0, 2.0, rate, [3])
+    again, _ = noises.make_noise(family, "train", 0, 2.0, rate, [3])
     np.testing.assert_array_equal(wav, again)
     assert wav.shape == (2 * rate,) and text
     assert np.sqrt(np.mean(wav**2)) == pytest.approx(1.0)
@@ -60,6 +60,13 @@ def test_splits_draw_from_bands_that_do_not_touch():
         assert not np.any((train > low - 0.005) & (train < high + 0.005))
     assert drawn["valid"].max() < drawn["test"].min()
     assert drawn["train"].min() < 0.02 and drawn["train"].max() > 0.98
+
+
+def test_training_noises_cover_every_kind():
+    texts = [make("siren", seconds=1, seed=n)[1] for n in range(3)]
+    assert {parameters(text)["kind"] for text in texts} == {0, 1, 2}
+    texts = [make("hum", seconds=1, seed=n)[1] for n in range(2)]
+    assert {parameters(text)["mains_hz"] for text in texts} == {50, 60}
 
 
 @pytest.mark.parametrize("seed", range(4))
