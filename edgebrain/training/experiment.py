@@ -14,7 +14,13 @@ from edgebrain.data.embedded import make_embedded_corpus
 from edgebrain.data.manifest import prepare_folder
 from edgebrain.data.pipeline import mixing_dataset, paired_dataset
 from edgebrain.errors import UserError, unknown_name
-from edgebrain.models import check_model_output, complexity
+from edgebrain.models import (
+    check_causality,
+    check_model_output,
+    check_step,
+    complexity,
+    model_traits,
+)
 from edgebrain.training.checkpoints import AtomicCheckpointer
 from edgebrain.training.config import RUNTIME_KEYS, changed_keys, flatten
 from edgebrain.training.history import History, PatientEpochCounter
@@ -85,6 +91,10 @@ def begin(hparams_file, hparams, overrides, run_opts) -> None:
     _check_values(hparams)
     model, signal = hparams["modules"]["model"], hparams["signal"]
     check_model_output(model, signal.bins)
+    if model_traits(model).causal:
+        check_causality(model, signal.bins)
+    if model_traits(model).streaming:
+        check_step(model, signal.bins)
     folder = Path(hparams["output_folder"])
     _check_unchanged(folder, hparams_file, hparams, overrides, run_opts)
     _check_disk(folder, model)
