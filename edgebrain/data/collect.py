@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from edgebrain.data.checks import FileReport, examine_files, fault_of
-from edgebrain.data.layout import Clip, find_audio, group_of
+from edgebrain.data.layout import Clip, Found, find_audio, group_of
 from edgebrain.errors import UserError
 
 
@@ -21,7 +21,7 @@ class Findings:
 
 def gather(
     role: str,
-    where: Path | str | Mapping[str, Path | str],
+    where: Path | str | Found | Mapping[str, Path | str | Found],
     pattern: str | None,
     found: Findings,
 ) -> list[Clip]:
@@ -31,8 +31,9 @@ def gather(
     ---------
     role : str
         "speech", "noise", "rir" or "paired".
-    where : Path, str or mapping
-        The folder; for pairs {"noisy": folder, "clean": folder}.
+    where : Path, str, Found or mapping
+        The folder, or chosen files of it; for pairs {"noisy": folder,
+        "clean": folder}.
     pattern : str or None
         See :func:`edgebrain.data.layout.group_of`.
     found : Findings
@@ -47,22 +48,27 @@ def gather(
     keys = where if role == "paired" else {"wav": where}
     sides: dict[str, dict[str, tuple[str, Path]]] = {}
     for key, folder in keys.items():
-        folder = Path(folder)
-        if not folder.is_dir():
-            found.problems.append(f"{folder}: there is no such folder")
-            return []
-        files = find_audio(folder)
+        files = folder
+        if not isinstance(folder, Found):
+            if not Path(folder).is_dir():
+                found.problems.append(f"{folder}: there is no such folder")
+                return []
+            files = find_audio(folder)
         found.ignored += files.ignored
         if not files.files:
-            found.problems.append(f"{folder}: holds no audio files")
+            name = f"{role} {key}" if files is folder else folder
+            found.problems.append(f"{name}: holds no audio files")
         sides[key] = _by_id(files.files, found)
     if not all(sides.values()):
         return []
     ids = set.intersection(*(set(side) for side in sides.values()))
     for key, side in sides.items():
-        other = [name for name in keys if name != key]
+        other = next((name for name in keys if name != key), "")
+        place = keys.get(other)
+        if isinstance(place, Found):
+            place = f"the {other} files"
         found.problems += [
-            f"{path}: has no partner of that name in {keys[other[0]]}"
+            f"{path}: has no partner of that name in {place}"
             for id_, (_, path) in side.items()
             if id_ not in ids
         ]

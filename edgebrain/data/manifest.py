@@ -179,7 +179,8 @@ def prepare_sets(
         Mixing: role ("speech", "noise", "rir") -> split -> folder. Paired:
         split -> {"noisy": folder, "clean": folder}. A split is "train",
         "valid", "test", or None for files still to be split. If valid or
-        test is not there, it is split off from train.
+        test is not there, it is split off from train. Instead of a folder
+        stand chosen files as an ``edgebrain.data.layout.Found``.
     data_root : Path or str
         Files below it are named by ``{data_root}`` in the manifests.
     output_folder, sample_rate, cache_folder, seed
@@ -279,6 +280,50 @@ def prepare_sets(
         summary=summary_table(sets, reports),
         notes=tuple(found.notes),
         warnings=tuple(found.warnings),
+    )
+
+
+def find_prepared(
+    output_folder: Path | str, data_root: Path | str, sample_rate: int
+) -> PreparedData:
+    """Return what :func:`prepare_sets` left in a folder, without a check.
+
+    Arguments
+    ---------
+    output_folder : Path or str
+        Where the manifests are.
+    data_root : Path or str
+        What ``{data_root}`` stands for now.
+    sample_rate : int
+        In Hz, of the files that the manifests name.
+
+    Returns
+    -------
+    PreparedData
+
+    Raises
+    ------
+    UserError
+        If manifests are missing.
+    """
+    folder = Path(output_folder)
+    manifests = {}
+    for role in _GROUP_KEY:
+        paths = {split: folder / f"{role}_{split}.json" for split in SPLITS}
+        if all(path.is_file() for path in paths.values()):
+            manifests[role] = paths
+    if "speech" not in manifests and "paired" not in manifests:
+        raise UserError(
+            f"{folder}: there are no manifests of an earlier run; run once "
+            "without skip_prep"
+        )
+    kind = "paired" if "paired" in manifests else "mixing"
+    return PreparedData(
+        kind=kind,
+        data_root=Path(data_root).absolute(),
+        sample_rate=sample_rate,
+        manifests=manifests,
+        summary=f"The manifests in {folder} are used as they are.",
     )
 
 

@@ -222,12 +222,15 @@ class Data:
     eval_loader: dict
 
 
-def make_datasets(hparams) -> Data:
-    """Prepare the data folder, or the embedded corpus, and build the sets.
+def make_datasets(hparams, prepare=None) -> Data:
+    """Prepare the data and build the sets.
 
     Arguments
     ---------
     hparams : dict
+    prepare : callable, optional
+        ``prepare(hparams)`` returns a PreparedData; called on one process
+        only. Left out: the data folder, or the embedded corpus, as it is.
 
     Returns
     -------
@@ -238,12 +241,16 @@ def make_datasets(hparams) -> Data:
     UserError
         Lists what is wrong with the data.
     """
-    prepared = ddp_broadcast(_prepare(hparams) if if_main_process() else None)
+    prepared = None
+    if if_main_process():
+        prepared = (prepare or _prepare_folder)(hparams)
+        print("\n".join([prepared.summary, *prepared.notes]))
+    prepared = ddp_broadcast(prepared)
     ddp_barrier()
     return build_datasets(hparams, prepared)
 
 
-def _prepare(hparams):
+def _prepare_folder(hparams):
     source = hparams.get("data_folder")
     cache = Path(hparams["cache_folder"])
     if source is None:
@@ -251,15 +258,13 @@ def _prepare(hparams):
         source = make_embedded_corpus(
             cache / "embedded_corpus", sample_rate=hparams["sample_rate"]
         )
-    prepared = prepare_folder(
+    return prepare_folder(
         source,
         Path(hparams["output_folder"]) / "manifests",
         hparams["sample_rate"],
         cache,
         hparams["seed"],
     )
-    print("\n".join([prepared.summary, *prepared.notes]))
-    return prepared
 
 
 def build_datasets(hparams, prepared) -> Data:
@@ -288,7 +293,11 @@ def build_datasets(hparams, prepared) -> Data:
             "data_root": prepared.data_root,
         }
         if prepared.kind == "paired":
-            sets[split] = paired_dataset(prepared.paired[split], **options)
+            # Of a mixing, pairs take the random level in training alone.
+            levels = hparams.get("train_mixing") if train else None
+            sets[split] = paired_dataset(
+                prepared.paired[split], settings=levels, **options
+            )
             continue
         key = "train_mixing" if train else "eval_mixing"
         sets[split] = mixing_dataset(
