@@ -1,6 +1,6 @@
 """The embedded corpus: what a person without data trains on.
 
-Speech by espeak-ng (24 voices in eight accents, every sentence its own),
+Speech by espeak-ng (24 voices in seven accents, every sentence its own),
 noises generated in the families people meet, and room responses by image
 sources, made once from a seed. Nothing is downloaded. Speech and noise lie
 at -25 dBFS RMS (``speech.LEVEL_DBFS``; lower where the peak would pass

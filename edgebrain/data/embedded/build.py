@@ -156,7 +156,7 @@ def _make_noise(job: Job, split: str, index: int):
     wav, source = noises.make_noise(
         family, split, number, seconds, job.sample_rate, seed
     )
-    path = f"noise/{split}/{family}_{number + 1:02d}.flac"
+    path = f"noise/{split}/{split}-{family}_{number + 1:02d}.flac"
     wav = speech.set_level(wav)
     return [job.save(path, wav, f"generated: {family} {source}")]
 

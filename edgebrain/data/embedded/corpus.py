@@ -24,7 +24,7 @@ import joblib
 logger = logging.getLogger(__name__)
 
 #: Raise it with every change that alters a file of the corpus.
-VERSION = 1
+VERSION = 2
 STAMP = "corpus.json"
 _PARTIAL = ".partial-"
 _STALE_SECONDS = 3600
