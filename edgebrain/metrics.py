@@ -1,4 +1,6 @@
-"""Objective scores of enhanced speech: PESQ, STOI, SNR, SI-SNR, MSE.
+"""Objective scores of enhanced speech: PESQ, STOI, SNR, SI-SNR, MSE, ...
+
+CSIG, CBAK and COVL are in :mod:`edgebrain.composite`.
 
 Clips are float waveforms of one shape (samples,), clean and estimate. A score
 that cannot be had (silent estimate, clip too short, NaN, ...) is NaN with a
@@ -10,9 +12,12 @@ used: the processes that score in parallel start without torch.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import dataclasses
+import functools
 import math
 import warnings
+import weakref
 
+from edgebrain.composite import composite, raw_pesq
 from edgebrain.errors import UserError, unknown_name
 import numpy as np
 
@@ -46,6 +51,24 @@ def _resampled(wav, orig, new):
     return resample_poly(wav, new // divisor, orig // divisor)
 
 
+def _remembering(function):
+    """Keep the value of the last pair: several metrics are made of one."""
+    last = ()
+
+    @functools.wraps(function)
+    def once(clean, estimate, sample_rate):
+        nonlocal last
+        same = last and last[0]() is clean and last[1]() is estimate
+        if not same or last[2] != sample_rate:
+            value = function(clean, estimate, sample_rate)
+            pair = (weakref.ref(clean), weakref.ref(estimate))
+            last = (*pair, sample_rate, value)
+        return last[3]
+
+    return once
+
+
+@_remembering
 def _pesq(clean, estimate, sample_rate):
     """Return PESQ (ITU-T P.862.2 wide band; at 8 kHz P.862.1 narrow band).
 
@@ -131,6 +154,30 @@ def _si_snr(clean, estimate, sample_rate):
     return _decibels(float(target @ target), float(noise @ noise))
 
 
+@_remembering
+def _composite(clean, estimate, sample_rate):
+    """Return CSIG, CBAK and COVL (Hu and Loizou, TASLP 2008)."""
+    pesq = _pesq(clean, estimate, sample_rate)
+    if sample_rate == 8000:
+        pesq = raw_pesq(pesq)
+    return composite(clean, estimate, sample_rate, pesq)
+
+
+def _csig(clean, estimate, sample_rate):
+    """Return the predicted rating of speech distortion, 1 to 5."""
+    return _composite(clean, estimate, sample_rate)[0]
+
+
+def _cbak(clean, estimate, sample_rate):
+    """Return the predicted rating of the background, 1 to 5."""
+    return _composite(clean, estimate, sample_rate)[1]
+
+
+def _covl(clean, estimate, sample_rate):
+    """Return the predicted rating of overall quality, 1 to 5."""
+    return _composite(clean, estimate, sample_rate)[2]
+
+
 def _mse(clean, estimate, sample_rate):
     """Return the mean square of the waveforms' difference."""
     noise = clean - estimate
@@ -176,6 +223,9 @@ METRICS = {
         Metric("pesq", "PESQ", "", True, _pesq),
         Metric("stoi", "STOI", "", True, _stoi, ".4f"),
         Metric("estoi", "ESTOI", "", True, _estoi, ".4f"),
+        Metric("csig", "CSIG", "", True, _csig),
+        Metric("cbak", "CBAK", "", True, _cbak),
+        Metric("covl", "COVL", "", True, _covl),
         # An estimate of zeros has an SNR by definition: 0 dB.
         Metric("snr", "SNR", "dB", True, _snr, needs_estimate=False),
         Metric("si_snr", "SI-SNR", "dB", True, _si_snr),
