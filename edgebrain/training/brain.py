@@ -329,6 +329,7 @@ class EnhancementBrain(sb.Brain):
         higher = metrics.higher_is_better(key)
         self.checkpointer.save_and_keep_only(
             meta=meta,
+            name=f"epoch-{row['epoch']:04d}",
             importance_keys=[],
             **{"max_keys" if higher else "min_keys": [key]},
         )

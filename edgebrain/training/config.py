@@ -24,7 +24,7 @@ from speechbrain.utils.run_opts import RunOptions
 #: What may differ when a run is continued: none of it changes the result.
 RUNTIME_KEYS = frozenset(
     "num_workers n_jobs tensorboard mlflow save_every_epochs save_enhanced "
-    "test_folder cache_folder".split()
+    "test_folder cache_folder skip_prep download mirrors".split()
 )
 
 _RUN_OPTIONS = {

@@ -13,6 +13,7 @@ from edgebrain.data.batching import eval_loader_kwargs, train_loader_kwargs
 from edgebrain.data.embedded import make_embedded_corpus
 from edgebrain.data.manifest import prepare_folder
 from edgebrain.data.pipeline import mixing_dataset, paired_dataset
+from edgebrain.data.sources import load_manifest
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.models import (
     check_causality,
@@ -304,7 +305,7 @@ def build_datasets(hparams, prepared) -> Data:
             prepared.speech[split],
             prepared.noise.get(split),
             prepared.rir.get(split),
-            _possible(hparams[key], prepared, key if split != "test" else ""),
+            _possible(hparams[key], prepared, split, key),
             **options,
         )
     train_loader = train_loader_kwargs(
@@ -320,11 +321,21 @@ def build_datasets(hparams, prepared) -> Data:
     return Data(**sets, train_loader=train_loader, eval_loader=eval_loader)
 
 
-def _possible(mixing, prepared, key):
+def _possible(mixing, prepared, split, key):
     """Switch off what the data folder has no recordings for, and say so."""
-    no_noise = not prepared.noise and mixing.noise_prob > 0
-    no_rooms = not prepared.rir and mixing.reverb_prob > 0
-    for missing, what in ((no_noise, "noise"), (no_rooms, "rir")):
-        if missing and key and if_main_process():
-            print(f"{key}: the data folder has no {what}/: none is mixed in")
-    return mixing.without(noise=no_noise, reverb=no_rooms)
+    speech = load_manifest(prepared.speech[split], prepared.data_root)
+    speakers = {entry.get("speaker") for entry in speech.values()}
+    missing = {
+        "noise": not prepared.noise and mixing.noise_prob > 0,
+        "reverb": not prepared.rir and mixing.reverb_prob > 0,
+        "babble": len(speakers) < 2 and mixing.babble_prob > 0,
+    }
+    reasons = {
+        "noise": "there is no noise/ folder",
+        "reverb": "there is no rir/ folder",
+        "babble": "there is one speaker",
+    }
+    for what, absent in missing.items():
+        if absent and if_main_process():
+            print(f"{key}, {split}: no {what}, for {reasons[what]}")
+    return mixing.without(**missing)

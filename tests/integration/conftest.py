@@ -1,0 +1,77 @@
+"""A small corpus and a small yaml that whole commands are run on."""
+
+import importlib.util
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+_SMALLER = {
+    "bottleneck_channels: 192": "bottleneck_channels: 8",
+    "n_blocks: 3": "n_blocks: 1",
+    "num_layers: 4": "num_layers: 2",
+    "tcn_latent_dim: 256": "tcn_latent_dim: 12",
+    "crop_seconds: 3.0": "crop_seconds: 1.0",
+    "batch_size: 16": "batch_size: 2",
+    "number_of_epochs: 40": "number_of_epochs: 2",
+    "num_workers: 1": "num_workers: 0",
+    "metrics: [pesq, stoi, si_snr, snr, mse]": "metrics: [stoi, si_snr]",
+    "n_jobs: null": "n_jobs: 1",
+}
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Return a data folder of speech/, noise/ and rir/."""
+    sizes = CorpusSizes((8, 4, 4), (4, 2, 2), (1, 1, 1), 1, (3.0, 4.0))
+    return make_embedded_corpus(
+        tmp_path_factory.mktemp("corpus"), seed=3, n_jobs=1, sizes=sizes
+    )
+
+
+@pytest.fixture
+def small_yaml(tmp_path):
+    """Return a function that writes train.yaml made small."""
+
+    def write(name="small.yaml", **replacements):
+        text = (ROOT / "train.yaml").read_text()
+        for old, new in {**_SMALLER, **replacements}.items():
+            assert old in text, f"train.yaml no longer holds {old!r}"
+            text = text.replace(old, new)
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """Return a function that runs train.py here, in this process."""
+    spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def run(yaml, *words):
+        module.main([str(yaml), "--noprogressbar", *map(str, words)])
+
+    return run
+
+
+def command(*words, **options):
+    """Run a script of the repository in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **options,
+    )
