@@ -319,8 +319,22 @@ def write_blocks(
     blocks: Iterable[np.ndarray],
     sample_rate: int,
     subtype: str | None = None,
+    channels: int = 1,
 ) -> tuple[int, float]:
-    """Write a mono signal that comes in pieces; see :func:`write`.
+    """Write a signal that comes in pieces; see :func:`write`.
+
+    Arguments
+    ---------
+    path : Path or str
+        As in :func:`write`.
+    blocks : iterable of numpy.ndarray
+        Pieces of shape (n,), or (n, channels).
+    sample_rate : int
+        In Hz.
+    subtype : str, optional
+        As in :func:`write`.
+    channels : int
+        Number of channels.
 
     Returns
     -------
@@ -344,7 +358,13 @@ def write_blocks(
         with (
             replacing(path) as temporary,
             soundfile.SoundFile(
-                str(temporary), "w", int(sample_rate), 1, subtype, None, format_
+                str(temporary),
+                "w",
+                int(sample_rate),
+                channels,
+                subtype,
+                None,
+                format_,
             ) as file,
         ):
             return _fill(path, file, blocks)
@@ -359,9 +379,10 @@ def _fill(path, file, blocks) -> tuple[int, float]:
         block = np.asarray(block)
         largest = float(np.max(np.abs(block), initial=0.0))
         if not np.isfinite(largest):
-            bad = int(np.flatnonzero(~np.isfinite(block))[0])
+            bad = np.argwhere(~np.isfinite(block))[0]
             raise UserError(
-                f"{path}: not written, sample {done + bad} is {block[bad]}"
+                f"{path}: not written, sample {done + bad[0]} is "
+                f"{block[tuple(bad)]}"
             )
         if largest > 1.0 and file.subtype not in _FLOAT:
             clipped += int(np.count_nonzero(np.abs(block) > 1.0))

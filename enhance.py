@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Enhance a file, a folder, or what the microphone hears.
+
+    python enhance.py MODEL noisy.wav enhanced.wav
+    python enhance.py MODEL noisy_folder enhanced_folder
+    python enhance.py MODEL --record 10 enhanced.wav
+    python enhance.py MODEL --live
+
+MODEL is a results folder (results/<name>/<seed>), an ONNX file of any form,
+or a models/<name> folder. Files keep their rate, channels and length; they
+pass through in blocks, so hours need no more memory than seconds.
+"""
+
+import argparse
+from pathlib import Path
+import sys
+
+from edgebrain.command_line import (
+    add_model_arguments,
+    exit_on_user_error,
+    model_arguments,
+)
+from edgebrain.errors import UserError
+from edgebrain.inference import load_enhancer
+from edgebrain.inference.files import check_dry_wet, enhance_file, plan
+from tqdm import tqdm
+
+
+def parse(argv):
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="INPUT OUTPUT, as above"
+    )
+    parser.add_argument(
+        "--record",
+        type=float,
+        metavar="SECONDS",
+        help="record, keep <OUTPUT>_noisy.wav, enhance into OUTPUT",
+    )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="microphone to loudspeaker until Ctrl-C (use headphones)",
+    )
+    parser.add_argument(
+        "--dry_wet",
+        type=float,
+        default=1.0,
+        help="0: the input, 1: enhanced, between: mixed (default: 1)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace existing outputs"
+    )
+    add_model_arguments(parser)
+    arguments = parser.parse_args(argv)
+    if arguments.live and arguments.record is not None:
+        parser.error("--live and --record exclude each other")
+    wanted = 0 if arguments.live else 1 if arguments.record is not None else 2
+    if len(arguments.paths) != wanted:
+        names = ("no path", "OUTPUT alone", "INPUT and OUTPUT")[wanted]
+        parser.error(f"give {names} after MODEL, not {arguments.paths}")
+    return arguments
+
+
+def main(argv):
+    """Run with the words of the command line."""
+    arguments = parse(argv)
+    check_dry_wet(arguments.dry_wet)
+    if arguments.live:
+        from edgebrain.inference.microphone import live
+
+        enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
+        factor = live(enhancer, arguments.dry_wet)
+        print(f"real-time factor {factor:.3f}")
+        return
+    if arguments.record is not None:
+        enhancer, tasks = _record(arguments)
+    else:
+        tasks = plan(*arguments.paths, overwrite=arguments.overwrite)
+        enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
+    print(enhancer.describe())
+    _enhance(enhancer, tasks, arguments.dry_wet)
+
+
+def _record(arguments):
+    """Record beside the output; return the model and what is to do."""
+    from edgebrain.inference.microphone import record
+
+    target = Path(arguments.paths[0])
+    noisy = target.with_name(f"{target.stem}_noisy.wav")
+    there = [p for p in (target, noisy) if p.exists()]
+    if there and not arguments.overwrite:
+        names = ", ".join(map(str, there))
+        raise UserError(f"{names}: exists already; give --overwrite")
+    enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
+    with _bar(arguments.record) as bar:
+        bar.set_description("recording")
+        record(noisy, arguments.record, enhancer.sample_rate, bar.update)
+    return enhancer, plan(noisy, target, arguments.overwrite)
+
+
+def _enhance(enhancer, tasks, dry_wet):
+    """Enhance all files; raise what failed at the end."""
+    problems, clipped, elapsed, seconds = [], [], 0.0, 0.0
+    with _bar(sum(info.duration for info, _ in tasks)) as bar:
+        for info, target in tasks:
+            bar.set_description(info.path.name[-24:])
+            try:
+                result = enhance_file(
+                    enhancer, info, target, dry_wet, bar.update
+                )
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            elapsed += result.elapsed
+            seconds += result.seconds
+            if result.clipped:
+                clipped.append(f"{target}: {result.clipped} samples clipped")
+    for line in clipped:
+        print(line)
+    done = len(tasks) - len(problems)
+    print(
+        f"{done} file{'s' if done != 1 else ''}, {seconds:.1f} s of audio in "
+        f"{elapsed:.1f} s, real-time factor {elapsed / max(seconds, 1e-9):.3f}"
+    )
+    if len(problems) == 1:
+        raise UserError(problems[0])
+    if problems:
+        raise UserError.collect("files that failed", problems)
+
+
+def _bar(seconds):
+    """Return a progress bar over seconds of audio."""
+
+    class Bar(tqdm):
+        @property
+        def format_dict(self):
+            values = super().format_dict
+            done = values["n"]
+            factor = values["elapsed"] / done if done else 0.0
+            return {**values, "factor": f"{factor:.3f}"}
+
+    return Bar(
+        total=round(seconds, 2),
+        unit="s",
+        disable=None,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s, "
+        "real-time factor {factor}, {remaining} left",
+    )
+
+
+if __name__ == "__main__":
+    with exit_on_user_error("stopped; no half-written file is left"):
+        main(sys.argv[1:])
