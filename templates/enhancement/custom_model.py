@@ -12,7 +12,7 @@ import torch
 
 
 class CustomModel(torch.nn.Module):
-    """Recurrent mask estimator: projection, LSTM layers, sigmoid mask.
+    """Recurrent mask estimator: log spectrum, projection, LSTM, mask.
 
     Without ``bidirectional`` it is causal: a frame of the mask depends on
     that frame and the ones before it.
@@ -64,7 +64,7 @@ class CustomModel(torch.nn.Module):
         )
         self.mask = sb.nnet.linear.Linear(
             n_neurons=input_size,
-            input_size=rnn_size * (2 if bidirectional else 1),
+            input_size=projection + rnn_size * (2 if bidirectional else 1),
         )
         self.bidirectional = bidirectional
 
@@ -85,8 +85,12 @@ class CustomModel(torch.nn.Module):
             Mask, (batch, frames, bins).
         """
         frames = x.shape[1]
+        # log1p hardly compresses a quiet recording, the logarithm does. Its
+        # floor is 100 dB below full scale: it must not lift the noise of the
+        # converter.
+        x = torch.log(torch.expm1(x) + 1e-3)
         x = self.activation(self.norm(self.project(x)))
-        x, _ = self.rnn(x, lengths=lengths if self.bidirectional else None)
+        y, _ = self.rnn(x, lengths=lengths if self.bidirectional else None)
         # Unpacking stops at the longest item; the padding has no sound.
-        x = torch.nn.functional.pad(x, (0, 0, 0, frames - x.shape[1]))
-        return torch.sigmoid(self.mask(x))
+        y = torch.nn.functional.pad(y, (0, 0, 0, frames - y.shape[1]))
+        return torch.sigmoid(self.mask(torch.cat([x, y], dim=-1)))

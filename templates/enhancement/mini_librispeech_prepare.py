@@ -207,7 +207,13 @@ def _audio_files(folder):
         folders.sort()
         for file in sorted(files):
             if file.lower().endswith(AUDIO) and not file.startswith("."):
-                yield Path(root) / file
+                path = Path(root) / file
+                if "{" in str(path.relative_to(folder)):
+                    raise UserError(
+                        f"{path}: braces stand for folders in manifests: "
+                        "rename the file"
+                    )
+                yield path
 
 
 def _speech_manifest(root, data_folder):

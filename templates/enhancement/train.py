@@ -49,17 +49,17 @@ class SEBrain(sb.Brain):
         Returns
         -------
         dict
-            ``spec``, the enhanced log1p magnitude (batch, frames, bins),
-            and, unless training, ``wav``, (batch, samples).
+            ``magnitude``, the enhanced one (batch, frames, bins), and,
+            unless training, ``wav``, (batch, samples).
         """
         batch = batch.to(self.device)
         noisy, lengths = batch.noisy_sig
         feats = self.compute_feats(noisy)
         mask = self.modules.enhance_model(feats, lengths=lengths)
-        predictions = {"spec": mask * feats}
+        predictions = {"magnitude": torch.expm1(mask * feats)}
         if stage != sb.Stage.TRAIN:
             predictions["wav"] = self.hparams.resynth(
-                torch.expm1(predictions["spec"]), noisy
+                predictions["magnitude"], noisy
             )
         return predictions
 
@@ -89,8 +89,16 @@ class SEBrain(sb.Brain):
             TRAIN, VALID or TEST.
         """
         clean, lengths = batch.clean_sig
-        feats = self.compute_feats(clean)
-        loss = self.hparams.compute_loss(predictions["spec"], feats, lengths)
+        target = self.compress(
+            self.hparams.spectral_magnitude(self.hparams.compute_stft(clean))
+        )
+        estimate = self.compress(predictions["magnitude"])
+        loss = self.hparams.compute_loss(estimate, target, lengths)
+        # Where the estimate is below the target, speech was lost.
+        lost = self.hparams.compute_loss(
+            torch.minimum(estimate, target), target, lengths
+        )
+        loss = loss + self.hparams.lost_speech_weight * lost
         if stage != sb.Stage.TRAIN:
             wavs = {"enhanced": predictions["wav"]}
             if stage == sb.Stage.TEST:
@@ -103,6 +111,17 @@ class SEBrain(sb.Brain):
                     lengths=lengths.cpu(),
                 )
         return loss
+
+    def compress(self, magnitude):
+        """Return |X|**exponent, where faint speech counts like loud speech.
+
+        Arguments
+        ---------
+        magnitude : torch.Tensor
+            Not negative, any shape.
+        """
+        # The floor, 100 dB below a loud bin, bounds the slope at zero.
+        return (magnitude + 1e-4) ** self.hparams.loss_exponent
 
     def on_stage_start(self, stage, epoch=None):
         """Draw the epoch's mixtures; begin new statistics."""
