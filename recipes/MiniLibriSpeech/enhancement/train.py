@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Train, select and test on Mini LibriSpeech mixed with noise, on the fly.
+
+    python train.py train.yaml --data_folder /path/to/data
+
+Running the same command again continues where it stopped; ``--test_only
+True`` scores the best checkpoint again. See README.md.
+"""
+
+from pathlib import Path
+import sys
+
+from edgebrain.training.brain import EnhancementBrain
+from edgebrain.training.config import load_hparams, parse_arguments
+from edgebrain.training.experiment import (
+    YAML_KEYS,
+    begin,
+    exit_on_user_error,
+    make_datasets,
+)
+import speechbrain as sb
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from mini_librispeech_prepare import prepare_mini_librispeech
+
+#: Keys of the yaml that say what data to take and where to get it.
+DATA_KEYS = frozenset(
+    "parts noise_folder rir_folder download mirrors check_archives num_train "
+    "num_valid num_test skip_bad skip_prep".split()
+)
+
+
+def prepare(hparams):
+    """Fetch what is missing and write the manifests."""
+    return prepare_mini_librispeech(
+        hparams["data_folder"],
+        Path(hparams["output_folder"]) / "manifests",
+        hparams["sample_rate"],
+        hparams["cache_folder"],
+        hparams["seed"],
+        **{key: hparams[key] for key in DATA_KEYS if key in hparams},
+    )
+
+
+def main(argv):
+    """Run the recipe with the words of the command line."""
+    hparams_file, run_opts, overrides = parse_arguments(argv)
+    sb.utils.distributed.ddp_init_group(run_opts)
+    hparams = load_hparams(hparams_file, overrides, YAML_KEYS | DATA_KEYS)
+    begin(hparams_file, hparams, overrides, run_opts)
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=None if run_opts.test_only else hparams_file,
+        overrides=overrides,
+    )
+    data = make_datasets(hparams, prepare)
+    brain = EnhancementBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.fit(
+        hparams["epoch_counter"],
+        data.train,
+        data.valid,
+        train_loader_kwargs=data.train_loader,
+        valid_loader_kwargs=data.eval_loader,
+    )
+    brain.evaluate(data.test, test_loader_kwargs=data.eval_loader)
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])
