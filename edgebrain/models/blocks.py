@@ -207,6 +207,13 @@ class LSTMStack(nn.Module):
         """
         if x.shape[-1] == 1:
             return self._one_frame(x, state)
+        if torch.jit.is_tracing():
+            # An exported step of several frames is made of cells too.
+            parts = []
+            for t in range(int(x.shape[-1])):
+                y, state = self._one_frame(x[..., t : t + 1], state)
+                parts.append(y)
+            return torch.cat(parts, dim=-1), state
         h, c = torch.stack(state[0::2]), torch.stack(state[1::2])
         y, (h, c) = self.lstm(x.transpose(1, 2), (h, c))
         new = [part for pair in zip(h, c, strict=True) for part in pair]

@@ -4,11 +4,11 @@ import dataclasses
 import importlib.metadata
 import json
 from pathlib import Path
-import pickle
 
 from edgebrain.errors import UserError
 from edgebrain.metrics import higher_is_better
 from edgebrain.training.checkpoints import AtomicCheckpointer, find_best
+from edgebrain.training.results import load_weights
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
     Checkpoint,
@@ -17,7 +17,6 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 from speechbrain.utils.logger import get_logger
-import torch
 
 logger = get_logger(__name__)
 
@@ -113,31 +112,6 @@ def load_checkpoint(model, checkpoint: Checkpoint, signal) -> None:
     """
     ModelCard(model, signal).load(checkpoint.paramfiles["model_card"])
     load_weights(model, checkpoint.paramfiles["model"])
-
-
-def load_weights(model, path) -> None:
-    """Load a state dict from a file.
-
-    Raises
-    ------
-    UserError
-        Lists the names and shapes that differ.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read as weights: {error}") from None
-    ours = model.state_dict()
-    problems = [f"{n}: not in the model" for n in state if n not in ours]
-    for name, value in ours.items():
-        if name not in state:
-            problems.append(f"{name}: not in the file")
-        elif state[name].shape != value.shape:
-            there, here = tuple(state[name].shape), tuple(value.shape)
-            problems.append(f"{name}: shape {there} there, {here} here")
-    if problems:
-        raise UserError.collect(f"{path}: weights of another model", problems)
-    model.load_state_dict(state)
 
 
 def start_from(model, source, select_by: str) -> None:

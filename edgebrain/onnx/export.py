@@ -1,0 +1,301 @@
+"""Write a mask network as ONNX files, each compared with PyTorch first.
+
+Every file has shape inference, metadata, its weights inside, IR version 8
+and ONNX's own operator set alone. It appears under its name only after its
+masks of real frames equalled those of the network.
+"""
+
+from pathlib import Path
+
+from edgebrain.errors import UserError
+from edgebrain.models import model_traits
+from edgebrain.onnx.job import Exported, ExportOptions, Job, distance
+from edgebrain.signal import SignalSettings
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+#: Frames of the comparison, in a closed loop for a stream.
+PROBE_FRAMES = 300
+_TRACED_FRAMES = 48
+
+
+def export_offline(
+    model: nn.Module,
+    settings: SignalSettings,
+    path: str | Path,
+    opset: int = 17,
+    **options,
+) -> Exported:
+    """Export the form that takes any batch of any number of frames.
+
+    Arguments
+    ---------
+    model : nn.Module
+        (batch, bins, frames) to the same. Left as it was.
+    settings : SignalSettings
+    path : str or Path
+    opset : int
+    **options
+        Further fields of :class:`.job.ExportOptions`.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    UserError
+        When something is wrong with the model, an option or the target, or
+        the exported masks differ. Then no file is written.
+    """
+    job = Job(model, settings, path, "offline", ExportOptions(opset, **options))
+    probe = job.probe(PROBE_FRAMES)
+    proto = job.trace(
+        job.model,
+        {"magnitude": torch.from_numpy(probe[None, :, :_TRACED_FRAMES])},
+        {"mask": ("batch", settings.bins, "frames")},
+        dynamic=True,
+    )
+
+    def compare(runner) -> float:
+        # Other sizes than the traced ones: nothing may be fixed to those.
+        half = probe[:, : probe.shape[1] // 2]
+        batch = np.stack([half, probe[:, -half.shape[1] :], half[:, ::-1]])
+        worst = 0.0
+        for size in (batch, probe[None], probe[None, :, 70:71]):
+            size = np.ascontiguousarray(size)
+            got = runner.call({runner.input_name: size})[0]
+            worst = max(worst, distance(got, job.forward(size)))
+        return worst
+
+    return job.finish(proto, None, compare)
+
+
+def export_patch(
+    model: nn.Module,
+    settings: SignalSettings,
+    path: str | Path,
+    opset: int = 17,
+    frames_per_patch: int = 30,
+    context: tuple[int, int] | int | None = None,
+    **options,
+) -> Exported:
+    """Export the form that takes one window of a fixed number of frames.
+
+    The window holds ``frames_per_patch`` new frames and the context around
+    them. With the receptive field as context the masks are those of the
+    offline form.
+
+    Arguments
+    ---------
+    model, settings, path, opset, **options
+        As for :func:`export_offline`.
+    frames_per_patch : int
+    context : int or tuple of (int, int), optional
+        Frames left and right; one number: of a causal network to the left,
+        with the look-ahead to the right, of another one on both sides.
+        None: the receptive field.
+
+    Returns
+    -------
+    Exported
+        With a note on the cost where the context is smaller.
+
+    Raises
+    ------
+    UserError
+        As for :func:`export_offline`; without a context, when the receptive
+        field has no bound or is not known.
+    """
+    options = ExportOptions(opset, **options)
+    job = Job(model, settings, path, "patch", options)
+    if frames_per_patch < 1:
+        raise UserError(
+            f"frames_per_patch must be at least 1, got {frames_per_patch}"
+        )
+    context, needed = patch_context(model, context)
+    frames = frames_per_patch + sum(context)
+    probe = job.probe(max(PROBE_FRAMES, 3 * frames))
+    proto = job.trace(
+        job.model,
+        {"magnitude": torch.from_numpy(probe[None, :, :frames])},
+        {"mask": (1, settings.bins, frames)},
+    )
+    notes = [
+        f"each call computes {frames} frames for {frames_per_patch} new ones: "
+        f"{frames / frames_per_patch:.1f} times the work of the offline form"
+    ]
+    whole = needed is not None and all(
+        given >= wanted for given, wanted in zip(context, needed, strict=True)
+    )
+
+    def compare(runner) -> float:
+        worst = 0.0
+        for start in (0, frames // 2, probe.shape[1] - frames):
+            size = np.ascontiguousarray(probe[None, :, start : start + frames])
+            got = runner.call({runner.input_name: size})[0]
+            worst = max(worst, distance(got, job.forward(size)))
+        offline = job.forward(probe[None])[0]
+        got = runner.mask(probe)
+        if whole:
+            return max(worst, distance(got, offline))
+        notes.append(_context_cost(context, needed, got, offline))
+        return worst
+
+    return job.finish(proto, frames, compare, notes=notes, context=context)
+
+
+def export_stream(
+    model: nn.Module,
+    settings: SignalSettings,
+    path: str | Path,
+    opset: int = 17,
+    stream_frames: int = 1,
+    **options,
+) -> Exported:
+    """Export the form that takes the next frames and its own states.
+
+    Each state is an input and an output of its own, ``name`` and
+    ``new_name``. The runner starts from zeros.
+
+    Arguments
+    ---------
+    model, settings, path, opset, **options
+        As for :func:`export_offline`.
+    stream_frames : int
+        Frames a call.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    UserError
+        As for :func:`export_offline`; when the network has no
+        frame-by-frame form.
+    """
+    options = ExportOptions(opset, **options)
+    job = Job(model, settings, path, "stream", options)
+    if stream_frames < 1:
+        raise UserError(f"stream_frames must be at least 1: {stream_frames}")
+    state = job.model.initial_state()  # refuses a network without one
+    if any(value.any() for value in state.values()):
+        raise UserError(
+            f"{type(model).__name__}: initial_state() is not all zeros; a "
+            "runner starts from zeroed memory: store the difference instead"
+        )
+    late = job.traits.lookahead_frames or 0
+    probe = job.probe(PROBE_FRAMES - PROBE_FRAMES % stream_frames)
+    proto = job.trace(
+        _Step(job.model, list(state)),
+        {
+            "magnitude": torch.from_numpy(probe[None, :, :stream_frames]),
+            **state,
+        },
+        {
+            "mask": (1, settings.bins, stream_frames),
+            **{f"new_{n}": tuple(v.shape) for n, v in state.items()},
+        },
+    )
+    states = [
+        {"input": name, "output": f"new_{name}", "shape": list(value.shape)}
+        for name, value in state.items()
+    ]
+
+    def compare(runner) -> float:
+        worst = distance(runner.mask(probe), job.forward(probe[None])[0])
+        steps = _step_masks(job.model, probe, stream_frames)
+        streamer = runner.streamer()
+        got = np.concatenate([streamer(probe), streamer.flush()], axis=1)
+        return max(worst, distance(got[:, : -late or None], steps[:, late:]))
+
+    notes = []
+    ahead = late + stream_frames - 1
+    if ahead:
+        notes.append(f"masks come up to {ahead} frames late")
+    return job.finish(proto, stream_frames, compare, notes=notes, states=states)
+
+
+def patch_context(
+    model: nn.Module, context: tuple[int, int] | int | None
+) -> tuple[tuple[int, int], tuple[int, int] | None]:
+    """Return the context of a patch, and what the receptive field needs.
+
+    Arguments
+    ---------
+    model : nn.Module
+    context : int or tuple of (int, int), optional
+        As for :func:`export_patch`.
+
+    Returns
+    -------
+    context : tuple of (int, int)
+        Frames left and right.
+    needed : tuple of (int, int) or None
+        None: without bound, or not known.
+
+    Raises
+    ------
+    UserError
+        When none is given and none is known, or it is negative.
+    """
+    traits, needed = model_traits(model), None
+    field, ahead = traits.receptive_field_frames, traits.lookahead_frames
+    if field is not None and ahead is not None:
+        needed = (max(field - 1 - ahead, 0), ahead)
+    if context is None:
+        if needed is None:
+            name = type(model).__name__
+            why = "is recurrent: its receptive field has no bound"
+            if not traits.recurrent:
+                why = "states no receptive_field_frames and lookahead_frames"
+            raise UserError(
+                f"{name} {why}, so the patch form needs an explicit context: "
+                "--context LEFT RIGHT in frames"
+            )
+        return needed, needed
+    if isinstance(context, int):
+        right = ahead or 0 if traits.causal else context
+        context = (context, right)
+    if min(context) < 0:
+        raise UserError(f"context must not be negative, got {context}")
+    return (int(context[0]), int(context[1])), needed
+
+
+class _Step(nn.Module):
+    """The step of a network with its states as separate tensors."""
+
+    def __init__(self, model: nn.Module, names: list[str]):
+        super().__init__()
+        self.model = model
+        self.names = names
+
+    def forward(self, magnitude: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        mask, new = self.model.step(
+            magnitude, dict(zip(self.names, state, strict=True))
+        )
+        return mask, *(new[name] for name in self.names)
+
+
+def _step_masks(model, probe: np.ndarray, size: int) -> np.ndarray:
+    state, masks = model.initial_state(), []
+    with torch.no_grad():
+        for part in torch.from_numpy(probe[None]).split(size, dim=-1):
+            mask, state = model.step(part, state)
+            masks.append(mask[0].numpy())
+    return np.concatenate(masks, axis=1)
+
+
+def _context_cost(context, needed, got, offline) -> str:
+    field = "without bound"
+    if needed is not None:
+        field = f"{needed[0]} left and {needed[1]} right"
+    error = np.abs(got - offline)
+    return (
+        f"warning: the context of {context[0]} frames left and {context[1]} "
+        f"right is smaller than the receptive field ({field}): masks differ "
+        f"from the offline form by {error.mean():.2g} on average, up to "
+        f"{error.max():.2g}"
+    )

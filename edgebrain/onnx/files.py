@@ -1,0 +1,142 @@
+"""Reading and judging ONNX files."""
+
+from pathlib import Path
+
+from edgebrain.errors import UserError
+from google.protobuf.message import DecodeError
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+_FLOATS = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.FLOAT16,
+)
+
+
+def load(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Arguments
+    ---------
+    path : str or Path
+
+    Raises
+    ------
+    UserError
+        When there is no such file, or it is no ONNX file, or its weights
+        lie in another file that is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        model = onnx.load(path)
+    except (DecodeError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not an ONNX file ({error})") from None
+    except onnx.checker.ValidationError as error:
+        raise UserError(f"{path}: cannot be loaded ({error})") from None
+    if not model.graph.node or not model.opset_import:
+        raise UserError(f"{path}: not an ONNX file (it holds no graph)")
+    return model
+
+
+def nonfinite_weights(model: onnx.ModelProto) -> list[str]:
+    """Return the names of weights that hold NaN or infinity."""
+    return [
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.data_type in _FLOATS
+        and not np.isfinite(numpy_helper.to_array(tensor)).all()
+    ]
+
+
+def check_finite(model: onnx.ModelProto, source: str) -> None:
+    """Refuse a model with NaN or infinite weights.
+
+    Raises
+    ------
+    UserError
+        Naming the weights.
+    """
+    bad = nonfinite_weights(model)
+    if bad:
+        raise UserError(
+            f"{source}: NaN or infinite weights in {_some(bad)}: take "
+            "another checkpoint"
+        )
+
+
+def weight_bytes(model: onnx.ModelProto) -> int:
+    """Return the bytes of all constants of the graph."""
+    return sum(
+        numpy_helper.to_array(tensor).nbytes
+        for tensor in model.graph.initializer
+    )
+
+
+def operators(model: onnx.ModelProto) -> dict[str, int]:
+    """Return how often each operator occurs, by name."""
+    counts: dict[str, int] = {}
+    for node in model.graph.node:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def check_structure(model: onnx.ModelProto, static: bool) -> None:
+    """Verify what every exported file promises.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    static : bool
+        Whether each shape must be fixed.
+
+    Raises
+    ------
+    UserError
+        Listing: an invalid graph, an operator set besides ONNX's own,
+        weights in another file, a shape that is not fixed, a batch
+        normalisation of its own.
+    """
+    problems = []
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
+        problems.append(f"the ONNX checker refuses it: {error}")
+    domains = [o.domain for o in model.opset_import if o.domain]
+    domains += [n.domain for n in model.graph.node if n.domain]
+    if domains:
+        problems.append(f"operator sets of others: {_some(domains)}")
+    outside = [t.name for t in model.graph.initializer if t.external_data]
+    if outside:
+        problems.append(f"weights in another file: {_some(outside)}")
+    values = [*model.graph.input, *model.graph.output]
+    if static:
+        values += model.graph.value_info
+        open_shapes = [v.name for v in values if shape_of(v) is None]
+        if open_shapes:
+            problems.append(f"shapes not fixed: {_some(open_shapes)}")
+    if "BatchNormalization" in operators(model):
+        problems.append("a BatchNormalization is left")
+    if problems:
+        raise UserError.collect("the exported graph is not sound", problems)
+
+
+def shape_of(value: onnx.ValueInfoProto) -> list[int] | None:
+    """Return the fixed shape of a value, None where it is not fixed."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    shape = [d.dim_value for d in kind.shape.dim]
+    fixed = all(d.HasField("dim_value") for d in kind.shape.dim)
+    return shape if fixed else None
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more

@@ -1,0 +1,354 @@
+"""What every export does: check, trace, tidy, compare, and only then write."""
+
+import copy
+from dataclasses import dataclass
+import importlib.metadata
+import io
+from pathlib import Path
+import warnings
+
+import edgebrain
+from edgebrain.data.files import replacing
+from edgebrain.errors import UserError
+from edgebrain.models import check_model_output, model_traits
+from edgebrain.onnx import files, graph, metadata
+from edgebrain.onnx.metadata import GraphMetadata
+from edgebrain.onnx.probe import probe_magnitude
+from edgebrain.onnx.runner import Runner
+from edgebrain.onnx.session import make_session
+from edgebrain.signal import SignalSettings
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+OPSETS = range(13, 21)
+IR_VERSION = 8
+#: Largest difference of a mask from PyTorch.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file and how well it agrees.
+
+    Attributes
+    ----------
+    path : Path
+    metadata : GraphMetadata
+    frames : int or None
+        Frames a call; None: any number.
+    difference : float
+        Largest difference of its masks from those of the network.
+    weight_bytes : int
+    state_bytes : int
+    lookahead_frames : int or None
+        Frames from a frame to its mask; None: the whole clip.
+    operators : dict
+        Name to count.
+    notes : tuple of str
+        What its user should know, a line each.
+    """
+
+    path: Path
+    metadata: GraphMetadata
+    frames: int | None
+    difference: float
+    weight_bytes: int
+    state_bytes: int
+    lookahead_frames: int | None
+    operators: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def latency_samples(self) -> int | None:
+        """Delay with the signal path; None: the whole clip is needed."""
+        if self.lookahead_frames is None:
+            return None
+        signal = self.metadata.signal
+        ahead = self.lookahead_frames * signal.hop_length
+        return signal.latency_samples + ahead
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What all forms are exported with.
+
+    Arguments
+    ---------
+    opset : int
+        13 to 20.
+    checkpoint_sha256 : str
+        Of the weights; empty: not from a file.
+    overwrite : bool
+        Replace a file made of other weights, or without metadata.
+    wav : numpy.ndarray, optional
+        Recording, float32 (samples,), for the comparison; None: a
+        speech-like signal.
+    """
+
+    opset: int = 17
+    checkpoint_sha256: str = ""
+    overwrite: bool = False
+    wav: np.ndarray | None = None
+
+
+def check_opset(opset: int) -> None:
+    """Refuse an operator set that is not supported.
+
+    Raises
+    ------
+    UserError
+        Outside 13 to 20.
+    """
+    if opset not in OPSETS:
+        raise UserError(
+            f"opset {opset} is out of range: {OPSETS[0]} to {OPSETS[-1]} "
+            "(embedded tools read up to 20)"
+        )
+
+
+def check_target(
+    path: str | Path, checkpoint_sha256: str, overwrite: bool
+) -> str | None:
+    """Return why a file must not be written there, None if it may.
+
+    A file made of the same checkpoint may be replaced.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return f"{path}: is a folder"
+    if overwrite or not path.exists():
+        return None
+    try:
+        found = metadata.read(path)
+    except UserError:
+        found = None
+    if found is None:
+        return f"{path}: exists and is no export of this project"
+    if found.checkpoint_sha256 != checkpoint_sha256:
+        return f"{path}: exists, exported from another checkpoint"
+    return None
+
+
+def check_weights(model: nn.Module) -> None:
+    """Refuse a network whose weights are not finite.
+
+    Raises
+    ------
+    UserError
+        Listing the names.
+    """
+    bad = [
+        name
+        for name, value in model.state_dict().items()
+        if value.is_floating_point() and not torch.isfinite(value).all()
+    ]
+    if bad:
+        shown = ", ".join(bad[:4]) + (" ..." if len(bad) > 4 else "")
+        raise UserError(
+            f"{type(model).__name__}: NaN or infinite weights in {shown}: "
+            "take another checkpoint"
+        )
+
+
+class Job:
+    """One export: what is checked first, traced, compared and written.
+
+    Arguments
+    ---------
+    model : nn.Module
+    settings : SignalSettings
+    path : str or Path
+    form : str
+    options : ExportOptions
+
+    Attributes
+    ----------
+    model : nn.Module
+        A copy on the CPU, in evaluation mode.
+    traits : edgebrain.models.ModelTraits
+
+    Raises
+    ------
+    UserError
+        When the model, an option or the target is not fit.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: SignalSettings,
+        path: str | Path,
+        form: str,
+        options: ExportOptions,
+    ):
+        check_opset(options.opset)
+        problem = check_target(
+            path, options.checkpoint_sha256, options.overwrite
+        )
+        if problem:
+            raise UserError(f"{problem}; give --overwrite to replace it")
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        # A copy: what belongs to a training stays on its device and mode.
+        self.model = copy.deepcopy(model).cpu().float().eval()
+        self.model.requires_grad_(False)
+        self.settings, self.form, self.options = settings, form, options
+        self.path, self.traits = Path(path), model_traits(model)
+        check_weights(self.model)
+        check_model_output(self.model, settings.bins)
+
+    def probe(self, frames: int) -> np.ndarray:
+        """Return real frames, (bins, frames)."""
+        return probe_magnitude(self.settings, frames, self.options.wav)
+
+    def forward(self, size: np.ndarray) -> np.ndarray:
+        """Return PyTorch's masks of magnitudes (batch, bins, frames)."""
+        with torch.no_grad():
+            return self.model(torch.from_numpy(size)).numpy()
+
+    def trace(self, module, inputs, outputs, dynamic=False):
+        """Return the tidied graph of a module.
+
+        Arguments
+        ---------
+        module : nn.Module
+        inputs : dict of str to Tensor
+            In the order of its arguments.
+        outputs : dict of str to tuple
+            Name to shape, in the order of its results.
+        dynamic : bool
+            Whether batch and frames of magnitude and mask are free.
+
+        Returns
+        -------
+        onnx.ModelProto
+        """
+        axes = {0: "batch", 2: "frames"}
+        buffer = io.BytesIO()
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                # The other exporter gives LSTMs a wrong shape silently.
+                torch.onnx.export(
+                    module.eval(),
+                    tuple(inputs.values()),
+                    buffer,
+                    dynamo=False,
+                    opset_version=self.options.opset,
+                    input_names=list(inputs),
+                    output_names=list(outputs),
+                    dynamic_axes={"magnitude": axes, "mask": axes}
+                    if dynamic
+                    else None,
+                )
+            except Exception as error:
+                first = str(error).strip().splitlines()[:1]
+                raise UserError(
+                    f"{type(self.model).__name__}: torch cannot export it at "
+                    f"opset {self.options.opset}: {''.join(first)}"
+                ) from error
+        proto = onnx.load_from_string(buffer.getvalue())
+        proto.ir_version = IR_VERSION
+        proto.graph.name = f"{type(self.model).__name__}_{self.form}"
+        for value in proto.graph.output:
+            shape = outputs[value.name]
+            kind = onnx.TensorProto.FLOAT
+            value.CopyFrom(
+                onnx.helper.make_tensor_value_info(value.name, kind, shape)
+            )
+        proto = graph.tidy(proto)
+        files.check_structure(proto, static=not dynamic)
+        return proto
+
+    def finish(
+        self, proto, frames, compare, notes=(), states=(), context=None
+    ) -> Exported:
+        """Write the file if the comparison holds.
+
+        Arguments
+        ---------
+        proto : onnx.ModelProto
+        frames : int or None
+            Frames a call.
+        compare : callable
+            ``compare(runner) -> float``, the largest difference.
+        notes : list of str
+            ``compare`` may add to it.
+        states, context
+            For the metadata.
+
+        Returns
+        -------
+        Exported
+        """
+        card = self._metadata(states, context)
+        metadata.write(proto, card)
+        notes = notes if isinstance(notes, list) else list(notes)
+        data = proto.SerializeToString()
+        runner = Runner(self.path, make_session(data), card)
+        difference = compare(runner)
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{self.path}: not written, for its masks differ from "
+                f"PyTorch's by {difference:.2g} (allowed {TOLERANCE:g}): "
+                "look for Python numbers made of shapes, random numbers, or "
+                "conditions on values in the network's code"
+            )
+        with replacing(self.path) as temporary:
+            temporary.write_bytes(data)
+        counts = files.operators(proto)
+        kept = [n for n in ("LSTM", "GRU", "RNN") if n in counts]
+        if kept:
+            notes.append(
+                f"holds the operator {', '.join(kept)}: embedded tools import "
+                "none of these in int8; the stream of a shipped network is "
+                "written as a cell instead"
+            )
+        return Exported(
+            path=self.path,
+            metadata=card,
+            frames=frames,
+            difference=difference,
+            weight_bytes=files.weight_bytes(proto),
+            state_bytes=sum(4 * int(np.prod(s["shape"])) for s in states),
+            lookahead_frames=runner.lookahead_frames,
+            operators=counts,
+            notes=tuple(notes),
+        )
+
+    def _metadata(self, states, context) -> GraphMetadata:
+        model = self.model
+        config = getattr(model, "config", None)
+        packages = ("torch", "onnx", "onnxruntime")
+        versions = {name: importlib.metadata.version(name) for name in packages}
+        return GraphMetadata(
+            model_class=f"{type(model).__module__}.{type(model).__name__}",
+            model_arguments=None if config is None else config(),
+            signal=self.settings,
+            checkpoint_sha256=self.options.checkpoint_sha256,
+            form=self.form,
+            states=tuple(states),
+            lookahead_frames=self.traits.lookahead_frames,
+            context=context,
+            receptive_field_frames=self.traits.receptive_field_frames,
+            versions={"edgebrain": edgebrain.__version__, **versions},
+        )
+
+
+def distance(got: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the largest difference; NaN counts as infinite.
+
+    Raises
+    ------
+    UserError
+        When the shapes differ.
+    """
+    if got.shape != wanted.shape:
+        raise UserError(
+            f"the exported graph gives a mask of shape {got.shape}, the "
+            f"network one of {wanted.shape}"
+        )
+    worst = float(np.abs(got - wanted).max(initial=0.0))
+    return worst if np.isfinite(worst) else float("inf")
