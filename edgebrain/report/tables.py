@@ -142,6 +142,40 @@ def metrics_table(
     return "\n".join([*lines, "", *notes] if markdown else [*lines, *notes])
 
 
+def level_table(levels: Mapping[float, Rows], sample_rate: int = 16000) -> str:
+    """Return a table of mean scores by input level.
+
+    Arguments
+    ---------
+    levels : mapping of float to rows
+        By gain in dB: rows as for :func:`metrics_table`.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    str
+        A line for each row and level; the noisy input first.
+
+    Example
+    -------
+    >>> quiet = {"noisy": [ClipScores("a", {"stoi": 0.9})]}
+    >>> print(level_table({-20.0: quiet, 0.0: quiet}))
+    level          STOI ↑
+    ---------------------
+    noisy -20 dB   0.9000
+    noisy +0 dB    0.9000
+    """
+    names = _metric_names(next(iter(levels.values())))
+    cells = [["level", *(_header(name, sample_rate) for name in names)]]
+    for row in next(iter(levels.values())):
+        for gain, rows in levels.items():
+            mean = summarise(rows[row])["mean"]
+            values = [_cell(n, mean.get(n, math.nan)) for n in names]
+            cells.append([f"{row} {gain:+g} dB", *values])
+    return "\n".join(_text(cells))
+
+
 def write_per_clip(
     path: str | os.PathLike,
     rows: Rows,

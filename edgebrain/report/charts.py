@@ -1,0 +1,162 @@
+"""Charts as inline SVG that takes its colours from the page.
+
+A series has the CSS class ``s0``, ``s1``, ...; the page defines what colours
+these are in light and dark.
+"""
+
+from collections.abc import Mapping, Sequence
+import html
+import math
+
+WIDTH, HEIGHT = 370, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 10, 44
+
+Points = Sequence[tuple[float, float, str]]
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Return round numbers that cover a range.
+
+    >>> ticks(0.0, 1.0)
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    rough = (high - low) / (most - 1)
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(k * step, 10) for k in range(first, last + 1)]
+
+
+def scatter(
+    series: Mapping[str, Points], title: str, x_label: str, y_label: str
+) -> str:
+    """Return a scatter plot with a line at zero.
+
+    Arguments
+    ---------
+    series : mapping of str to sequence of (x, y, text)
+        The text shows when the pointer rests on a point.
+    title : str
+        Read by screen readers.
+    x_label, y_label : str
+    """
+    points = [p for values in series.values() for p in values]
+    xs, ys = [p[0] for p in points], [p[1] for p in points]
+    x_ticks = ticks(min(xs, default=0), max(xs, default=1))
+    y_ticks = ticks(min([0.0, *ys]), max([0.0, *ys]))
+    place_x = _scale(x_ticks, _LEFT, WIDTH - _RIGHT)
+    place_y = _scale(y_ticks, HEIGHT - _BOTTOM, _TOP)
+    body = [_y_axis(y_ticks, place_y, y_label)]
+    body += [_x_tick(place_x(v), _number(v)) for v in x_ticks]
+    body.append(_x_label(x_label))
+    zero = place_y(0.0)
+    body.append(
+        f'<line class="zero" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" '
+        f'y1="{zero:.1f}" y2="{zero:.1f}"/>'
+    )
+    for number, values in enumerate(series.values()):
+        for x, y, text in values:
+            body.append(
+                f'<circle class="s{number}" cx="{place_x(x):.1f}" '
+                f'cy="{place_y(y):.1f}" r="4"><title>{html.escape(text)}'
+                "</title></circle>"
+            )
+    return _svg(title, body)
+
+
+def lines(
+    series: Mapping[str, Sequence[float]],
+    places: Sequence[str],
+    title: str,
+    x_label: str,
+    y_label: str,
+) -> str:
+    """Return lines with markers over places of equal distance.
+
+    Arguments
+    ---------
+    series : mapping of str to sequence of float
+        A value a place; NaN leaves a gap. The first, the noisy input, has
+        the class ``noisy``, the others ``s0``, ``s1``, ...
+    places : sequence of str
+        What stands below the axis.
+    title, x_label, y_label : str
+    """
+    values = [v for row in series.values() for v in row if math.isfinite(v)]
+    y_ticks = ticks(min(values, default=0), max(values, default=1))
+    place_y = _scale(y_ticks, HEIGHT - _BOTTOM, _TOP)
+    step = (WIDTH - _RIGHT - _LEFT) / max(len(places), 1)
+    xs = [_LEFT + step * (k + 0.5) for k in range(len(places))]
+    body = [_y_axis(y_ticks, place_y, y_label)]
+    body += [_x_tick(x, p) for x, p in zip(xs, places, strict=True)]
+    body.append(_x_label(x_label))
+    for number, (name, row) in enumerate(series.items()):
+        mark = "noisy" if number == 0 else f"s{number - 1}"
+        path, pen = [], "M"
+        for x, y in zip(xs, row, strict=True):
+            if not math.isfinite(y):
+                pen = "M"
+                continue
+            path.append(f"{pen}{x:.1f} {place_y(y):.1f}")
+            pen = "L"
+        body.append(f'<path class="line {mark}" d="{" ".join(path)}"/>')
+        for x, y, place in zip(xs, row, places, strict=True):
+            if math.isfinite(y):
+                text = html.escape(f"{name}, {place}: {y:.4g}")
+                body.append(
+                    f'<circle class="{mark}" cx="{x:.1f}" '
+                    f'cy="{place_y(y):.1f}" r="4"><title>{text}</title>'
+                    "</circle>"
+                )
+    return _svg(title, body)
+
+
+def _scale(steps, start, stop):
+    low, span = steps[0], steps[-1] - steps[0]
+    return lambda value: start + (value - low) / span * (stop - start)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _y_axis(steps, place, label) -> str:
+    parts = []
+    for value in steps:
+        y = place(value)
+        parts.append(
+            f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" '
+            f'y1="{y:.1f}" y2="{y:.1f}"/><text x="{_LEFT - 7}" '
+            f'y="{y + 4:.1f}" text-anchor="end">{_number(value)}</text>'
+        )
+    middle = (HEIGHT - _BOTTOM + _TOP) / 2
+    parts.append(
+        f'<text class="label" text-anchor="middle" transform="translate(12 '
+        f'{middle}) rotate(-90)">{html.escape(label)}</text>'
+    )
+    return "".join(parts)
+
+
+def _x_tick(x: float, text: str) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 17}" '
+        f'text-anchor="middle">{html.escape(text)}</text>'
+    )
+
+
+def _x_label(text: str) -> str:
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    return (
+        f'<text class="label" x="{middle}" y="{HEIGHT - 7}" '
+        f'text-anchor="middle">{html.escape(text)}</text>'
+    )
+
+
+def _svg(title: str, body: list[str]) -> str:
+    title = html.escape(title, quote=True)
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{title}">{"".join(body)}</svg>'
+    )
