@@ -50,7 +50,7 @@ def parse(argv):
     add("--opset", type=int, default=17, help="13 to 20 (default: 17)")
     add(
         "--frames_per_patch",
-        type=int,
+        type=positive,
         default=30,
         metavar="N",
         help="new frames of a patch, without context (default: 30)",
@@ -65,7 +65,7 @@ def parse(argv):
     )
     add(
         "--stream_frames",
-        type=int,
+        type=positive,
         default=1,
         metavar="N",
         help="frames a call of the stream (default: 1)",
@@ -85,6 +85,13 @@ def parse(argv):
     if arguments.context and len(arguments.context) > 2:
         parser.error("--context takes one number or two, left and right")
     return arguments
+
+
+def positive(text):
+    """Return a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1, not {text!r}")
+    return int(text)
 
 
 def main(argv):
@@ -128,7 +135,6 @@ def plan(arguments, model):
     """Return the exports to do, and why the others are not possible."""
     from functools import partial
 
-    from edgebrain.models import model_traits
     from edgebrain.onnx import export
 
     context = arguments.context
@@ -149,12 +155,13 @@ def plan(arguments, model):
     try:
         export.patch_context(model, context)
     except UserError as error:
+        if context is not None:
+            raise
         skipped["patch"] = str(error)
-    if not model_traits(model).streaming:
-        try:
-            model.initial_state()
-        except (UserError, AttributeError) as error:
-            skipped["stream"] = str(error)
+    try:
+        export.check_streamable(model)
+    except UserError as error:
+        skipped["stream"] = str(error)
     wanted = arguments.forms or jobs
     impossible = [skipped[f] for f in wanted if f in skipped]
     if arguments.forms and impossible:

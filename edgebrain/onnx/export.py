@@ -8,7 +8,7 @@ masks of real frames equalled those of the network.
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from edgebrain.models import model_traits
+from edgebrain.models import check_step, model_traits
 from edgebrain.onnx.job import Exported, ExportOptions, Job, distance
 from edgebrain.signal import SignalSettings
 import numpy as np
@@ -180,7 +180,9 @@ def export_stream(
     job = Job(model, settings, path, "stream", options)
     if stream_frames < 1:
         raise UserError(f"stream_frames must be at least 1: {stream_frames}")
-    state = job.model.initial_state()  # refuses a network without one
+    check_streamable(job.model)
+    check_step(job.model, settings.bins, sorted({1, stream_frames}))
+    state = job.model.initial_state()
     if any(value.any() for value in state.values()):
         raise UserError(
             f"{type(model).__name__}: initial_state() is not all zeros; a "
@@ -216,6 +218,28 @@ def export_stream(
     if ahead:
         notes.append(f"masks come up to {ahead} frames late")
     return job.finish(proto, stream_frames, compare, notes=notes, states=states)
+
+
+def check_streamable(model: nn.Module) -> None:
+    """Refuse a network without a frame-by-frame form.
+
+    Raises
+    ------
+    UserError
+        Saying what it lacks.
+    """
+    traits, name = model_traits(model), type(model).__name__
+    if traits.streaming:
+        return
+    if not traits.causal:
+        raise UserError(
+            f"{name} is not causal and has no stream form: take the offline "
+            "or the patch form, or train a causal network"
+        )
+    raise UserError(
+        f"{name} has no stream form: give it initial_state() and step(), or "
+        "take the offline or the patch form"
+    )
 
 
 def patch_context(

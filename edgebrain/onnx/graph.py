@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 #: What a tracer leaves behind in the arithmetic of shapes.
 _FOLDABLE = frozenset(
     "Constant ConstantOfShape Concat Reshape Slice Transpose Cast Gather "
-    "Unsqueeze Squeeze Add Sub Mul Div Neg Identity Range Shape".split()
+    "Unsqueeze Squeeze Add Sub Mul Div Neg Identity Range Shape Expand".split()
 )
 
 
@@ -39,6 +39,9 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     _fuse_pads(graph)
     _spell_out_pads(graph)
     model = _infer(model)
+    while _fold_shapes(model.graph):
+        _fold_constants(model.graph)
+        model = _infer(model)
     _batchnorm_to_affine(model.graph)
     _bound_slices(model.graph)
     _undilate(model.graph)
@@ -112,6 +115,22 @@ def _fold_constants(graph) -> None:
             _add_constant(graph, name, known[name])
     _replace_nodes(graph, left)
     _drop_unused(graph)
+
+
+def _fold_shapes(graph) -> bool:
+    """Replace what asks for a fixed shape by it; tell whether any was."""
+    shapes, left = _shapes(graph), []
+    for node in graph.node:
+        shape = shapes.get(node.input[0]) if node.op_type == "Shape" else None
+        if shape is None or None in shape:
+            left.append(node)
+            continue
+        start, end = _attribute(node, "start", 0), _attribute(node, "end")
+        part = np.array(shape, np.int64)[start:end]
+        _add_constant(graph, node.output[0], part)
+    changed = len(left) < len(graph.node)
+    _replace_nodes(graph, left)
+    return changed
 
 
 def _drop_identities(graph) -> None:

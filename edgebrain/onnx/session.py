@@ -55,7 +55,8 @@ def make_session(
     except Exception as error:
         first = str(error).strip().splitlines()[0]
         kind = type(error).__name__
-        if kind in ("InvalidProtobuf", "InvalidGraph", "Fail", "NoModel"):
+        damaged = kind in ("InvalidProtobuf", "InvalidGraph", "NoModel")
+        if damaged or "No graph was found" in first:
             message = f"{name}: not an ONNX file that can be run ({first})"
         else:
             message = f"{name}: onnxruntime cannot run it ({first})"
