@@ -106,3 +106,83 @@ def mirror(tmp_path, monkeypatch):
     server = Mirror(folder)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def small_network():
+    """Return a maker of small networks with lively BatchNorm statistics."""
+    from edgebrain.models import STFTTCNN
+    import torch
+
+    def make(seed=0, **changes):
+        torch.manual_seed(seed)
+        arguments = {
+            "in_channels": 257,
+            "bottleneck_channels": 12,
+            "n_blocks": 1,
+            "num_layers": 2,
+            "tcn_latent_dim": 12,
+            "kernel_size": 3,
+            "init_dilation": 2,
+            "causal": True,
+            "activation": "relu",
+            "mask_activation": "sigmoid",
+            "prologue": "power",
+        }
+        model = STFTTCNN(**{**arguments, **changes})
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 2)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def results_folder(tmp_path_factory):
+    """Return a maker of results folders, as a training leaves them."""
+    from edgebrain.signal import SignalSettings
+    from edgebrain.training.checkpoints import AtomicCheckpointer
+    from edgebrain.training.weights import ModelCard
+
+    def make(models, scores=None, signal=None, select_by="stoi"):
+        folder = tmp_path_factory.mktemp("results") / "tiny" / "1234"
+        (folder / "save").mkdir(parents=True)
+        (folder / "hyperparams.yaml").write_text(
+            f"select_by: {select_by}\nmodel: !new:edgebrain.models.STFTTCNN\n"
+        )
+        for number, model in enumerate(models):
+            card = ModelCard(model, signal or SignalSettings())
+            keeper = AtomicCheckpointer(
+                folder / "save",
+                recoverables={"model": model, "model_card": card},
+            )
+            score = scores[number] if scores else 0.5
+            keeper.save_checkpoint(
+                meta={select_by: score, "epoch": number + 1},
+                name=f"epoch{number + 1}",
+            )
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def causal_folder(small_network, results_folder):
+    """Return a results folder of a causal network."""
+    return results_folder([small_network()])
+
+
+@pytest.fixture(scope="session")
+def onnx_folder(causal_folder, tmp_path_factory):
+    """Return a folder with the three ONNX forms of the causal network."""
+    from edgebrain.inference.checkpoint import load_trained
+    from edgebrain.onnx import export
+
+    folder = tmp_path_factory.mktemp("onnx")
+    trained = load_trained(causal_folder)
+    for form in ("offline", "patch", "stream"):
+        write = getattr(export, f"export_{form}")
+        write(trained.model, trained.signal, folder / f"{form}.onnx")
+    return folder
