@@ -8,7 +8,7 @@ rate is converted once, see :mod:`edgebrain.data.resampling`. Folders
 ``clean/`` and ``noisy/`` with pairs of one's own are prepared as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path, PurePosixPath
 import re
@@ -59,7 +59,9 @@ def prepare_valentini(
     training_set: int = 28,
     valid_from: list | str | int | float | None = None,
     test_from: int | float | None = None,
-    folders: Mapping | None = None,
+    train_folders: Sequence[str] | None = None,
+    valid_folders: Sequence[str] | None = None,
+    test_folders: Sequence[str] | None = None,
     num_train: int | float | None = None,
     num_valid: int | float | None = None,
     num_test: int | float | None = None,
@@ -90,9 +92,8 @@ def prepare_valentini(
         speaker if names tell them.
     test_from : int, float or None
         For data without a test set: take so much of the training pairs.
-    folders : mapping, optional
-        Other names, below the data folder: ``{train: {clean: folder, noisy:
-        folder}, test: {...}}``, ``valid`` too if there is one.
+    train_folders, valid_folders, test_folders : list of str, optional
+        Other names below the data folder: the clean and the noisy one.
     num_train, num_valid, num_test : int, float or None
         Use that many pairs, or that fraction of them.
     skip_bad : bool
@@ -119,8 +120,13 @@ def prepare_valentini(
     if not data_folder.is_dir():
         raise UserError(f"data_folder: there is no folder {data_folder}")
     notes = []
-    if folders is not None:
-        sets = _named_folders(data_folder, folders)
+    named = {
+        "train": train_folders,
+        "valid": valid_folders,
+        "test": test_folders,
+    }
+    if any(named.values()):
+        sets = _named_folders(data_folder, named)
     elif _is_corpus(data_folder):
         sets = _corpus(data_folder, Path(cache_folder), training_set, test_from)
     else:
@@ -259,23 +265,27 @@ def _move(sets: dict, pool: list[str], count: int) -> dict[str, Found]:
     return moved
 
 
-def _named_folders(data_folder: Path, folders) -> dict:
-    """Return the sets of the key ``folders``."""
+def _named_folders(data_folder: Path, named: Mapping) -> dict:
+    """Return the sets of the keys ``train_folders`` and its like."""
     problems, sets = [], {}
-    for split, sides in folders.items():
-        if split not in ("train", "valid", "test"):
-            problems.append(f"{split}: use train, valid and test")
-        elif not isinstance(sides, Mapping) or set(sides) != set(_SIDES):
-            problems.append(f"{split}: needs clean and noisy, and no more")
-        else:
-            for side, name in sides.items():
-                if not (data_folder / name).is_dir():
-                    problems.append(f"{split} {side}: no {data_folder / name}")
-            sets[split] = {
-                s: find_audio(data_folder / sides[s]) for s in _SIDES
-            }
+    for split, folders in named.items():
+        if folders is None:
+            continue
+        if not isinstance(folders, list) or len(folders) != 2:
+            problems.append(
+                f"{split}_folders: give the clean and the noisy folder, as in "
+                f"[clean_{split}, noisy_{split}]"
+            )
+            continue
+        paths = [data_folder / str(name) for name in folders]
+        problems += [
+            f"{split}_folders: there is no folder {path}"
+            for path in paths
+            if not path.is_dir()
+        ]
+        sets[split] = dict(zip(_SIDES, map(find_audio, paths), strict=True))
     if problems:
-        raise UserError.collect("folders", problems)
+        raise UserError.collect(f"folders in {data_folder}", problems)
     return sets
 
 

@@ -125,15 +125,8 @@ def test_without_a_test_set(corpus, prepare):
 
 def test_test_set_is_never_taken_apart(corpus, prepare):
     with pytest.raises(UserError, match="there is no training set"):
-        prepare(
-            corpus,
-            folders={
-                "test": {
-                    "clean": "clean_testset_wav",
-                    "noisy": "noisy_testset_wav",
-                }
-            },
-        )
+        names = ["clean_testset_wav", "noisy_testset_wav"]
+        prepare(corpus, test_folders=names)
     for wrong in (8, 0, True, 1.5):
         with pytest.raises(UserError, match="valid_from: .* whole number"):
             prepare(corpus, valid_from=wrong)
@@ -218,13 +211,13 @@ def test_own_pairs_and_named_folders(prepare, pairs_writer, tmp_path):
     assert [len(entries[s]) for s in ("train", "valid", "test")] == [7, 2, 1]
     with pytest.raises(UserError, match="test_from: there is no test set"):
         prepare(own, valid_from=2)
-    named = {"train": {"clean": "clean", "noisy": "noisy"}}
-    _, entries = prepare(own, folders=named, valid_from=2, test_from=1)
+    named = {"train_folders": ["clean", "noisy"]}
+    _, entries = prepare(own, **named, valid_from=2, test_from=1)
     assert len(entries["train"]) == 7
     with pytest.raises(UserError) as wrong:
-        prepare(own, folders={"train": {"clean": "c"}, "tset": {}})
-    assert "needs clean and noisy" in str(wrong.value)
-    assert "tset" in str(wrong.value)
+        prepare(own, train_folders=["clean"], test_folders=["clean", "nosy"])
+    assert "train_folders: give the clean and the noisy" in str(wrong.value)
+    assert f"no folder {own / 'nosy'}" in str(wrong.value)
 
 
 def test_folders_that_are_nothing(prepare, tmp_path):

@@ -25,8 +25,8 @@ from valentini_prepare import prepare_valentini
 
 #: Keys of the yaml that say what to take of the corpus.
 DATA_KEYS = frozenset(
-    "training_set valid_from test_from folders num_train num_valid num_test "
-    "skip_bad skip_prep".split()
+    "training_set train_folders valid_folders test_folders valid_from "
+    "test_from num_train num_valid num_test skip_bad skip_prep".split()
 )
 
 

@@ -1,0 +1,152 @@
+"""Every yaml of the tree trains and tests; a killed run ends the same."""
+
+import csv
+import importlib.util
+import json
+import os
+from pathlib import Path
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).parents[2]
+ROWS = [
+    row
+    for table in sorted(Path(__file__).parent.glob("*.csv"))
+    for row in csv.DictReader(table.open(encoding="utf-8"))
+]
+LOADERS = "--num_workers 0 --n_jobs 1 --device cpu --noprogressbar".split()
+SCORES = ["--metrics", "[pesq, si_snr]", "--select_by", "si_snr"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, pairs_writer, librispeech_writer, noise_writer):
+    """Return data folder and flags of each kind of data."""
+    root = tmp_path_factory.mktemp("data")
+    pairs = root / "valentini"
+    speakers = ["p226", "p228", "p230", "p287"]
+    pairs_writer(pairs, "trainset_28spk_wav", speakers)
+    pairs_writer(pairs, "trainset_56spk_wav", ["p234", "p237"])
+    pairs_writer(pairs, "testset_wav", ["p232"])
+    parts = {"train-clean-5": (1, 2, 3), "dev-clean-2": (4, 5)}
+    libri = librispeech_writer(root / "l", parts | {"test-clean": (6, 7)})
+    mixing = root / "mixing"
+    for split, part in zip(
+        ("train", "valid", "test"), (*parts, "test-clean"), strict=True
+    ):
+        target = mixing / "speech" / split
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(libri / "LibriSpeech" / part)
+        for n in range(2):
+            seed = hash_free(split, n)
+            noise_writer(mixing / "noise" / split / f"{split}{n}.wav", seed)
+            noise_writer(mixing / "rir" / split / f"{split}{n}.wav", seed, 0.2)
+    own = ["--download", "False", "--noise_folder", str(mixing / "noise")]
+    return {
+        "valentini": (pairs, []),
+        "librispeech": (libri, [*own, "--rir_folder", str(mixing / "rir")]),
+        "mixing": (mixing, []),
+    }
+
+
+def hash_free(split, n):
+    return 10 * len(split) + ord(split[1]) + n
+
+
+def load_main(script):
+    """Return main of a train.py under a name of its own."""
+    path = REPOSITORY / script
+    name = "_".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+    spec = importlib.util.spec_from_file_location(f"recipe_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def words(row, data, out, *more):
+    folder, flags = data[row["data"]]
+    return [
+        Path(row["yaml"]).name,
+        *("--data_folder", str(folder), "--output_folder", str(out)),
+        *("--cache_folder", str(out.parent / "cache")),
+        *LOADERS,
+        *SCORES,
+        *flags,
+        *shlex.split(row["flags"]),
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["yaml"])
+def test_every_yaml_trains_and_tests(row, data, tmp_path, monkeypatch):
+    monkeypatch.chdir((REPOSITORY / row["script"]).parent)
+    out = tmp_path / "out"
+    arguments = words(row, data, out, "--number_of_epochs", "1")
+    load_main(row["script"])(arguments)
+    for pattern in row["checks"].split():
+        assert list(out.glob(pattern)), pattern
+    scores = json.loads((out / "test_torch" / "metrics.json").read_text())
+    assert "enhanced" in json.dumps(scores)
+    with (out / "metrics.csv").open() as file:
+        (epoch,) = csv.DictReader(file)
+    assert 0 < float(epoch["train_loss"]) < 10
+
+
+@pytest.mark.parametrize("data_name", ["valentini", "librispeech"])
+def test_killed_run_ends_the_same_and_test_only_repeats(
+    data_name, data, tmp_path, monkeypatch
+):
+    """SIGKILL after the first checkpoint; then the same command again."""
+    wanted = {"valentini": "nnse_72mel", "librispeech": "train"}[data_name]
+    row = next(
+        row
+        for row in ROWS
+        if row["data"] == data_name and Path(row["yaml"]).stem == wanted
+    )
+    folder = (REPOSITORY / row["script"]).parent
+    monkeypatch.chdir(folder)
+    main = load_main(row["script"])
+    epochs = ["--number_of_epochs", "3"]
+    # One manifest, cache and place for both: only the kill differs.
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    main(words(row, data, whole, *epochs))
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *words(row, data, killed, *epochs)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("save/CKPT*/CKPT.yaml")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "test_torch").exists()
+    main(words(row, data, killed, *epochs))
+    assert weights(whole).keys() == weights(killed).keys()
+    for key, value in weights(whole).items():
+        assert torch.equal(value, weights(killed)[key]), key
+    scores = (killed / "test_torch" / "metrics.json").read_bytes()
+    assert scores == (whole / "test_torch" / "metrics.json").read_bytes()
+    (killed / "test_torch" / "metrics.json").unlink()
+    again = ["--test_only", "True", "--skip_prep", "True"]
+    main(words(row, data, killed, *epochs, *again))
+    assert scores == (killed / "test_torch" / "metrics.json").read_bytes()
+
+
+def weights(out):
+    last = max(
+        out.glob("save/CKPT*"), key=lambda p: (p / "CKPT.yaml").stat().st_mtime
+    )
+    return torch.load(last / "model.ckpt", weights_only=True)
