@@ -18,10 +18,11 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph as an embedded tool wants it.
 
     Constants become initializers, arithmetic on them is done, zero padding
-    goes into the convolution behind it, batch normalisation without a
-    convolution becomes Mul and Add, bounds of slices lie within the tensor,
-    and a dilated convolution that gives a single frame works on gathered
-    frames without dilation.
+    goes into the convolution behind it, batch normalisation into the one
+    before it, or else becomes Mul and Add, bounds of slices lie within the
+    tensor, and a dilated convolution that gives a single frame works on
+    gathered frames without dilation. Nodes and tensors are named after the
+    weights that they use or come from.
 
     Arguments
     ---------
@@ -42,7 +43,12 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     while _fold_shapes(model.graph):
         _fold_constants(model.graph)
         model = _infer(model)
+    _fold_batchnorm(model.graph)
     _batchnorm_to_affine(model.graph)
+    _drop_unused(model.graph)
+    _name(model.graph)
+    del model.graph.value_info[:]
+    model = _infer(model)
     _bound_slices(model.graph)
     _undilate(model.graph)
     _drop_unused(model.graph)
@@ -199,32 +205,111 @@ def _pads_zeros(node) -> bool:
     )
 
 
+def _fold_batchnorm(graph) -> None:
+    """Scale the weights of a convolution by the normalisation behind it."""
+    constants = _initializers(graph)
+    uses = Counter(name for node in graph.node for name in node.input)
+    uses.update(value.name for value in graph.output)
+    convs = {n.output[0]: n for n in graph.node if n.op_type == "Conv"}
+    left = []
+    for node in graph.node:
+        conv = convs.get(node.input[0]) if _is_fixed_norm(node) else None
+        names = [*conv.input[1:], *node.input[1:]] if conv else []
+        if (
+            conv is None
+            or uses[conv.output[0]] > 1
+            or uses[conv.input[1]] > 1
+            or any(name not in constants for name in names)
+        ):
+            left.append(node)
+            continue
+        factor, shift = _affine(node, constants)
+        weight = constants[conv.input[1]].astype(np.float64)
+        bias = 0.0
+        if len(conv.input) > 2:
+            bias = constants[conv.input[2]].astype(np.float64)
+        stem = conv.input[1].removesuffix(".weight")
+        _drop_constant(graph, conv.input[1])
+        wide = factor.reshape(-1, *[1] * (weight.ndim - 1))
+        values = {
+            conv.input[1]: weight * wide,
+            f"{stem}.folded_bias": bias * factor + shift,
+        }
+        for name, value in values.items():
+            _add_constant(graph, name, value.astype(np.float32))
+        del conv.input[1:]
+        conv.input.extend(values)
+        conv.output[0] = node.output[0]
+    _replace_nodes(graph, left)
+
+
+def _is_fixed_norm(node) -> bool:
+    return node.op_type == "BatchNormalization" and not _attribute(
+        node, "training_mode", 0
+    )
+
+
+def _affine(node, constants) -> tuple[np.ndarray, np.ndarray]:
+    """Return factor and shift of a batch normalisation, a channel each."""
+    scale, bias, mean, var = (
+        constants[name].astype(np.float64) for name in node.input[1:]
+    )
+    factor = scale / np.sqrt(var + _attribute(node, "epsilon", 1e-5))
+    return factor, bias - mean * factor
+
+
+def _drop_constant(graph, name: str) -> None:
+    kept = [t for t in graph.initializer if t.name != name]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _name(graph) -> None:
+    """Name nodes and tensors after the weights they use or come from."""
+    constants = {t.name for t in graph.initializer}
+    outputs = {value.name for value in graph.output}
+    scopes: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    taken: Counter = Counter()
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = renamed.get(name, name)
+        weights = [
+            name.removesuffix(".weight")
+            for name in node.input
+            if name in constants and "weight" in name.rpartition(".")[2]
+        ]
+        moving = [name for name in node.input if name not in constants]
+        made = [scopes[name] for name in moving if name in scopes]
+        scope = (weights or made[-1:] or moving or [graph.name])[0]
+        name = f"{scope}/{node.op_type}"
+        taken[name] += 1
+        node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+        for i, output in enumerate(node.output):
+            if output and output not in outputs:
+                renamed[output] = f"{node.name}_out{i or ''}"
+                node.output[i] = renamed[output]
+            scopes[node.output[i]] = scope
+
+
 def _batchnorm_to_affine(graph) -> None:
     """Write what no convolution could take in as a product and a sum."""
     constants, shapes = _initializers(graph), _shapes(graph)
     nodes = []
     for node in graph.node:
-        parameters = [constants.get(name) for name in node.input[1:]]
+        known = all(name in constants for name in node.input[1:])
         rank = len(shapes.get(node.input[0], [])) if node.input else 0
-        if (
-            node.op_type != "BatchNormalization"
-            or any(p is None for p in parameters)
-            or rank < 2
-        ):
+        if not _is_fixed_norm(node) or not known or rank < 2:
             nodes.append(node)
             continue
-        scale, bias, mean, var = (p.astype(np.float64) for p in parameters)
-        factor = scale / np.sqrt(var + _attribute(node, "epsilon", 1e-5))
+        factor, shift = _affine(node, constants)
         wide = (1, -1) + (1,) * (rank - 2)
         stem = node.name or node.output[0]
         names = [
             _add_constant(
                 graph, f"{stem}.{part}", v.reshape(wide).astype(np.float32)
             )
-            for part, v in {
-                "scale": factor,
-                "shift": bias - mean * factor,
-            }.items()
+            for part, v in {"scale": factor, "shift": shift}.items()
         ]
         scaled = f"{node.output[0]}.scaled"
         nodes += [

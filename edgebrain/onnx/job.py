@@ -236,6 +236,8 @@ class Job:
                     tuple(inputs.values()),
                     buffer,
                     dynamo=False,
+                    # Folds no norms: weights keep their names until tidy.
+                    training=torch.onnx.TrainingMode.PRESERVE,
                     opset_version=self.options.opset,
                     input_names=list(inputs),
                     output_names=list(outputs),
@@ -251,6 +253,7 @@ class Job:
                 ) from error
         proto = onnx.load_from_string(buffer.getvalue())
         proto.ir_version = IR_VERSION
+        _strip_prefix(proto, "model.")
         proto.graph.name = f"{type(self.model).__name__}_{self.form}"
         for value in proto.graph.output:
             shape = outputs[value.name]
@@ -335,6 +338,18 @@ class Job:
             receptive_field_frames=self.traits.receptive_field_frames,
             versions={"edgebrain": edgebrain.__version__, **versions},
         )
+
+
+def _strip_prefix(proto, prefix: str) -> None:
+    """Name weights alike, whether or not a wrapper was traced."""
+    for tensor in proto.graph.initializer:
+        if tensor.name.startswith(prefix):
+            short = tensor.name.removeprefix(prefix)
+            for node in proto.graph.node:
+                for i, name in enumerate(node.input):
+                    if name == tensor.name:
+                        node.input[i] = short
+            tensor.name = short
 
 
 def distance(got: np.ndarray, wanted: np.ndarray) -> float:

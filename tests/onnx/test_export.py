@@ -209,6 +209,25 @@ def test_the_stream_form_of_an_lstm_is_a_cell(make_model, settings, tmp_path):
     )
 
 
+def test_names_are_those_of_the_weights(make_model, settings, tmp_path):
+    model, names = make_model("tcnn"), {}
+    for export in (export_offline, export_patch, export_stream):
+        path = tmp_path / f"{export.__name__}.onnx"
+        export(model, settings, path)
+        names[export] = [
+            node.name
+            for node in onnx.load(path).graph.node
+            if node.op_type == "Conv"
+        ]
+        assert len(set(names[export])) == 18
+    assert names[export_offline] == names[export_stream]
+    assert names[export_offline] == names[export_patch]
+    assert names[export_offline][:2] == [
+        "blocks.block0_layer0.expand.0/Conv",
+        "blocks.block0_layer0.contract.0/Conv",
+    ]
+
+
 def test_metadata_say_how_to_run_it(make_model, settings, tmp_path):
     model, path = make_model("tcnn_late"), tmp_path / "m.onnx"
     digest = hashlib.sha256(b"weights").hexdigest()

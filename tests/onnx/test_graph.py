@@ -104,6 +104,45 @@ def test_a_pad_without_a_value_gets_one():
     assert len(model.graph.node[0].input) == 3
 
 
+def norm_model(conv_inputs, more=()):
+    rng = np.random.default_rng(1)
+    parts = ("scale", "shift", "mean", "var")
+    constants = {n: rng.uniform(0.3, 2, 6).astype(np.float32) for n in parts}
+    constants |= {"net.0.weight": random(6, 4, 1), "net.0.bias": random(6)}
+    nodes = [
+        helper.make_node("Conv", ["x", *conv_inputs], ["c"], kernel_shape=[1]),
+        helper.make_node("BatchNormalization", ["c", *parts], ["n"]),
+        helper.make_node("Relu", ["n"], ["y"]),
+    ]
+    return build([*nodes, *more], [1, 4, 10], constants)
+
+
+@pytest.mark.parametrize("bias", [[], ["net.0.bias"]])
+def test_batchnorm_goes_into_the_convolution(bias):
+    model = norm_model(["net.0.weight", *bias])
+    model = tidied(model, random(1, 4, 10))
+    assert [n.name for n in model.graph.node] == ["net.0/Conv", "net.0/Relu"]
+    names = [t.name for t in model.graph.initializer]
+    assert sorted(names) == ["net.0.folded_bias", "net.0.weight"]
+
+
+def test_batchnorm_stays_out_of_a_convolution_that_others_read():
+    more = [helper.make_node("ReduceMax", ["c"], ["top"], keepdims=0)]
+    model = norm_model(["net.0.weight"], more)
+    model.graph.output.append(
+        helper.make_tensor_value_info("top", TensorProto.FLOAT, [])
+    )
+    top = make_session(model.SerializeToString()).run(
+        ["top"], {"x": random(1, 4, 10)}
+    )
+    model = tidied(model, random(1, 4, 10))
+    assert {"Mul", "Add"} <= set(files.operators(model))
+    got = make_session(model.SerializeToString()).run(
+        ["top"], {"x": random(1, 4, 10)}
+    )
+    np.testing.assert_allclose(got, top, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(2, 5), (2, 5, 7)])
 def test_batchnorm_alone_becomes_a_product_and_a_sum(shape):
     rng = np.random.default_rng(1)
