@@ -25,6 +25,7 @@ from speechbrain.utils.distributed import (
 )
 from speechbrain.utils.logger import get_logger
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 logger = get_logger(__name__)
 
@@ -74,11 +75,15 @@ class EnhancementBrain(sb.Brain):
                 noisy = noisy * gain
             spec = stft(noisy, settings)
             features = magnitude(spec, settings)
-        mask = self.modules.model(features)
+        # Outside training every process may work alone: no wrapper, which
+        # would wait for the others.
+        training = stage == sb.Stage.TRAIN
+        model = self.modules["model"] if training else self.raw_model
+        mask = model(features)
         with torch.autocast(self.device_type, enabled=False):
             enhanced = spec * mask.float()
             wav = None
-            if stage != sb.Stage.TRAIN or self.hparams.loss.needs_wav:
+            if not training or self.hparams.loss.needs_wav:
                 wav = istft(enhanced, settings, noisy.shape[-1])
         return {"mask": mask, "spec": enhanced, "wav": wav, "gain": gain}
 
@@ -151,6 +156,21 @@ class EnhancementBrain(sb.Brain):
                 "lr_scheduler", scheduler, **hooks
             )
 
+    def _wrap_distributed(self):
+        """Wrap the model for several processes, on CPUs too.
+
+        The base class always asks for SyncBatchNorm, which exists on GPUs
+        only; elsewhere the statistics of the first process are shared.
+        """
+        if not self.distributed_launch or self.device_type == "cuda":
+            super()._wrap_distributed()
+            return
+        for name, module in self.modules.items():
+            if any(p.requires_grad for p in module.parameters()):
+                self.modules[name] = DistributedDataParallel(
+                    module, find_unused_parameters=self.find_unused_parameters
+                )
+
     def fit(self, epoch_counter, train_set, valid_set=None, **kwargs):
         """Train as ``speechbrain.Brain.fit`` does.
 
@@ -179,6 +199,9 @@ class EnhancementBrain(sb.Brain):
         self._compile()
         self._wrap_distributed()
         self.init_optimizers()
+        regularizer = getattr(self.hparams, "activation_regularizer", None)
+        if regularizer is not None:
+            regularizer.attach(self.raw_model)
         resumed = None
         if self.checkpointer is not None:
             resumed = self.checkpointer.recover_if_possible()
@@ -290,8 +313,13 @@ class EnhancementBrain(sb.Brain):
             self.train_loss = float(stage_loss)
         elif stage == sb.Stage.VALID:
             self._end_validation(float(stage_loss), epoch)
-        elif if_main_process():
-            self._end_test(float(stage_loss))
+        else:
+            means = {"loss": float(stage_loss)}
+            if if_main_process():
+                means |= self._end_test(float(stage_loss))
+            self.hparams.train_logger.log_stats(
+                {"epoch loaded": self.tested["epoch"]}, test_stats=means
+            )
 
     def _end_validation(self, valid_loss, epoch):
         """Add the epoch's row; schedule, save and report by it."""
@@ -313,6 +341,15 @@ class EnhancementBrain(sb.Brain):
         error = -metrics.selection_value(key, row[f"valid_{key}"])
         self.schedule.after_epoch(epoch, error)
         self._save_epoch(row)
+        self.hparams.train_logger.log_stats(
+            {"epoch": row["epoch"], "lr": row["lr"]},
+            train_stats={"loss": row["train_loss"]},
+            valid_stats={
+                k.removeprefix("valid_"): v
+                for k, v in row.items()
+                if k.startswith("valid_")
+            },
+        )
         if if_main_process():
             self._report_epoch(row)
 
@@ -335,20 +372,11 @@ class EnhancementBrain(sb.Brain):
         )
 
     def _report_epoch(self, row):
-        """Write metrics.csv, curves and logs; tell the time that is left."""
+        """Write metrics.csv and curves; tell the time that is left."""
         folder = Path(self.hparams.output_folder)
         history = self.hparams.history
         history.write_csv(folder / "metrics.csv")
         plots.plot_learning_curves(history.rows, folder / "learning_curves.png")
-        self.hparams.train_logger.log_stats(
-            {"epoch": row["epoch"], "lr": row["lr"]},
-            train_stats={"loss": row["train_loss"]},
-            valid_stats={
-                k.removeprefix("valid_"): v
-                for k, v in row.items()
-                if k.startswith("valid_")
-            },
-        )
         seconds = time.time() - self.started
         left = seconds * (self.hparams.number_of_epochs - row["epoch"])
         logger.info(
@@ -406,7 +434,7 @@ class EnhancementBrain(sb.Brain):
         )
 
     def _end_test(self, loss):
-        """Write the results of the test and print where they are."""
+        """Write and print the results of the test; return the means."""
         data, folder = self.test_data, Path(self.hparams.test_folder)
         rows = self.scorer.rows()
         sources = ("wav", "clean", "noisy")
@@ -428,12 +456,8 @@ class EnhancementBrain(sb.Brain):
             self._clip,
             files,
         )
-        means = metrics.summarise(rows["enhanced"])["mean"]
-        self.hparams.train_logger.log_stats(
-            {"epoch loaded": self.tested["epoch"]},
-            test_stats={"loss": loss, **means},
-        )
         print(f"\n{table}\n\nResults are in {folder}")
+        return metrics.summarise(rows["enhanced"])["mean"]
 
     def _clip(self, clip_id):
         """Return noisy, enhanced and clean of a test clip, as arrays."""

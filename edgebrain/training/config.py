@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import dataclasses
 import inspect
 import io
+import os
 from pathlib import Path
 import pydoc
 import re
@@ -20,6 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from speechbrain.utils.run_opts import RunOptions
+import torch
 
 #: What may differ when a run is continued: none of it changes the result.
 RUNTIME_KEYS = frozenset(
@@ -83,6 +85,9 @@ def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
             options[key] = _run_option(key, value if has_value else None)
         else:
             raise unknown_name("key", key, [*keys, *_RUN_OPTIONS])
+    on_cpu = options.get("device") == "cpu" or not torch.cuda.is_available()
+    if os.environ.get("RANK") and on_cpu:  # torchrun; nccl is for GPUs
+        options.setdefault("distributed_backend", "gloo")
     run_opts = RunOptions(
         param_file=hparams_file, overridden_args=set(options), **options
     )

@@ -127,13 +127,12 @@ def begin(hparams_file, hparams, overrides, run_opts) -> None:
             },
         ),
     )
-    if if_main_process():
-        hparams["train_logger"] = build_loggers(
-            folder,
-            hparams.get("tensorboard", False),
-            hparams.get("mlflow", False),
-            parameters=flatten(hparams_file, overrides),
-        )
+    hparams["train_logger"] = build_loggers(
+        folder,
+        hparams.get("tensorboard", False),
+        hparams.get("mlflow", False),
+        parameters=flatten(hparams_file, overrides),
+    )
 
 
 def _check_values(hparams) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from speechbrain.utils.distributed import main_process_only
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.train_logger import FileTrainLogger, TrainLogger
 
 
@@ -34,7 +34,6 @@ class TensorBoardLogger(TrainLogger):
             ) from None
         self.writer = SummaryWriter(str(folder))
 
-    @main_process_only
     def log_stats(
         self,
         stats_meta,
@@ -92,7 +91,6 @@ class MLflowLogger(TrainLogger):
             for key, value in (parameters or {}).items():
                 mlflow.log_param(key[:250], str(value)[:500])
 
-    @main_process_only
     def log_stats(
         self,
         stats_meta,
@@ -128,6 +126,9 @@ def scalars(stats_meta, train_stats, valid_stats, test_stats) -> list:
 class Loggers(TrainLogger):
     """Pass each epoch's numbers to several loggers.
 
+    Every process has to call it: SpeechBrain's logger among them waits for
+    the others.
+
     Arguments
     ---------
     loggers : list of TrainLogger
@@ -159,8 +160,8 @@ def build_loggers(output_folder, tensorboard=False, mlflow=False, **kwargs):
     """
     folder = Path(output_folder)
     loggers = [FileTrainLogger(str(folder / "train_log.txt"), precision=4)]
-    if tensorboard:
+    if tensorboard and if_main_process():
         loggers.append(TensorBoardLogger(folder / "tensorboard"))
-    if mlflow:
+    if mlflow and if_main_process():
         loggers.append(MLflowLogger(folder / "mlflow", **kwargs))
     return Loggers(loggers)
