@@ -58,7 +58,7 @@ def parse(argv):
         "--overwrite", action="store_true", help="replace existing outputs"
     )
     add_model_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     if arguments.live and arguments.record is not None:
         parser.error("--live and --record exclude each other")
     wanted = 0 if arguments.live else 1 if arguments.record is not None else 2

@@ -97,7 +97,7 @@ def parse(argv):
         "--n_jobs", type=int, help="processes that score (default: all cores)"
     )
     add_model_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     paths = [p for p in (arguments.model, *arguments.compare) if p]
     if not paths:
         parser.error("give MODEL, or several after --compare")

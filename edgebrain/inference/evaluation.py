@@ -315,16 +315,12 @@ def model_names(paths: Sequence[Path | str]) -> list[str]:
             # The last part of a results folder is a seed.
             split.append((parts, 2 if parts[-1].isdigit() else 1))
     names = ["/".join(parts[-count:]) for parts, count in split]
-    depth = 1
-    while len(set(names)) < len(names) and depth < 20:
-        names = [
-            "/".join(parts[-(count + depth) :])
-            if names.count(name) > 1
-            else name
-            for name, (parts, count) in zip(names, split, strict=True)
-        ]
-        depth += 1
+    for number, (parts, count) in enumerate(split):
+        others = [other for other, _ in split if other != parts]
+        while any(other[-count:] == parts[-count:] for other in others):
+            count += 1
+        names[number] = "/".join(parts[-count:])
     return [
-        name if names[:i].count(name) == 0 else f"{name} ({i + 1})"
+        name if name not in names[:i] else f"{name} ({i + 1})"
         for i, name in enumerate(names)
     ]
