@@ -177,12 +177,12 @@ def causal_folder(small_network, results_folder):
 @pytest.fixture(scope="session")
 def onnx_folder(causal_folder, tmp_path_factory):
     """Return a folder with the three ONNX forms of the causal network."""
-    from edgebrain.inference.checkpoint import load_trained
     from edgebrain.onnx import export
+    from edgebrain.training.results import load_model
 
     folder = tmp_path_factory.mktemp("onnx")
-    trained = load_trained(causal_folder)
+    model, settings, *_ = load_model(causal_folder)
     for form in ("offline", "patch", "stream"):
         write = getattr(export, f"export_{form}")
-        write(trained.model, trained.signal, folder / f"{form}.onnx")
+        write(model, settings, folder / f"{form}.onnx")
     return folder

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from edgebrain.errors import UserError, unknown_name
-from edgebrain.inference.checkpoint import is_results_folder
 from edgebrain.inference.enhancer import Enhancer
 
 #: In a folder of ONNX files the first of these that is there is taken.
@@ -64,7 +63,7 @@ def load_enhancer(
         )
     if path.is_file():
         return _load_file(path, form, precision, overrides)
-    trained = is_results_folder(path)
+    trained = _holds_checkpoint(path)
     if trained and form in (None, "torch") and precision in (None, "float32"):
         return _load_torch(path, overrides)
     if form == "torch":
@@ -79,17 +78,22 @@ def load_enhancer(
     return _load_runner(_choose(path, files, form, precision), overrides)
 
 
+def _holds_checkpoint(path: Path) -> bool:
+    """Tell without torch whether a folder holds weights of a training."""
+    patterns = ("model.ckpt", "CKPT*/model.ckpt", "save/CKPT*/model.ckpt")
+    return any(True for pattern in patterns for _ in path.glob(pattern))
+
+
 def _load_torch(path: Path, overrides: dict) -> Enhancer:
     if overrides:
         raise UserError(
             f"{path}: a checkpoint knows its own settings; leave out "
             + ", ".join(f"--{name}" for name in overrides)
         )
-    from edgebrain.inference.checkpoint import load_trained
     from edgebrain.inference.torch_runner import TorchRunner
+    from edgebrain.training.results import load_model
 
-    trained = load_trained(path)
-    return Enhancer(TorchRunner(trained), path)
+    return Enhancer(TorchRunner(load_model(path)), path)
 
 
 def _load_file(path, form, precision, overrides) -> Enhancer:

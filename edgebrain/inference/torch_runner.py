@@ -1,8 +1,8 @@
 """Run a PyTorch network as an ONNX runner is run."""
 
-from edgebrain.inference.checkpoint import Trained
 from edgebrain.inference.chunks import ChunkedMask, context_of
 from edgebrain.models import model_traits
+from edgebrain.training.results import LoadedModel
 import numpy as np
 import torch
 
@@ -12,17 +12,17 @@ class TorchRunner:
 
     Arguments
     ---------
-    trained : Trained
+    loaded : LoadedModel
     """
 
     form = "torch"
     precision = "float32"
 
-    def __init__(self, trained: Trained) -> None:
-        self.trained = trained
-        self.signal = trained.signal
-        self._model = trained.model
-        self._traits = model_traits(trained.model)
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self.signal = loaded.settings
+        self._model = loaded.model
+        self._traits = model_traits(loaded.model)
 
     def mask(self, magnitude: np.ndarray) -> np.ndarray:
         """Return the mask of a whole clip; both (bins, frames) float32."""
@@ -37,7 +37,8 @@ class TorchRunner:
         blocks, with the receptive field as context.
         """
         if self._traits.streaming:
-            return TorchSteps(self._model, self._traits.lookahead_frames)
+            late = self._traits.lookahead_frames
+            return TorchSteps(self._model, self.signal.bins, late)
         left, right, _ = context_of(
             self._traits.receptive_field_frames,
             self._traits.lookahead_frames,
@@ -47,12 +48,13 @@ class TorchRunner:
 
     def facts(self) -> dict:
         """Return what metrics.json says of this form."""
+        info = self.loaded.info
         return {
-            "model_class": type(self._model).__name__,
-            "checkpoint": self.trained.checkpoint.name,
-            "checkpoint_sha256": self.trained.sha256,
-            "epoch": self.trained.meta.get("epoch"),
-            "selected_by": self.trained.selected_by,
+            "model_class": info.model_class,
+            "checkpoint": info.checkpoint.name,
+            "checkpoint_sha256": self.loaded.sha256,
+            "epoch": info.meta.get("epoch"),
+            "selected_by": info.selected_by,
             "parameters": sum(p.numel() for p in self._model.parameters()),
         }
 
@@ -64,11 +66,14 @@ class TorchSteps:
     ---------
     model : torch.nn.Module
         With ``initial_state`` and ``step``; shared by all its streams.
+    bins : int
+        Frequency bins.
     lookahead_frames : int
         How late its masks are.
     """
 
-    def __init__(self, model, lookahead_frames: int) -> None:
+    def __init__(self, model, bins: int, lookahead_frames: int) -> None:
+        self._bins = bins
         self.lookahead_frames = lookahead_frames
         self._model = model
         self.reset()
@@ -90,5 +95,5 @@ class TorchSteps:
 
     def flush(self) -> np.ndarray:
         """Return the masks that are owed, pushed out by frames of zeros."""
-        bins = self._model.bins
-        return self(np.zeros((bins, self.lookahead_frames), np.float32))
+        shape = (self._bins, self.lookahead_frames)
+        return self(np.zeros(shape, np.float32))
