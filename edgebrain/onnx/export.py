@@ -140,7 +140,10 @@ def export_patch(
         got = runner.mask(probe)
         if whole:
             return max(worst, distance(got, offline))
-        notes.append(_context_cost(context, needed, got, offline))
+        field = "without bound" if job.traits.recurrent else "not known"
+        if needed is not None:
+            field = f"{needed[0]} left and {needed[1]} right"
+        notes.append(_context_cost(context, field, got, offline))
         return worst
 
     return job.finish(proto, frames, compare, notes=notes, context=context)
@@ -312,14 +315,11 @@ def _step_masks(model, probe: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(masks, axis=1)
 
 
-def _context_cost(context, needed, got, offline) -> str:
-    field = "without bound"
-    if needed is not None:
-        field = f"{needed[0]} left and {needed[1]} right"
+def _context_cost(context, field, got, offline) -> str:
     error = np.abs(got - offline)
     return (
         f"warning: the context of {context[0]} frames left and {context[1]} "
-        f"right is smaller than the receptive field ({field}): masks differ "
+        f"right does not hold the receptive field ({field}): masks differ "
         f"from the offline form by {error.mean():.2g} on average, up to "
         f"{error.max():.2g}"
     )

@@ -3,10 +3,16 @@
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from google.protobuf.message import DecodeError
 import numpy as np
-import onnx
-from onnx import numpy_helper
+
+try:
+    from google.protobuf.message import DecodeError
+    import onnx
+    from onnx import numpy_helper
+except ImportError as error:
+    raise UserError(
+        "onnx is not installed: pip install -e '.[onnx]'"
+    ) from error
 
 _FLOATS = (
     onnx.TensorProto.FLOAT,

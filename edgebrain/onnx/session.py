@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from edgebrain.errors import UserError
-import onnxruntime
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise UserError(
+        "onnxruntime is not installed: pip install -e '.[onnx]'"
+    ) from error
 
 
 def make_session(

@@ -106,7 +106,7 @@ def test_options_reach_the_files(export, tcnn, tmp_path, capsys):
     patch = load_runner(folder / "patch.onnx")
     assert (patch.frames, patch.context) == (10, (3, 1))
     assert load_runner(folder / "stream.onnx").frames == 2
-    assert "smaller than the receptive field" in capsys.readouterr().out
+    assert "not hold the receptive field" in capsys.readouterr().out
 
 
 def test_what_a_model_cannot_have_is_left_out_or_refused(

@@ -89,7 +89,7 @@ def test_patch_of_a_recurrent_network_needs_a_context(
         model, settings, path, opset, frames_per_patch=5, context=(4, 0)
     )
     judge_file(path, opset)
-    assert any("smaller than the receptive field" in n for n in exported.notes)
+    assert any("not hold the receptive field" in n for n in exported.notes)
     runner = load_runner(path)
     magnitude = probe_magnitude(settings, 60)
     # The first window starts where the offline form starts.
