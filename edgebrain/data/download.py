@@ -76,7 +76,13 @@ def download(
     for url in urls:
         try:
             _from_mirror(url, part, md5, size, retries, timeout, wait)
-        except (_Wrong, OSError, http.client.HTTPException) as error:
+        except (
+            _Wrong,
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+        ) as error:
+            # ValueError: not an address at all.
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise UserError(
                     f"{destination}: {error.strerror}; free some disk or "

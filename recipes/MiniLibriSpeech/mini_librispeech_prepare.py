@@ -15,7 +15,7 @@ from edgebrain.data.archives import unpack
 from edgebrain.data.download import download as fetch
 from edgebrain.data.download import verify
 from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
-from edgebrain.data.layout import Found, find_audio, split_folders
+from edgebrain.data.layout import SPLITS, Found, find_audio, split_folders
 from edgebrain.data.manifest import PreparedData, find_prepared, prepare_sets
 from edgebrain.errors import UserError, unknown_name
 
@@ -166,13 +166,19 @@ def prepare_mini_librispeech(
     data_folder = Path(data_folder)
     if skip_prep:
         return find_prepared(output_folder, data_folder, sample_rate)
+    parts = _checked_parts(parts)
     names = [name for split in parts.values() for name in split]
-    for folder in (noise_folder, rir_folder):
-        if folder in ("musan", "rirs_noises"):
-            names.append(folder)
+    for key, folder, known in (
+        ("noise_folder", noise_folder, "musan"),
+        ("rir_folder", rir_folder, "rirs_noises"),
+    ):
+        if folder == known:
+            names.append(known)
         elif folder is not None and not Path(folder).is_dir():
-            known = '"musan", "rirs_noises", null or a folder'
-            raise UserError(f"{folder}: no such folder; give {known}")
+            raise UserError(
+                f"{key}: there is no folder {folder}; give a folder, {known} "
+                "to download that, or null to generate them"
+            )
     places = find_or_fetch(
         names, data_folder, mirrors if download else (), check_archives
     )
@@ -212,6 +218,21 @@ def prepare_mini_librispeech(
     )
 
 
+def _checked_parts(parts: Mapping) -> dict[str, list[str]]:
+    """Return split -> parts; a single part may stand without brackets."""
+    if not isinstance(parts, Mapping) or set(parts) != set(SPLITS):
+        raise UserError(
+            f"parts: {parts!r} must be {{train: [...], valid: [...], test: "
+            "[...]}"
+        )
+    return {
+        split: [parts[split]]
+        if isinstance(parts[split], str)
+        else list(parts[split] or ())
+        for split in SPLITS
+    }
+
+
 def find_or_fetch(
     names: Sequence[str],
     data_folder: Path | str,
@@ -245,6 +266,7 @@ def find_or_fetch(
         Lists all that is missing, from where to get it and where to put it.
     """
     data_folder = Path(data_folder)
+    mirrors = [mirrors] if isinstance(mirrors, str) else mirrors
     found, missing = {}, []
     for name in dict.fromkeys(names):
         found[name] = _find(name, data_folder)

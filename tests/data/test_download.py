@@ -116,9 +116,10 @@ def test_next_mirror(served, target):
 
 def test_mirror_that_is_not_there_and_every_failure_named(served, target):
     served.breaks["a.bin"] = ["503"] * 3
-    urls = ["http://127.0.0.1:1/a.bin", f"{served.url}/a.bin"]
+    urls = ["nowhere", "http://127.0.0.1:1/a.bin", f"{served.url}/a.bin"]
     with pytest.raises(UserError) as failed:
         download(urls, target, MD5, retries=2, **FAST)
+    assert "unknown url type: 'nowhere'" in str(failed.value)
     assert "127.0.0.1:1/a.bin: " in str(failed.value)
     assert "HTTP 503" in str(failed.value)
     assert len(served.requests) == 3

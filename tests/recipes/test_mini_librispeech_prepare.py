@@ -167,7 +167,8 @@ def test_downloads_what_is_missing_over_a_bad_line(
         folder / "LibriSpeech" / "dev-clean-2",
     )
     archives.breaks["31/train-clean-5.tar.gz"] = [5000]
-    _, sets = prepare(folder, mirrors=[archives.url], **own)
+    plain = {split: part for split, (part,) in PARTS.items()}
+    _, sets = prepare(folder, parts=plain, mirrors=archives.url, **own)
     assert speakers(sets["speech"]["train"]) == {"1", "2", "3"}
     assert archives.requests == [
         ("31/train-clean-5.tar.gz", None),
@@ -244,8 +245,12 @@ def test_several_parts_and_wrong_names(speech, own, prepare, offline):
         prepare(speech, parts=both, **own)
     with pytest.raises(UserError, match="did you mean .*train-clean-5"):
         prepare(speech, parts=PARTS | {"train": ["train-clean-6"]}, **own)
-    with pytest.raises(UserError, match="no such folder"):
-        prepare(speech, **(own | {"noise_folder": "mussan"}))
+    for wrong in ("mussan", "rirs_noises"):
+        with pytest.raises(UserError, match=f"noise_folder: .* {wrong}; give"):
+            prepare(speech, **(own | {"noise_folder": wrong}))
+    for wrong in ("train-clean-5", {"train": []}, PARTS | {"dev": []}):
+        with pytest.raises(UserError, match="parts: .* must be"):
+            prepare(speech, parts=wrong, **own)
     with pytest.raises(UserError, match="are in another part too"):
         twice = ["train-clean-5", "LibriSpeech/train-clean-5"]
         prepare(speech, parts=PARTS | {"train": twice}, **own)
