@@ -177,17 +177,11 @@ def test_nan_weights_leave_no_file(export, tcnn, capsys):
 def test_from_a_training_of_a_custom_model(
     export, train, corpus, small_yaml, tmp_path, capsys, monkeypatch
 ):
-    text = (ROOT / "train.yaml").read_text()
+    yaml = small_yaml()
+    text = yaml.read_text()
     model = text[text.index("model: !new:") : text.index("modules:")]
-    yaml = small_yaml(
-        **{
-            "bottleneck_channels: 192": "bottleneck_channels: 192",
-            "n_blocks: 3": "n_blocks: 3",
-            "num_layers: 4": "num_layers: 4",
-            "tcn_latent_dim: 256": "tcn_latent_dim: 256",
-            model: "model: !new:custom_model.CustomModel\n    hidden_size: 8\n",
-        }
-    )
+    own = "model: !new:custom_model.CustomModel\n    hidden_size: 8\n"
+    yaml.write_text(text.replace(model, own))
     train(yaml, "--data_folder", corpus, "--number_of_epochs", "1")
     (results,) = tmp_path.glob("results/*/*")
     monkeypatch.undo()
