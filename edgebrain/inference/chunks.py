@@ -27,6 +27,9 @@ class ChunkedMask:
     block : int, optional
         Frames of a block; left out: as long as the context, at least
         ``BLOCK_FRAMES``.
+    exact : bool
+        Whether the context covers all that the network sees; kept for
+        those who ask.
     """
 
     def __init__(
@@ -35,8 +38,10 @@ class ChunkedMask:
         left: int,
         right: int,
         block: int | None = None,
+        exact: bool = True,
     ) -> None:
         self.mask, self.left, self.right = mask, left, right
+        self.exact = exact
         self.block = block or max(BLOCK_FRAMES, left + right)
         self.reset()
 

@@ -4,7 +4,11 @@ import dataclasses
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from edgebrain.inference.chunks import ChunkedMask, context_of
+from edgebrain.inference.chunks import (
+    UNBOUNDED_CONTEXT,
+    ChunkedMask,
+    context_of,
+)
 from edgebrain.signal import (
     SignalSettings,
     StreamingMasker,
@@ -135,11 +139,27 @@ class Enhancer:
         """Return a line on what is run, for people."""
         rate, latency = self.sample_rate, self.latency_samples
         name = self.facts().get("model_class") or "network"
-        return (
+        line = (
             f"{self.source}: {name.rpartition('.')[2]}, {self.form} form, "
             f"{self.precision}, {rate} Hz, latency {latency} samples "
             f"({1000 * latency / rate:.1f} ms)"
         )
+        if not self.exact_stream:
+            line += (
+                "; streams and files go in blocks that see "
+                f"{UNBOUNDED_CONTEXT} frames around them, not the whole"
+            )
+        return line
+
+    @property
+    def exact_stream(self) -> bool:
+        """Whether :meth:`stream` gives what :meth:`enhance` gives.
+
+        Not where a network that remembers without bound exists only in a
+        form without memory: then blocks see so much around them that the
+        difference is small.
+        """
+        return getattr(self._masker().mask_frames, "exact", True)
 
     def facts(self) -> dict:
         """Return what identifies this form, for metrics.json."""
@@ -168,10 +188,10 @@ class Enhancer:
 
     def _offline_streamer(self) -> ChunkedMask:
         data = self._metadata
-        left, right, _ = context_of(
+        left, right, exact = context_of(
             data.receptive_field_frames, data.lookahead_frames, False
         )
-        return ChunkedMask(self.runner.mask, left, right)
+        return ChunkedMask(self.runner.mask, left, right, exact=exact)
 
 
 class EnhancerStream:

@@ -39,12 +39,12 @@ class TorchRunner:
         if self._traits.streaming:
             late = self._traits.lookahead_frames
             return TorchSteps(self._model, self.signal.bins, late)
-        left, right, _ = context_of(
+        left, right, exact = context_of(
             self._traits.receptive_field_frames,
             self._traits.lookahead_frames,
             self._traits.causal,
         )
-        return ChunkedMask(self.mask, left, right)
+        return ChunkedMask(self.mask, left, right, exact=exact)
 
     def facts(self) -> dict:
         """Return what metrics.json says of this form."""

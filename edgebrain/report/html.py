@@ -26,6 +26,9 @@ MEDIA_BYTES = 12_000_000
 #: Metrics that have charts, where they were computed.
 _CHARTED = ("pesq", "stoi", "si_snr")
 _COLOURS = 8
+
+#: Most points of a model in a scatter plot.
+_POINTS = 1000
 _SNR_EDGES = (-math.inf, 0, 5, 10, 15, math.inf)
 _LEVEL_EDGES = (-math.inf, -50, -40, -30, -20, math.inf)
 _escape = html.escape
@@ -64,6 +67,7 @@ def write_report(
         _section("Models", _model_table(models, result.sample_rate)),
     ]
     names = [name for name in _CHARTED if _has(rows, name)]
+    names = names or [name for name in METRICS if _has(rows, name)][:1]
     parts.append(_scatter_section(result, names))
     parts.append(_breakdown_section(result, names))
     parts.append(_clip_section(result, names, read_clip, n_clips))
@@ -257,7 +261,8 @@ def _scatter_section(result, names: Sequence[str]) -> str:
                 if math.isfinite(y):
                     text = f"{clip.id}, {model}: {x:.4g} {y:+.4g}"
                     points.append((x, y, text))
-            series[model] = points
+            step = math.ceil(len(points) / _POINTS) or 1
+            series[model] = points[::step]
         title = f"Gain in {label} of each clip over the noisy score"
         chart = charts.scatter(
             series, title, f"{label} of the noisy input", f"gain in {label}"
@@ -386,11 +391,16 @@ def _clip_section(result, names, read_clip, n_clips: int) -> str:
     cards: list[str] = []
     size = 0
     for clip_id, why in chosen:
-        card = _clip_card(result, names, clip_id, why, read_clip(clip_id))
+        waves = read_clip(clip_id)
+        if not len(waves["clean"]):
+            continue
+        card = _clip_card(result, names, clip_id, why, waves)
         size += len(card)
         if cards and size > MEDIA_BYTES:
             break
         cards.append(card)
+    if not cards:
+        return ""
     left_out = len(chosen) - len(cards)
     note = (
         f"Ordered by the smallest gain in {METRICS[metric].label} of any "
@@ -408,7 +418,11 @@ def _clip_card(result, names, clip_id: str, why: str, waves) -> str:
     rate = result.sample_rate
     start, stop = _excerpt(waves["clean"], rate)
     cut = stop - start < len(waves["clean"])
-    waves = {name: wav[start:stop] for name, wav in waves.items()}
+    # A broken model may give NaN: silence here, a failure in the table.
+    waves = {
+        name: np.nan_to_num(wav[start:stop], nan=0.0, posinf=0.0, neginf=0.0)
+        for name, wav in waves.items()
+    }
     peak = max(float(np.abs(wav).max(initial=0)) for wav in waves.values())
     gain = 0.9 / peak if peak > 0 else 1.0
     top = max(media.peak_db(wav, rate) for wav in waves.values())

@@ -8,7 +8,7 @@ from edgebrain.signal import SignalSettings
 import numpy as np
 import pytest
 
-FORMS = ["torch", "noncausal", "offline", "patch", "stream"]
+FORMS = ["torch", "late", "noncausal", "offline", "patch", "stream"]
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,9 @@ def wav():
 def enhancers(causal_folder, onnx_folder, small_network, results_folder):
     loaded = {
         "torch": load_enhancer(causal_folder),
+        "late": load_enhancer(
+            results_folder([small_network(2, lookahead_frames=2)])
+        ),
         "noncausal": load_enhancer(
             results_folder([small_network(1, causal=False)])
         ),
@@ -136,6 +139,26 @@ def test_facts_name_the_checkpoint(enhancers):
     assert facts["signal"]["n_fft"] == 512
     assert enhancers["stream"].facts()["form"] == "stream"
     assert "25.0 ms" in enhancers["stream"].describe()
+
+
+def test_memory_without_bound_in_a_form_without_memory(
+    results_folder, tmp_path
+):
+    from edgebrain.models import LSTMMask
+    from edgebrain.onnx.export import export_offline
+    import torch
+
+    torch.manual_seed(0)
+    model = LSTMMask(hidden_size=8, num_layers=1).eval()
+    export_offline(model, SignalSettings(), tmp_path / "offline.onnx")
+    offline = load_enhancer(tmp_path / "offline.onnx")
+    steps = load_enhancer(results_folder([model]))
+    assert steps.exact_stream and not offline.exact_stream
+    assert "500 frames" in offline.describe()
+    rng = np.random.default_rng(0)
+    wav = (0.1 * rng.standard_normal(160 * 1500)).astype(np.float32)
+    out = streamed(offline.stream(), wav, 8000)
+    assert np.abs(out - steps.enhance(wav)).max() < 1e-4
 
 
 def test_importing_needs_neither_torch_nor_onnxruntime():

@@ -147,6 +147,18 @@ def test_media_are_bounded(result, tmp_path, monkeypatch):
     assert text.count("<article") == 1 and "3 more were left out" in text
 
 
+def test_broken_and_empty_clips_do_no_harm(result, tmp_path):
+    def read(clip_id):
+        waves = read_clip(clip_id)
+        if clip_id == "clip/03":
+            return {name: wav[:0] for name, wav in waves.items()}
+        return {**waves, "lstm": np.full(len(waves["clean"]), np.nan)}
+
+    html.write_report(tmp_path / "r.html", result, {}, read, n_clips=3)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count("<article") == 2 and "clip/03</h3>" not in text
+
+
 def test_charts_are_sound_svg(result):
     series = {"a & b": [(1.0, 0.2, 'x "<y>"')], "c": [(2.0, -0.1, "z")]}
     chart = charts.scatter(series, "T <&>", "x", "y")
