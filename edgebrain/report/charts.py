@@ -9,7 +9,7 @@ import html
 import math
 
 WIDTH, HEIGHT = 370, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 10, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 10, 54
 
 Points = Sequence[tuple[float, float, str]]
 
@@ -81,7 +81,7 @@ def lines(
         A value a place; NaN leaves a gap. The first, the noisy input, has
         the class ``noisy``, the others ``s0``, ``s1``, ...
     places : sequence of str
-        What stands below the axis.
+        What stands below the axis; a line break starts a second line.
     title, x_label, y_label : str
     """
     values = [v for row in series.values() for v in row if math.isfinite(v)]
@@ -104,7 +104,8 @@ def lines(
         body.append(f'<path class="line {mark}" d="{" ".join(path)}"/>')
         for x, y, place in zip(xs, row, places, strict=True):
             if math.isfinite(y):
-                text = html.escape(f"{name}, {place}: {y:.4g}")
+                label = place.replace("\n", ", ")
+                text = html.escape(f"{name}, {label}: {y:.4g}")
                 body.append(
                     f'<circle class="{mark}" cx="{x:.1f}" '
                     f'cy="{place_y(y):.1f}" r="4"><title>{text}</title>'
@@ -140,9 +141,10 @@ def _y_axis(steps, place, label) -> str:
 
 
 def _x_tick(x: float, text: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 17}" '
-        f'text-anchor="middle">{html.escape(text)}</text>'
+    return "".join(
+        f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 15 + 13 * number}" '
+        f'text-anchor="middle">{html.escape(line)}</text>'
+        for number, line in enumerate(text.split("\n"))
     )
 
 

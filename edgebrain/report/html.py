@@ -285,14 +285,23 @@ def _breakdown_section(result, names: Sequence[str]) -> str:
     for name in names[:2]:
         label = METRICS[name].label
         for what, field, edges, unit in (
-            ("signal-to-noise ratio", "snr_db", _SNR_EDGES, "SNR [dB]"),
-            ("level of the noisy clip", "level_db", _LEVEL_EDGES, "dB FS"),
+            (
+                "signal-to-noise ratio",
+                "snr_db",
+                _SNR_EDGES,
+                "SNR [dB]",
+            ),
+            (
+                "input level",
+                "level_db",
+                _LEVEL_EDGES,
+                "level [dB FS]",
+            ),
         ):
             places, series = _binned(result, name, field, edges)
             if len(places) > 1:
                 title = f"{label} by {what}"
-                axis = f"{unit} (number of clips)"
-                chart = charts.lines(series, places, title, axis, label)
+                chart = charts.lines(series, places, title, unit, label)
                 figures.append(_figure(title, chart))
         if result.levels:
             gains = sorted(result.levels)
@@ -335,12 +344,13 @@ def _binned(result, metric: str, field: str, edges):
         if not ids:
             continue
         if low == -math.inf:
-            span = f"under {high}"
+            span = f"< {high}"
         elif high == math.inf:
-            span = f"{low} up"
+            span = f"> {low}"
         else:
-            span = f"{low} to {high}"
-        places.append(f"{span} ({len(ids)})")
+            span = f"{low} \N{HORIZONTAL ELLIPSIS} {high}"
+        span = span.replace("-", "\N{MINUS SIGN}")
+        places.append(f"{span}\nn = {len(ids)}")
         for row in series:
             series[row].append(math.fsum(by_id[row][i] for i in ids) / len(ids))
     return places, series

@@ -184,11 +184,11 @@ def test_charts_are_sound_svg(result):
 def test_breakdown_puts_clips_in_bins(result):
     places, series = html._binned(result, "stoi", "snr_db", html._SNR_EDGES)
     assert places == [
-        "under 0 (2)",
-        "0 to 5 (2)",
-        "5 to 10 (3)",
-        "10 to 15 (2)",
-        "15 up (3)",
+        "< 0\nn = 2",
+        "0 … 5\nn = 2",
+        "5 … 10\nn = 3",
+        "10 … 15\nn = 2",
+        "> 15\nn = 3",
     ]
     assert series["noisy"][0] == pytest.approx(0.805)
 
