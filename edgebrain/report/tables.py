@@ -159,12 +159,12 @@ def level_table(levels: Mapping[float, Rows], sample_rate: int = 16000) -> str:
 
     Example
     -------
-    >>> quiet = {"noisy": [ClipScores("a", {"stoi": 0.9})]}
-    >>> print(level_table({-20.0: quiet, 0.0: quiet}))
-    level          STOI ↑
-    ---------------------
-    noisy -20 dB   0.9000
-    noisy +0 dB    0.9000
+    >>> row = {"noisy": [ClipScores("a", {"stoi": 0.9})]}
+    >>> print(level_table({-20.0: row, 0.0: row}))
+    level         STOI ↑
+    --------------------
+    noisy -20 dB  0.9000
+    noisy +0 dB   0.9000
     """
     names = _metric_names(next(iter(levels.values())))
     cells = [["level", *(_header(name, sample_rate) for name in names)]]

@@ -10,6 +10,7 @@ from edgebrain.errors import UserError
 from edgebrain.metrics import ClipScores
 from edgebrain.report.atomic import replacing
 from edgebrain.report.tables import (
+    level_table,
     metrics_summary,
     metrics_table,
     write_json,
@@ -156,3 +157,22 @@ def test_an_error_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
     (tmp_path / "b").touch()
     assert path.stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_level_table_has_a_line_for_each_row_and_level():
+    def rows(value):
+        names = {"noisy": value, "model": value + 0.05}
+        return {
+            name: [ClipScores("a", {"stoi": score})]
+            for name, score in names.items()
+        }
+
+    text = level_table({-20.0: rows(0.5), 10.0: rows(0.6)})
+    lines = text.splitlines()[2:]
+    assert [line.split("  ")[0] for line in lines] == [
+        "noisy -20 dB",
+        "noisy +10 dB",
+        "model -20 dB",
+        "model +10 dB",
+    ]
+    assert lines[3].endswith("0.6500")
