@@ -46,6 +46,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--precision", help="float32, int16x8 or int8 (default: the first)"
     )
+    add_signal_arguments(parser)
+
+
+def add_signal_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of files without metadata."""
     group = parser.add_argument_group(
         "settings of an ONNX file that was not exported by this project"
     )
@@ -72,11 +77,13 @@ def _switch(text: str) -> bool:
 def model_arguments(arguments: argparse.Namespace) -> dict:
     """Return what was given of :func:`add_model_arguments`.
 
-    Fit for :func:`edgebrain.inference.load_enhancer`.
+    Fit for :func:`edgebrain.inference.load_enhancer`; after
+    :func:`add_signal_arguments` alone for
+    :func:`edgebrain.onnx.runner.load_runner`.
     """
     names = [field.name for field in dataclasses.fields(SignalSettings)]
     names += ["form", "precision", "threads", "context"]
-    given = {name: getattr(arguments, name) for name in names}
+    given = {name: getattr(arguments, name, None) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     if "context" in given:
         sides = given["context"]

@@ -1,0 +1,490 @@
+"""Static post-training quantization of any exported form, by onnxruntime.
+
+The result is a QDQ graph: QuantizeLinear and DequantizeLinear around each
+node that an integer runtime then computes in integers. Inputs and outputs of
+the graph stay float32. The prologue of the network (power compression, mel
+bands, ...) stays float in front of the first QuantizeLinear: ST Edge AI runs
+it on the processor, and everything behind it on the NPU.
+
+``int8``: signed activations with a zero point; weights with one scale an
+output channel (axis 0) and zero point 0; biases int32 with scale = input
+scale x weight scale. ``int16x8``: the same weights; int16 activations with
+zero point 0, as CMSIS-NN has them, in operator set 21.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import hashlib
+import importlib.metadata
+import logging
+from pathlib import Path
+from typing import Any
+
+from edgebrain.data.files import replacing
+from edgebrain.errors import UserError, unknown_name
+from edgebrain.onnx import files, metadata
+from edgebrain.onnx import quantization_graph as graphs
+from edgebrain.onnx.quantization_calibration import (
+    METHODS,
+    Clips,
+    Ranges,
+    collect_ranges,
+)
+from edgebrain.onnx.quantization_report import (
+    Report,
+    float_nodes,
+    output_snr,
+    range_warnings,
+)
+from edgebrain.onnx.runner import Runner, load_runner
+from edgebrain.onnx.session import make_session
+import numpy as np
+import onnx
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import (
+    CalibrationMethod,
+    TensorData,
+    TensorsData,
+)
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+PRECISIONS = ("int8", "int16x8")
+#: Operators quantized unless others are asked for.
+OPERATORS = tuple(
+    sorted({*QDQRegistry, *QLinearOpsRegistry, "PRelu", "Tanh", "Sub"})
+)
+_ACTIVATIONS = {"int8": QuantType.QInt8, "int16x8": QuantType.QInt16}
+_OPSET = {"int8": 13, "int16x8": 21}
+_IR_VERSION = {"int8": 8, "int16x8": 10}
+#: Options of the calibration, by the names that onnxruntime gives them.
+_CALIBRATION = {
+    "CalibTensorRangeSymmetric": "symmetric",
+    "CalibPercentile": "percentile",
+    "CalibMovingAverage": None,
+}
+_EXTRA = frozenset(
+    """
+    extra.Sigmoid.nnapi ActivationSymmetric WeightSymmetric EnableSubgraph
+    ForceQuantizeNoInputCheck MatMulConstBOnly AddQDQPairToWeight
+    OpTypesToExcludeOutputQuantization DedicatedQDQPair MinimumRealRange
+    QDQOpTypePerChannelSupportToAxis TensorQuantOverrides QuantizeBias
+    QDQKeepRemovableActivations QDQDisableWeightAdjustForInt32Bias
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class QuantizationSettings:
+    """How a graph is quantized.
+
+    Arguments
+    ---------
+    precision : str
+        ``int8`` or ``int16x8``.
+    per_channel : bool
+        A scale for each output channel of weights, not one for all.
+    calibration_method : str
+        ``MinMax``, ``Entropy`` or ``Percentile``.
+    op_types_to_quantize : tuple of str
+        Empty: :data:`OPERATORS`.
+    nodes_to_exclude : tuple of str
+        Names of nodes to keep in float.
+    reduce_range : bool
+        Weights of 7 bits, for processors whose int8 products overflow.
+    extra_options : mapping
+        Of onnxruntime's ``quantize_static``. ``CalibMovingAverage`` takes
+        the mean over clips of each clip's extremes; when it is not given,
+        int8 with MinMax does so and int16x8 does not: 256 steps gain more by
+        being finer than they lose by cutting off rare peaks, 65536 steps do
+        not.
+    float_prologue : bool
+        Keep what lies in front of the first layer in float.
+
+    Raises
+    ------
+    UserError
+        Listing what is wrong.
+    """
+
+    precision: str = "int8"
+    per_channel: bool = True
+    calibration_method: str = "MinMax"
+    op_types_to_quantize: tuple[str, ...] = ()
+    nodes_to_exclude: tuple[str, ...] = ()
+    reduce_range: bool = False
+    extra_options: Mapping[str, Any] = field(default_factory=dict)
+    float_prologue: bool = True
+
+    def __post_init__(self) -> None:
+        errors = []
+        for kind, got, known in [
+            ("precision", self.precision, PRECISIONS),
+            ("calibration_method", self.calibration_method, METHODS),
+            *(("operator", n, OPERATORS) for n in self.op_types_to_quantize),
+            *(
+                ("extra_option", n, [*_EXTRA, *_CALIBRATION])
+                for n in self.extra_options
+            ),
+        ]:
+            if got not in known:
+                errors.append(unknown_name(kind, got, known))
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise UserError.collect("quantization", map(str, errors))
+
+    @property
+    def average(self) -> bool:
+        """Whether ranges are means over clips."""
+        default = self.precision == "int8"
+        return bool(self.extra_options.get("CalibMovingAverage", default))
+
+    @property
+    def calibrator_options(self) -> dict:
+        """Options of onnxruntime's calibrators, by their own names."""
+        return {
+            ours: self.extra_options[name]
+            for name, ours in _CALIBRATION.items()
+            if ours and name in self.extra_options
+        }
+
+    @property
+    def quantizer_options(self) -> dict:
+        """Options of onnxruntime's quantizer."""
+        options = {k: v for k, v in self.extra_options.items() if k in _EXTRA}
+        options.setdefault("ActivationSymmetric", self.precision == "int16x8")
+        return options
+
+
+@dataclass(frozen=True)
+class Source:
+    """A float network that is to be quantized.
+
+    Attributes
+    ----------
+    path : Path
+    model : onnx.ModelProto
+        Prepared, with a name on every node.
+    runner : Runner
+    metadata : GraphMetadata
+        Where the file has none: of the settings given, with the hash of the
+        file in place of that of the weights.
+    """
+
+    path: Path
+    model: onnx.ModelProto
+    runner: Runner
+    metadata: metadata.GraphMetadata
+
+
+def load_source(path: str | Path, **settings) -> Source:
+    """Load a float network, by this project or by others.
+
+    Arguments
+    ---------
+    path : str or Path
+    **settings
+        As for :func:`edgebrain.onnx.runner.load_runner`.
+
+    Raises
+    ------
+    UserError
+        When it cannot be run, or is quantized already.
+    """
+    path = Path(path)
+    runner = load_runner(path, **settings)
+    model = files.load(path)
+    ours = metadata.read(path) is not None
+    card = runner.metadata
+    linear = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+    if card.precision != "float32" or linear & set(files.operators(model)):
+        raise UserError(
+            f"{path}: is quantized already ({card.precision}); give the "
+            "float32 file"
+        )
+    if not ours:
+        card = card.replace(
+            checkpoint_sha256=_sha256(path), versions=_versions({})
+        )
+    return Source(path, graphs.prepare(model, ours), runner, card)
+
+
+def quantize(
+    source: Source,
+    target: str | Path,
+    clips: Clips,
+    settings: QuantizationSettings | None = None,
+    ranges: Ranges | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Quantize a network and write it once it has run on held-out clips.
+
+    Arguments
+    ---------
+    source : Source
+    target : str or Path
+    clips : Clips
+    settings : QuantizationSettings, optional
+    ranges : dict of str to tuple of float, optional
+        Of tensors, in place of calibrated ones (learnt by
+        quantization-aware training).
+    overwrite : bool
+        Replace a file of other content.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    UserError
+        When the target must not be replaced, a name is unknown, nothing can
+        be quantized, or the result does not run. Then no file is written.
+    """
+    settings = settings or QuantizationSettings()
+    target = Path(target)
+    check_targets(source, [target], settings.precision, overwrite)
+    graphs.check_names(settings.nodes_to_exclude, source.model)
+    front = []
+    if settings.float_prologue:
+        front = graphs.prologue(source.model, source.runner.input_name)
+    found = collect_ranges(
+        source.model,
+        source.runner,
+        clips.calibration,
+        settings.calibration_method,
+        settings.average,
+        settings.calibrator_options,
+    )
+    found.update(ranges or {})
+    states = source.metadata.states
+    found.update(graphs.tie_states(source.model, states, found))
+    model = _insert_qdq(source.model, settings, found, front)
+    card = source.metadata.replace(
+        precision=settings.precision,
+        versions=_versions(source.metadata.versions),
+    )
+    metadata.write(model, card)
+    reasons = float_nodes(
+        source.model,
+        model,
+        front,
+        settings.nodes_to_exclude,
+        _operators(settings),
+    )
+    if "QuantizeLinear" not in files.operators(model):
+        raise UserError(
+            f"{source.path}: nothing in it can be quantized: "
+            + "; ".join(sorted(set(reasons.values())))
+        )
+    data = model.SerializeToString()
+    runner = Runner(target, make_session(data), card)
+    report = Report(
+        source=source.path,
+        target=target,
+        precision=settings.precision,
+        form=source.runner.form,
+        float_nodes=reasons,
+        bytes_before=source.path.stat().st_size,
+        bytes_after=len(data),
+        weights_before=files.weight_bytes(source.model),
+        weights_after=files.weight_bytes(model),
+        snr_db=output_snr(source.runner, runner, clips.held_out),
+        held_out=clips.separate,
+        warnings=range_warnings(source, clips.held_out, found, model),
+    )
+    with replacing(target) as temporary:
+        temporary.write_bytes(data)
+    return report
+
+
+def check_static(
+    source: Source,
+    target: str | Path,
+    frames: int,
+    axis: str | None,
+    precision: str,
+    overwrite: bool = False,
+) -> None:
+    """Refuse what :func:`write_static` would refuse, before any work.
+
+    Raises
+    ------
+    UserError
+        For an axis that is not there, shapes that are fixed already, or a
+        file that must not be replaced.
+    """
+    if frames < 1:
+        raise UserError(f"static_sequence_length: at least 1, not {frames}")
+    graphs.fix_shapes(source.model, frames, axis, source.runner.input_name)
+    check_targets(source, [target], precision, overwrite, "patch")
+
+
+def write_static(
+    source: Source,
+    path: str | Path,
+    target: str | Path,
+    frames: int,
+    axis: str | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Write a quantized offline file for a fixed number of frames.
+
+    Arguments
+    ---------
+    source : Source
+        Of the float network.
+    path : str or Path
+        The quantized file, of any number of frames.
+    target : str or Path
+        A patch. Its context is the receptive field where that leaves new
+        frames, else there is none.
+    frames : int
+        ``static_sequence_length``.
+    axis : str, optional
+        ``static_axis_name``; left out: as the file names it.
+    overwrite : bool
+
+    Returns
+    -------
+    str
+        What the context is.
+
+    Raises
+    ------
+    UserError
+        As for :func:`check_static`.
+    """
+    model, card = files.load(path), metadata.read(path)
+    check_static(source, target, frames, axis, card.precision, overwrite)
+    model = graphs.fix_shapes(model, frames, axis, source.runner.input_name)
+    field_, ahead = card.receptive_field_frames, card.lookahead_frames or 0
+    context, note = (0, 0), "without context: a patch sees nothing around it"
+    if field_ is not None and field_ < frames:
+        context = (max(field_ - 1 - ahead, 0), ahead)
+        note = f"with a context of {context[0]} frames left, {ahead} right"
+    card = card.replace(form="patch", context=context)
+    metadata.write(model, card)
+    data = model.SerializeToString()
+    runner = Runner(Path(target), make_session(data), card)
+    runner.mask(np.ones((runner.bins, frames), np.float32))
+    with replacing(target) as temporary:
+        temporary.write_bytes(data)
+    return note
+
+
+def check_targets(
+    source: Source,
+    targets: list,
+    precision: str,
+    overwrite: bool,
+    form: str | None = None,
+) -> None:
+    """Refuse to write over what was not made of the same weights.
+
+    Arguments
+    ---------
+    source : Source
+    targets : list of Path
+    precision : str
+        What will be written.
+    overwrite : bool
+        Replace other files too, but never the source.
+    form : str, optional
+        What will be written; left out: the form of the source.
+
+    Raises
+    ------
+    UserError
+        Listing what is in the way.
+    """
+    problems, card = [], source.metadata
+    for path in map(Path, targets):
+        if path.is_dir():
+            problems.append(f"{path}: is a folder")
+        elif path.exists() and path.samefile(source.path):
+            problems.append(f"{path}: is the float file itself")
+        elif path.exists() and not overwrite:
+            wanted = (card.checkpoint_sha256, precision, form or card.form)
+            if _made_of(path) != wanted:
+                problems.append(
+                    f"{path}: exists and is not the {precision} file of the "
+                    "same weights; give --overwrite to replace it"
+                )
+    if problems:
+        raise UserError.collect("nothing is written", problems)
+
+
+def _made_of(path: Path) -> tuple | None:
+    try:
+        card = metadata.read(path)
+    except UserError:
+        return None
+    if card is None:
+        return None
+    return card.checkpoint_sha256, card.precision, card.form
+
+
+def _operators(settings: QuantizationSettings) -> tuple[str, ...]:
+    return tuple(settings.op_types_to_quantize) or OPERATORS
+
+
+def _insert_qdq(model, settings, ranges, front) -> onnx.ModelProto:
+    """Return the graph with QuantizeLinear and DequantizeLinear nodes."""
+    opset = next(o.version for o in model.opset_import if not o.domain)
+    if opset < _OPSET[settings.precision]:
+        model = onnx.version_converter.convert_version(
+            model, _OPSET[settings.precision]
+        )
+        model = onnx.shape_inference.infer_shapes(model)
+    else:
+        model = onnx.ModelProto.FromString(model.SerializeToString())
+    options = settings.quantizer_options
+    overrides = graphs.symmetric_constants(model, QuantType.QInt8)
+    overrides.update(options.get("TensorQuantOverrides", {}))
+    known = graphs.float_tensors(model)
+    data = {
+        name: TensorData(
+            lowest=np.array(low, np.float32), highest=np.array(high, np.float32)
+        )
+        for name, (low, high) in ranges.items()
+        if name in known
+    }
+    logger = logging.getLogger()
+    level = logger.level
+    # It warns about what the report says better.
+    logger.setLevel(logging.ERROR)
+    try:
+        quantizer = QDQQuantizer(
+            model,
+            settings.per_channel,
+            settings.reduce_range,
+            QuantType.QInt8,
+            _ACTIVATIONS[settings.precision],
+            TensorsData(CalibrationMethod.MinMax, data),
+            [],
+            [*front, *settings.nodes_to_exclude],
+            list(_operators(settings)),
+            {**options, "TensorQuantOverrides": overrides},
+        )
+        quantizer.quantize_model()
+    except (ValueError, RuntimeError, TypeError, AssertionError) as error:
+        raise UserError(f"onnxruntime cannot quantize it: {error}") from error
+    finally:
+        logger.setLevel(level)
+    quantizer.model.topological_sort()
+    model = quantizer.model.model
+    graphs.strip_domains(model)
+    model.ir_version = max(model.ir_version, _IR_VERSION[settings.precision])
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions(before: Mapping[str, str]) -> dict[str, str]:
+    names = ("onnx", "onnxruntime")
+    return {**before, **{n: importlib.metadata.version(n) for n in names}}

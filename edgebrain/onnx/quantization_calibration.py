@@ -1,0 +1,220 @@
+"""What a quantizer learns ranges from: real audio, run as the form runs.
+
+A stream is fed with the states that the float network itself comes to on
+each clip: calibrating a recurrent cell on zeros costs most of its quality.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+import tempfile
+
+from edgebrain.data import audio
+from edgebrain.data.layout import find_audio
+from edgebrain.errors import UserError
+from edgebrain.onnx.runner import Runner
+from edgebrain.signal import SignalSettings, magnitude, peak_gain, stft
+import numpy as np
+import onnx
+from onnxruntime.quantization.calibrate import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    create_calibrator,
+)
+
+METHODS = ("MinMax", "Entropy", "Percentile")
+#: Audio that a calibration needs at the least.
+LEAST_SECONDS = 1.0
+_HELD_OUT = 5
+
+#: Tensor to its least and greatest value.
+Ranges = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Magnitudes (bins, frames) of real audio.
+
+    Attributes
+    ----------
+    calibration : tuple of numpy.ndarray
+        Ranges are learnt from these.
+    held_out : tuple of numpy.ndarray
+        The quantized network is compared on these.
+    separate : bool
+        Whether the two share no clip; a folder with one clip has no other.
+    """
+
+    calibration: tuple[np.ndarray, ...]
+    held_out: tuple[np.ndarray, ...]
+    separate: bool
+
+
+def read_clips(
+    folder: str | Path,
+    signal: SignalSettings,
+    count: int = 100,
+    seed: int = 42,
+    clip_seconds: float = 4.0,
+) -> Clips:
+    """Read calibration and held-out clips out of a folder of noisy audio.
+
+    Arguments
+    ---------
+    folder : str or Path
+        Searched with all its folders; any sample rate.
+    signal : SignalSettings
+        Of the network.
+    count : int
+        Clips for the calibration, drawn at random.
+    seed : int
+        Of the draw, and of the part taken of a long clip.
+    clip_seconds : float
+        Longest part of a clip that is used.
+
+    Returns
+    -------
+    Clips
+
+    Raises
+    ------
+    UserError
+        When the folder is missing, holds no audio, a file that cannot be
+        read, or less than a second in all.
+    """
+    if count < 1:
+        raise UserError(f"num_quantization_samples: at least 1, not {count}")
+    if clip_seconds <= 0:
+        raise UserError(f"clip_seconds must be above 0, not {clip_seconds}")
+    if not Path(folder).is_dir():
+        raise UserError(f"calibration folder {folder}: no such folder")
+    paths = list(find_audio(folder).files.values())
+    if not paths:
+        raise UserError(
+            f"calibration folder {folder}: holds no audio file; give a "
+            "folder of noisy recordings like those of the training"
+        )
+    rng = np.random.default_rng(seed)
+    paths = [paths[i] for i in rng.permutation(len(paths))]
+    held = min(_HELD_OUT, max(1, len(paths) // 5))
+    count = min(count, max(len(paths) - held, 1))
+    waves = [
+        _read_part(path, signal.sample_rate, clip_seconds, rng)
+        for path in paths[: count + held]
+    ]
+    seconds = sum(map(len, waves[:count])) / signal.sample_rate
+    if seconds < LEAST_SECONDS:
+        raise UserError(
+            f"calibration folder {folder}: too short, {seconds:.2f} s of "
+            f"audio for the calibration, at least {LEAST_SECONDS:g} s are "
+            "needed"
+        )
+    sizes = [_magnitude(wav, signal) for wav in waves]
+    separate = len(sizes) > count
+    return Clips(
+        tuple(sizes[:count]),
+        tuple(sizes[count:]) if separate else tuple(sizes),
+        separate,
+    )
+
+
+def _read_part(path, sample_rate, seconds, rng) -> np.ndarray:
+    info = audio.inspect(path)
+    wanted = round(seconds * info.sample_rate)
+    spare = max(info.frames - wanted, 0)
+    start = int(rng.integers(spare + 1))
+    wav = audio.read(path, start=start, frames=min(wanted, info.frames))
+    if not np.isfinite(wav).all():
+        raise UserError(f"{path}: holds NaN or infinite samples")
+    return audio.resample(wav, info.sample_rate, sample_rate)
+
+
+def _magnitude(wav, signal) -> np.ndarray:
+    if signal.peak_normalize:
+        wav = wav * peak_gain(wav)
+    size = magnitude(stft(wav, signal), signal)
+    return np.ascontiguousarray(size, np.float32)
+
+
+class FeedReader(CalibrationDataReader):
+    """The inputs of each call of a graph, one after the other.
+
+    Arguments
+    ---------
+    feeds : iterable of dict
+    """
+
+    def __init__(self, feeds: Iterable[dict[str, np.ndarray]]):
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> dict | None:
+        """Return the next inputs, None after the last."""
+        return next(self._feeds, None)
+
+
+def collect_ranges(
+    model: onnx.ModelProto,
+    runner: Runner,
+    clips: Iterable[np.ndarray],
+    method: str = "MinMax",
+    average: bool = False,
+    options: Mapping | None = None,
+) -> Ranges:
+    """Return the range of each float tensor by onnxruntime's calibrators.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+        The float network.
+    runner : Runner
+        Of the same network; threads the states of a stream.
+    clips : iterable of numpy.ndarray
+        (bins, frames) each.
+    method : str
+        ``MinMax``, ``Entropy`` or ``Percentile``.
+    average : bool
+        MinMax: the mean over clips of each clip's extremes, not the extremes
+        of all. What one clip in a hundred reaches is cut off then, and all
+        others are finer. For a stream too a clip counts once: the mean over
+        single frames would cut off most of the speech.
+    options : mapping, optional
+        ``symmetric``, ``percentile``, ``num_bins`` of the calibrators.
+
+    Returns
+    -------
+    dict of str to tuple of float
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "model.onnx")
+        onnx.save(model, source)
+        calibrator = create_calibrator(
+            source,
+            augmented_model_path=str(Path(folder, "augmented.onnx")),
+            calibrate_method=CalibrationMethod[method],
+            extra_options=dict(options or {}),
+        )
+        found: dict[str, list] = {}
+        for clip in clips:
+            if method == "MinMax":
+                # Start anew: ranges are joined here, clip by clip.
+                calibrator.calibrate_tensors_range = None
+            calibrator.collect_data(FeedReader(runner.iter_feeds(clip)))
+            if method == "MinMax":
+                _add(found, calibrator.compute_data())
+        if method != "MinMax":
+            _add(found, calibrator.compute_data())
+    ranges = {}
+    for name, pairs in found.items():
+        low, high = np.array(pairs, np.float64).T
+        if average:
+            ranges[name] = (float(low.mean()), float(high.mean()))
+        else:
+            ranges[name] = (float(low.min()), float(high.max()))
+    return ranges
+
+
+def _add(found: dict[str, list], data) -> None:
+    for name, tensor in data.items():
+        low, high = tensor.range_value
+        pair = (float(np.min(low)), float(np.max(high)))
+        found.setdefault(name, []).append(pair)

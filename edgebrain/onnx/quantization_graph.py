@@ -1,0 +1,287 @@
+"""What a quantizer must know of a graph: names, prologue, ties, shapes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+import copy
+from pathlib import Path
+import tempfile
+
+from edgebrain.errors import UserError, nearest, unknown_name
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
+
+#: Layers with weights; in front of the first one lies the prologue.
+WEIGHTED = frozenset(
+    "Conv ConvTranspose Gemm MatMul LSTM GRU RNN Einsum".split()
+)
+#: Operators that hand values on, so that in and out can share a scale.
+_PASSING = frozenset(
+    "Concat Slice Squeeze Unsqueeze Reshape Transpose Identity Flatten "
+    "Gather Split".split()
+)
+_FRONT_END = "front_end."
+_FLOAT = onnx.TensorProto.FLOAT
+
+
+def prepare(model: onnx.ModelProto, ours: bool) -> onnx.ModelProto:
+    """Return a graph fit for the quantizer, every node with a name.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+        Not changed.
+    ours : bool
+        Whether it was exported by this project, that is, is tidy already.
+        Others' graphs go through onnxruntime's own preparation, which folds
+        batch normalisation and constants.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
+    if ours:
+        return copy.deepcopy(model)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "prepared.onnx")
+        try:
+            quant_pre_process(
+                copy.deepcopy(model), str(target), skip_symbolic_shape=True
+            )
+        # onnxruntime's exceptions share no base class but Exception.
+        except Exception as error:
+            first = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"onnxruntime cannot prepare the graph: {first}"
+            ) from error
+        model = onnx.load(target)
+    for number, node in enumerate(model.graph.node):
+        if not node.name:
+            node.name = f"{node.op_type}_{number}"
+    strip_domains(model)
+    return model
+
+
+def strip_domains(model: onnx.ModelProto) -> None:
+    """Drop operator sets that no node uses: embedded tools refuse them."""
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [o for o in model.opset_import if o.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Return the initializers by name."""
+    return {tensor.name: tensor for tensor in model.graph.initializer}
+
+
+def float_tensors(model: onnx.ModelProto) -> set[str]:
+    """Return the names of all moving tensors of type float."""
+    values = [
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ]
+    return {v.name for v in values if v.type.tensor_type.elem_type == _FLOAT}
+
+
+def check_names(names: Iterable[str], model: onnx.ModelProto) -> None:
+    """Refuse names of nodes that are not there: onnxruntime ignores them.
+
+    Raises
+    ------
+    UserError
+        Listing each with the nearest names there.
+    """
+    known = {node.name for node in model.graph.node}
+    problems = []
+    for name in names:
+        if name not in known:
+            close = nearest(name, known) or sorted(known)[:3]
+            problems.append(f"{name}: nearest: {', '.join(close)}")
+    if problems:
+        raise UserError.collect(
+            "nodes_to_exclude: no node of that name in the graph", problems
+        )
+
+
+def prologue(model: onnx.ModelProto, magnitude: str) -> list[str]:
+    """Return the nodes between the magnitude and the first layer.
+
+    Compression and normalisation of features: eight bits of a linear
+    magnitude would lose all quiet sounds. A layer whose weights are named
+    ``front_end.*`` (mel bands) counts as prologue too.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    magnitude : str
+        Name of the graph's input.
+
+    Returns
+    -------
+    list of str
+        Names of nodes; empty when the graph has no layer with weights.
+    """
+    if not any(node.op_type in WEIGHTED for node in model.graph.node):
+        return []
+    known, reached, names = constants(model), {magnitude}, []
+    for node in model.graph.node:
+        weights = [name for name in node.input if name in known]
+        moving = [name for name in node.input if name and name not in known]
+        front = any(name.startswith(_FRONT_END) for name in weights)
+        if node.op_type in WEIGHTED and not front:
+            continue
+        if moving and all(name in reached for name in moving):
+            reached.update(node.output)
+            names.append(node.name)
+    return names
+
+
+def tie_states(
+    model: onnx.ModelProto,
+    states: Iterable[Mapping],
+    ranges: Mapping[str, tuple[float, float]],
+) -> dict[str, tuple[float, float]]:
+    """Give all that a state's values pass through one and the same range.
+
+    So a state goes from output to input, through Concat and Slice, without
+    being rounded twice: an integer runtime copies it.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    states : iterable of mapping
+        With ``input`` and ``output``.
+    ranges : mapping of str to tuple of float
+
+    Returns
+    -------
+    dict of str to tuple of float
+        The ranges that change.
+    """
+    known, parent = constants(model), {}
+
+    def root(name):
+        while parent.get(name, name) != name:
+            name = parent[name]
+        return name
+
+    for node in model.graph.node:
+        if node.op_type not in _PASSING:
+            continue
+        names = [n for n in node.input if n not in known and n in ranges]
+        if node.op_type != "Concat":
+            names = names[:1]
+        for name in [*names, *node.output]:
+            if names:
+                parent[root(name)] = root(names[0])
+    tied = set()
+    for state in states:
+        parent[root(state["output"])] = root(state["input"])
+        tied.add(state["input"])
+    roots = {root(name) for name in tied}
+    groups = defaultdict(list)
+    for name in ranges:
+        if root(name) in roots:
+            groups[root(name)].append(name)
+    changed = {}
+    for names in groups.values():
+        low = min(ranges[name][0] for name in names)
+        high = max(ranges[name][1] for name in names)
+        changed.update(dict.fromkeys(names, (low, high)))
+    return changed
+
+
+def dynamic_axis(model: onnx.ModelProto, magnitude: str) -> str | None:
+    """Return the name of the axis of frames; None: its length is fixed."""
+    for value in model.graph.input:
+        if value.name == magnitude:
+            frames = value.type.tensor_type.shape.dim[2]
+            if frames.HasField("dim_value"):
+                return None
+            return frames.dim_param or ""
+    return None
+
+
+def fix_shapes(
+    model: onnx.ModelProto, frames: int, axis: str | None, magnitude: str
+) -> onnx.ModelProto:
+    """Return a copy with one item a batch and a fixed number of frames.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    frames : int
+    axis : str or None
+        Name of the axis of frames; None: as the input names it.
+    magnitude : str
+        Name of the input.
+
+    Raises
+    ------
+    UserError
+        When no axis has that name, or the shapes are fixed already.
+    """
+    own = dynamic_axis(model, magnitude)
+    if own is None:
+        raise UserError(
+            "static_sequence_length: the number of frames is fixed in the "
+            "file already; leave it out"
+        )
+    graph_values = [*model.graph.input, *model.graph.output]
+    named = {
+        d.dim_param
+        for v in graph_values
+        for d in v.type.tensor_type.shape.dim
+        if d.dim_param
+    }
+    if axis is not None and axis not in named:
+        raise unknown_name("static_axis_name", axis, named)
+    model = copy.deepcopy(model)
+    if axis or own:
+        make_dim_param_fixed(model.graph, axis or own, frames)
+    for value in [*model.graph.input, *model.graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) != 3:
+            continue
+        for dim, size in ((dims[0], 1), (dims[2], frames)):
+            if not dim.HasField("dim_value"):
+                dim.dim_value = size
+    del model.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def symmetric_constants(model: onnx.ModelProto, weight_type) -> dict:
+    """Return overrides that give constants of element-wise nodes zero point 0.
+
+    onnxruntime would treat a PReLU's slope, or a factor, as an activation.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    weight_type : onnxruntime.quantization.QuantType
+        Of slopes.
+    """
+    known, overrides = constants(model), {}
+    for node in model.graph.node:
+        if node.op_type not in ("Add", "Mul", "Sub", "Div", "PRelu"):
+            continue
+        for name in node.input:
+            if name in known and known[name].data_type == _FLOAT:
+                entry = {"symmetric": True}
+                if node.op_type == "PRelu":
+                    entry["quant_type"] = weight_type
+                overrides[name] = [entry]
+    return overrides
+
+
+def weight_values(model: onnx.ModelProto, node) -> np.ndarray | None:
+    """Return the weights of a node, None where it has none."""
+    known = constants(model)
+    if node.op_type in WEIGHTED and len(node.input) > 1:
+        tensor = known.get(node.input[1])
+        return None if tensor is None else numpy_helper.to_array(tensor)
+    return None
