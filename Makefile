@@ -20,7 +20,7 @@ $(STAMP): requirements.txt pyproject.toml tools/setup.sh
 	@touch $(STAMP)
 
 demo: $(STAMP) ## train, select and score a small model with no data at all
-	$(BIN)/python train.py demo.yaml
+	$(BIN)/python train.py train.yaml --experiment demo --number_of_epochs 30
 
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal

@@ -3,24 +3,18 @@
 import hashlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import os
-import sys
 import threading
-
-import pytest
 
 # Two worker processes a machine: more threads each only take turns.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import edgebrain  # noqa: E402, F401  (before speechbrain)
+import pytest  # noqa: E402
+from speechbrain.utils.importutils import LazyModule  # noqa: E402
 
-def pytest_runtest_setup(item):
-    """Let hypothesis look at SpeechBrain's lazy modules.
-
-    It asks every loaded module for ``__file__``; a lazy module whose package
-    is not installed answers with ImportError.
-    """
-    module = sys.modules.get("speechbrain.utils.importutils")
-    if module is not None:
-        module.LazyModule.__file__ = None
+# hypothesis asks every loaded module for __file__; a lazy module whose
+# package is not installed would answer with ImportError.
+LazyModule.__file__ = None
 
 
 class Mirror:

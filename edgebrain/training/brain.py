@@ -185,14 +185,14 @@ class EnhancementBrain(sb.Brain):
             return
         loader_kwargs = kwargs.pop("train_loader_kwargs", {})
         self.train_data = train_set
-        train_loader = self.make_dataloader(
+        self.train_loader = self.make_dataloader(
             train_set, sb.Stage.TRAIN, **loader_kwargs
         )
         batch_sampler = loader_kwargs.get("batch_sampler")
         if self.train_sampler is None and batch_sampler is not None:
             self.train_sampler = batch_sampler
-        self.batches_per_epoch = len(train_loader)
-        super().fit(epoch_counter, train_loader, valid_set, **kwargs)
+        self.batches_per_epoch = len(self.train_loader)
+        super().fit(epoch_counter, self.train_loader, valid_set, **kwargs)
 
     def on_fit_start(self):
         """Resume, or start from given weights and feature statistics."""
@@ -212,7 +212,7 @@ class EnhancementBrain(sb.Brain):
             return
         source = getattr(self.hparams, "init_from", None)
         if source:
-            start_from(self.raw_model, source, self.hparams.select_by)
+            start_from(self.raw_model, source)
         elif hasattr(self.raw_model, "fit_normalisation"):
             self._fit_normalisation()
 

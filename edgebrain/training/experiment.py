@@ -1,12 +1,10 @@
 """What every recipe does around its Brain: check, prepare, announce."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 import functools
 import inspect
 from pathlib import Path
 import shutil
-import sys
 
 from edgebrain import metrics
 from edgebrain.data.batching import eval_loader_kwargs, train_loader_kwargs
@@ -49,24 +47,11 @@ YAML_KEYS = frozenset(
     ckpt_interval_steps optimizer_step_limit nonfinite_patience
     """.split()
 )
+#: What a person who stopped a training wants to know.
+GO_ON = "stopped; the same command goes on from the last checkpoint"
+
 _COUNTS = {"number_of_epochs": 1, "batch_size": 1, "num_workers": 0}
 _SPARE_MB = 50
-
-
-@contextmanager
-def exit_on_user_error():
-    """Turn a UserError into a message and exit status 2, Ctrl-C into 130."""
-    try:
-        yield
-    except UserError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(
-            "\nstopped; the same command goes on from the last checkpoint",
-            file=sys.stderr,
-        )
-        sys.exit(130)
 
 
 def begin(hparams_file, hparams, overrides, run_opts) -> None:

@@ -115,7 +115,7 @@ def load_model(
     training, beside train.py, in the results and the working folder.
     """
     results = Path(results)
-    folder, selected_by = _pick(results, checkpoint)
+    folder, selected_by = pick_checkpoint(results, checkpoint)
     card = _read_card(folder)
     try:
         settings = SignalSettings.from_dict(card["signal"])
@@ -165,8 +165,23 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     model.load_state_dict(state)
 
 
-def _pick(results: Path, checkpoint) -> tuple[Path, str | None]:
-    """Return the folder of the wanted checkpoint and what picked it."""
+def pick_checkpoint(
+    results: Path, checkpoint: str | Path | None = None
+) -> tuple[Path, str | None]:
+    """Return the folder of the wanted checkpoint and what picked it.
+
+    Arguments
+    ---------
+    results : Path
+        As in :func:`load_model`.
+    checkpoint : str or Path, optional
+        As in :func:`load_model`.
+
+    Raises
+    ------
+    UserError
+        There is none.
+    """
     if checkpoint is None and (results / _WEIGHTS).is_file():
         return results, None
     found = _checkpoints(results)

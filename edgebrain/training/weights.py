@@ -6,11 +6,8 @@ import json
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from edgebrain.metrics import higher_is_better
-from edgebrain.training.checkpoints import AtomicCheckpointer, find_best
-from edgebrain.training.results import load_weights
+from edgebrain.training.results import load_weights, pick_checkpoint
 from speechbrain.utils.checkpoints import (
-    CKPT_PREFIX,
     Checkpoint,
     mark_as_loader,
     mark_as_saver,
@@ -72,29 +69,6 @@ class ModelCard:
             )
 
 
-def checkpoint_folder(path) -> Path:
-    """Return the folder that holds checkpoints for a results folder.
-
-    Arguments
-    ---------
-    path : path
-        A results folder (holding ``save/``) or the ``save`` folder itself.
-
-    Raises
-    ------
-    UserError
-        There is no checkpoint.
-    """
-    path = Path(path)
-    for folder in (path / "save", path):
-        if folder.is_dir() and any(folder.glob(f"{CKPT_PREFIX}*")):
-            return folder
-    raise UserError(
-        f"{path}: no checkpoint there; train first, or give the folder "
-        "results/<name>/<seed> of a training"
-    )
-
-
 def load_checkpoint(model, checkpoint: Checkpoint, signal) -> None:
     """Load a checkpoint's weights into a model of the same kind.
 
@@ -114,17 +88,15 @@ def load_checkpoint(model, checkpoint: Checkpoint, signal) -> None:
     load_weights(model, checkpoint.paramfiles["model"])
 
 
-def start_from(model, source, select_by: str) -> None:
+def start_from(model, source) -> None:
     """Start a training from given weights.
 
     Arguments
     ---------
     model : torch.nn.Module
     source : path
-        A results folder (its best checkpoint by ``select_by``), a checkpoint
-        folder, or a file of weights.
-    select_by : str
-        A metric's name or ``loss``.
+        A results folder (its best checkpoint), a checkpoint folder, or a
+        file of weights. It is only read.
 
     Raises
     ------
@@ -132,11 +104,7 @@ def start_from(model, source, select_by: str) -> None:
         Nothing usable there.
     """
     path = Path(source)
-    if (path / "model.ckpt").is_file():
-        path = path / "model.ckpt"
     if not path.is_file():
-        folder = AtomicCheckpointer(checkpoint_folder(path))
-        kind = "max_key" if higher_is_better(select_by) else "min_key"
-        path = find_best(folder, **{kind: select_by}).paramfiles["model"]
+        path = pick_checkpoint(path)[0] / "model.ckpt"
     load_weights(model, path)
     logger.info(f"Starting from the weights of {path}")

@@ -12,12 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 _SMALLER = {
-    "bottleneck_channels: 192": "bottleneck_channels: 8",
-    "n_blocks: 3": "n_blocks: 1",
+    "bottleneck_channels: 128": "bottleneck_channels: 8",
+    "n_blocks: 2": "n_blocks: 1",
     "num_layers: 4": "num_layers: 2",
-    "tcn_latent_dim: 256": "tcn_latent_dim: 12",
+    "tcn_latent_dim: 192": "tcn_latent_dim: 12",
     "crop_seconds: 3.0": "crop_seconds: 1.0",
-    "batch_size: 16": "batch_size: 2",
+    "batch_size: 4": "batch_size: 2",
     "number_of_epochs: 40": "number_of_epochs: 2",
     "num_workers: 1": "num_workers: 0",
     "metrics: [pesq, stoi, si_snr, snr, mse]": "metrics: [stoi, si_snr]",

@@ -10,12 +10,13 @@ True`` scores the best checkpoint again. See README.md.
 from pathlib import Path
 import sys
 
+from edgebrain.command_line import exit_on_user_error
 from edgebrain.training.brain import EnhancementBrain
 from edgebrain.training.config import load_hparams, parse_arguments
 from edgebrain.training.experiment import (
+    GO_ON,
     YAML_KEYS,
     begin,
-    exit_on_user_error,
     make_datasets,
 )
 import speechbrain as sb
@@ -72,5 +73,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    with exit_on_user_error():
+    with exit_on_user_error(GO_ON):
         main(sys.argv[1:])
