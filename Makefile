@@ -16,7 +16,8 @@ help: ## list the commands
 setup: $(STAMP) ## make the virtual environment with the pinned packages
 
 $(STAMP): requirements.txt pyproject.toml tools/setup.sh
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH_ARGS="$(TORCH_ARGS)" \
+	  bash tools/setup.sh
 	@touch $(STAMP)
 
 demo: $(STAMP) ## train, select and score a small model with no data at all

@@ -20,21 +20,31 @@ if [ ! -x "$VENV/bin/python" ]; then
 fi
 PIP=("$VENV/bin/python" -m pip --disable-pip-version-check -q)
 
-has_torch() {
-  "$VENV/bin/python" - <<'PY' 2>/dev/null
-import sys, importlib.metadata as m
-sys.exit(m.version("torch").split("+")[0] != "2.13.0")
-PY
+torch_version() {
+  "$VENV/bin/python" -c \
+    'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null
 }
-if ! has_torch; then
+pinned=$(sed -n 's/^torch==//p' requirements.txt)
+wanted=$(mktemp)
+trap 'rm -f "$wanted"' EXIT
+cp requirements.txt "$wanted"
+
+if found=$(torch_version); then
+  echo "setup: torch $found is there and stays"
+  if [ "${found%%+*}" != "$pinned" ]; then
+    echo "setup: (the figures of this repository are from torch $pinned)"
+    sed -i.bak '/^torch==/d' "$wanted"
+    echo "torch==$found" >>"$wanted"
+  fi
+else
   # Before everything else, so that no other package picks another build.
-  echo "setup: installing torch 2.13.0"
-  "${PIP[@]}" install "torch==2.13.0"
+  echo "setup: installing torch $pinned"
+  # shellcheck disable=SC2086  # several words are meant
+  "${PIP[@]}" install ${TORCH_ARGS:-} "torch==$pinned"
 fi
 echo "setup: installing the packages of requirements.txt"
-"${PIP[@]}" install -r requirements.txt
-"${PIP[@]}" install --no-deps --no-build-isolation -e . 2>/dev/null ||
-  "${PIP[@]}" install --no-deps -e .
+"${PIP[@]}" install -r "$wanted"
+"${PIP[@]}" install --no-deps -e .
 
 "$VENV/bin/python" - <<'PY'
 import edgebrain, torch, torchaudio, speechbrain
