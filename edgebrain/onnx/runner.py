@@ -172,11 +172,29 @@ class Runner:
         results = self.session.run(self._output_names, feeds)
         shape = feeds[self.input_name].shape
         if results[0].shape != shape:
-            raise UserError(
-                f"{self.path}: the mask has shape {results[0].shape}, the "
-                f"magnitude {shape}: this is no mask network"
-            )
+            raise self._no_mask(results[0].shape, shape)
         return results
+
+    def check_mask_shape(self, shape: tuple[int, ...]) -> str:
+        """Return the name of the mask output of a graph with fixed shapes.
+
+        Raises
+        ------
+        UserError
+            When the graph says that it has another shape than ``shape``.
+        """
+        name = self._output_names[0]
+        shapes = {v.name: tuple(v.shape) for v in self.session.get_outputs()}
+        fixed = all(isinstance(size, int) for size in shapes[name])
+        if fixed and shapes[name] != shape:
+            raise self._no_mask(shapes[name], shape)
+        return name
+
+    def _no_mask(self, got, wanted) -> UserError:
+        return UserError(
+            f"{self.path}: the mask has shape {got}, the magnitude {wanted}: "
+            "this is no mask network"
+        )
 
     def zero_states(self) -> Feeds:
         """Return the states in front of a clip, by input name."""

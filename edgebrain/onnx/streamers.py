@@ -5,6 +5,73 @@ from collections.abc import Callable
 import numpy as np
 
 
+class BoundGraph:
+    """A stream graph on memory of its own, where its states stay.
+
+    onnxruntime reads and writes the arrays in place. Two sets of states take
+    turns as input and output, so that a call copies and allocates nothing:
+    of a small recurrent network that is a quarter of the time.
+
+    Arguments
+    ---------
+    runner : edgebrain.onnx.runner.Runner
+        Of the stream form.
+
+    Attributes
+    ----------
+    magnitude : numpy.ndarray
+        float32, (1, bins, frames), to be filled before :meth:`run`.
+    mask : numpy.ndarray
+        Of the same shape, as the last call left it.
+
+    Raises
+    ------
+    UserError
+        When the mask has another shape than the magnitude.
+    """
+
+    def __init__(self, runner):
+        self._session = runner.session
+        self._input_name = runner.input_name
+        shape = (1, runner.bins, runner.frames)
+        mask_name = runner.check_mask_shape(shape)
+        self.magnitude = np.zeros(shape, np.float32)
+        self.mask = np.zeros(shape, np.float32)
+        self._states = (runner.zero_states(), runner.zero_states())
+        pairs = [(s["input"], s["output"]) for s in runner.metadata.states]
+        self._bindings = []
+        for old, new in (self._states, self._states[::-1]):
+            binding = self._session.io_binding()
+            _bind(binding.bind_input, self._input_name, self.magnitude)
+            _bind(binding.bind_output, mask_name, self.mask)
+            for name, output in pairs:
+                _bind(binding.bind_input, name, old[name])
+                _bind(binding.bind_output, output, new[name])
+            self._bindings.append(binding)
+        self._turn = 0
+
+    def reset(self) -> None:
+        """Zero the states."""
+        for state in self._states[self._turn].values():
+            state[:] = 0
+
+    def feeds(self) -> dict[str, np.ndarray]:
+        """Return copies of the inputs of the next call, by name."""
+        states = self._states[self._turn]
+        copies = {name: value.copy() for name, value in states.items()}
+        return {self._input_name: self.magnitude.copy(), **copies}
+
+    def run(self) -> None:
+        """Turn magnitude and states into mask and new states."""
+        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._turn = 1 - self._turn
+
+
+def _bind(bind: Callable, name: str, array: np.ndarray) -> None:
+    """Bind an array by its address; who calls keeps the array alive."""
+    bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+
 class FrameStreamer:
     """The next frames of a stream through a graph with named states.
 
@@ -19,13 +86,12 @@ class FrameStreamer:
     def __init__(self, runner, observe: Callable | None = None):
         self._runner = runner
         self._observe = observe
-        self._new = [s["output"] for s in runner.metadata.states]
-        self._names = [s["input"] for s in runner.metadata.states]
+        self._graph = BoundGraph(runner)
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream so far."""
-        self._states = self._runner.zero_states()
+        self._graph.reset()
         self._late = self._runner.metadata.lookahead_frames or 0
         self._waiting = np.zeros((self._runner.bins, 0), np.float32)
         self._owed = 0
@@ -53,18 +119,16 @@ class FrameStreamer:
     def _run(self, magnitude: np.ndarray) -> np.ndarray:
         if self._waiting.shape[1]:
             magnitude = np.concatenate([self._waiting, magnitude], axis=1)
-        size, runner = self._runner.frames, self._runner
+        size, graph = self._runner.frames, self._graph
         calls = magnitude.shape[1] // size
-        masks = np.empty((runner.bins, calls * size), np.float32)
+        masks = np.empty((self._runner.bins, calls * size), np.float32)
         for call in range(calls):
             at = slice(call * size, (call + 1) * size)
-            frames = np.ascontiguousarray(magnitude[None, :, at], np.float32)
-            feeds = {runner.input_name: frames, **self._states}
+            graph.magnitude[0] = magnitude[:, at]
             if self._observe is not None:
-                self._observe(feeds)
-            mask, *new = runner.call(feeds)
-            masks[:, at] = mask[0]
-            self._states = dict(zip(self._names, new, strict=True))
+                self._observe(graph.feeds())
+            graph.run()
+            masks[:, at] = graph.mask[0]
         self._waiting = magnitude[:, calls * size :].copy()
         skipped = min(self._late, masks.shape[1])
         self._late -= skipped

@@ -250,7 +250,7 @@ class StreamingISTFT:
 def checked_samples(samples: np.ndarray) -> np.ndarray:
     """Return samples as float32 after a look at their shape and type."""
     samples = np.asarray(samples)
-    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+    if samples.ndim != 1 or samples.dtype.kind != "f":
         raise UserError(
             f"samples of shape {samples.shape} and type {samples.dtype}: want "
             "a 1-D array of real floating point; divide integers by their "

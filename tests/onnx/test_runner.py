@@ -259,6 +259,16 @@ def test_a_mask_of_another_shape(settings, tmp_path):
         load_runner(path, **GIVEN).mask(probe_magnitude(settings, 9))
 
 
+def test_a_stream_whose_mask_has_another_shape(files, tmp_path):
+    path = write_foreign(tmp_path / "f.onnx", (1, 17, 1), transposed=True)
+    model = onnx.load(path)
+    known = metadata.read(files["stream"])
+    metadata.write(model, known.replace(states=[], lookahead_frames=0))
+    onnx.save(model, path)
+    with pytest.raises(UserError, match="no mask network"):
+        load_runner(path).streamer()
+
+
 def test_too_much_context(tmp_path):
     path = write_foreign(tmp_path / "f.onnx", (1, 17, 12))
     with pytest.raises(UserError, match="no new frame is left"):
