@@ -259,7 +259,7 @@ def quantize(
     )
     found.update(ranges or {})
     states = source.metadata.states
-    found.update(graphs.tie_states(source.model, states, found))
+    found.update(graphs.tie_states(source.model, states, found, ranges or ()))
     model = _insert_qdq(source.model, settings, found, front)
     card = source.metadata.replace(
         precision=settings.precision,

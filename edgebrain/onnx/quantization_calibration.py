@@ -4,8 +4,10 @@ A stream is fed with the states that the float network itself comes to on
 each clip: calibrating a recurrent cell on zeros costs most of its quality.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
 from dataclasses import dataclass
+import io
 from pathlib import Path
 import tempfile
 
@@ -16,6 +18,7 @@ from edgebrain.onnx.runner import Runner
 from edgebrain.signal import SignalSettings, magnitude, peak_gain, stft
 import numpy as np
 import onnx
+import onnxruntime
 from onnxruntime.quantization.calibrate import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -184,7 +187,8 @@ def collect_ranges(
     -------
     dict of str to tuple of float
     """
-    with tempfile.TemporaryDirectory() as folder:
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, quiet:
         source = Path(folder, "model.onnx")
         onnx.save(model, source)
         calibrator = create_calibrator(
@@ -218,3 +222,41 @@ def _add(found: dict[str, list], data) -> None:
         low, high = tensor.range_value
         pair = (float(np.min(low)), float(np.max(high)))
         found.setdefault(name, []).append(pair)
+
+
+def run_tensors(
+    model: onnx.ModelProto,
+    runner: Runner,
+    clip: np.ndarray,
+    names: Iterable[str],
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the values of any tensors of a float graph, a call at a time.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    runner : Runner
+        Of the same network.
+    clip : numpy.ndarray
+        (bins, frames).
+    names : iterable of str
+        Of inputs, outputs and tensors in between.
+    """
+    names = list(names)
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = model.graph
+    values = {v.name: v for v in [*graph.value_info, *graph.output]}
+    inputs = {value.name for value in graph.input}
+    wanted = [name for name in names if name not in inputs]
+    del graph.output[:]
+    graph.output.extend(values[name] for name in wanted)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    for feeds in runner.iter_feeds(clip):
+        outputs = session.run(wanted, feeds) if wanted else []
+        found = {**feeds, **dict(zip(wanted, outputs, strict=True))}
+        yield {name: np.asarray(found[name]) for name in names}

@@ -1,9 +1,10 @@
 """What a quantizer must know of a graph: names, prologue, ties, shapes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 import copy
 from pathlib import Path
+import re
 import tempfile
 
 from edgebrain.errors import UserError, nearest, unknown_name
@@ -22,7 +23,8 @@ _PASSING = frozenset(
     "Concat Slice Squeeze Unsqueeze Reshape Transpose Identity Flatten "
     "Gather Split".split()
 )
-_FRONT_END = "front_end."
+#: Module of a network whose weights belong to the prologue.
+_FRONT_END = re.compile(r"(^|[./])front_end[./]")
 _FLOAT = onnx.TensorProto.FLOAT
 
 
@@ -111,8 +113,8 @@ def prologue(model: onnx.ModelProto, magnitude: str) -> list[str]:
     """Return the nodes between the magnitude and the first layer.
 
     Compression and normalisation of features: eight bits of a linear
-    magnitude would lose all quiet sounds. A layer whose weights are named
-    ``front_end.*`` (mel bands) counts as prologue too.
+    magnitude would lose all quiet sounds. A layer whose weights belong to a
+    module named ``front_end`` (mel bands) counts as prologue too.
 
     Arguments
     ---------
@@ -131,7 +133,7 @@ def prologue(model: onnx.ModelProto, magnitude: str) -> list[str]:
     for node in model.graph.node:
         weights = [name for name in node.input if name in known]
         moving = [name for name in node.input if name and name not in known]
-        front = any(name.startswith(_FRONT_END) for name in weights)
+        front = any(_FRONT_END.search(name) for name in weights)
         if node.op_type in WEIGHTED and not front:
             continue
         if moving and all(name in reached for name in moving):
@@ -144,6 +146,7 @@ def tie_states(
     model: onnx.ModelProto,
     states: Iterable[Mapping],
     ranges: Mapping[str, tuple[float, float]],
+    leading: Container[str] = (),
 ) -> dict[str, tuple[float, float]]:
     """Give all that a state's values pass through one and the same range.
 
@@ -156,6 +159,8 @@ def tie_states(
     states : iterable of mapping
         With ``input`` and ``output``.
     ranges : mapping of str to tuple of float
+    leading : container of str
+        Tensors whose range the others take, where there are any.
 
     Returns
     -------
@@ -189,8 +194,9 @@ def tie_states(
             groups[root(name)].append(name)
     changed = {}
     for names in groups.values():
-        low = min(ranges[name][0] for name in names)
-        high = max(ranges[name][1] for name in names)
+        counted = [name for name in names if name in leading] or names
+        low = min(ranges[name][0] for name in counted)
+        high = max(ranges[name][1] for name in counted)
         changed.update(dict.fromkeys(names, (low, high)))
     return changed
 

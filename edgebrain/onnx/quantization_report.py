@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebrain.onnx import quantization_graph as graphs
+from edgebrain.onnx.quantization_calibration import run_tensors
 import numpy as np
 import onnx
-import onnxruntime
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 #: Fraction of values that a range ought to be made for.
@@ -210,27 +210,12 @@ def range_warnings(
 
 def _bulk(source, clips, names) -> dict[str, float]:
     """Return the magnitude below which nearly all values of a tensor lie."""
-    model = onnx.ModelProto.FromString(source.model.SerializeToString())
-    shapes = {v.name: v for v in [*model.graph.value_info, *model.graph.input]}
-    del model.graph.output[:]
-    inputs = {value.name for value in model.graph.input}
-    wanted = [name for name in names if name not in inputs]
-    shapes.update({v.name: v for v in source.model.graph.output})
-    model.graph.output.extend(shapes[name] for name in wanted)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
     rng = np.random.default_rng(0)
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for clip in clips:
-        for feeds in source.runner.iter_feeds(clip):
-            values = dict(feeds)
-            values |= zip(wanted, session.run(wanted, feeds), strict=True)
-            for name in names:
-                flat = np.abs(np.asarray(values[name])).ravel()
+        for values in run_tensors(source.model, source.runner, clip, names):
+            for name, value in values.items():
+                flat = np.abs(value).ravel()
                 if flat.size > _VALUES:
                     flat = rng.choice(flat, _VALUES)
                 found[name].append(flat)

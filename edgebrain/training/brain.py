@@ -40,7 +40,7 @@ class EnhancementBrain(sb.Brain):
     ``lr_scheduler``, ``weight_clipping``, ``activation_regularizer``,
     ``save_every_epochs``, ``init_from``, ``save_enhanced``, ``n_jobs``.
     ``modules`` holds ``model``: magnitude (batch, bins, frames) -> mask of
-    the same shape.
+    the same shape; and ``quantizer`` in quantization-aware training.
 
     With the same seed, results do not depend on an interruption: the data
     are seeded by item, and dropout by (seed, epoch, step).
@@ -423,6 +423,8 @@ class EnhancementBrain(sb.Brain):
         """Load the weights of the best checkpoint, and only the weights."""
         best = find_best(self.checkpointer, max_key, min_key)
         load_checkpoint(self.raw_model, best, self.hparams.signal)
+        if "quantizer" in self.modules:
+            self.modules["quantizer"].load(best.paramfiles["quantizer"])
         self.tested = {
             "checkpoint": best.path.name,
             "epoch": int(best.meta["epoch"]),

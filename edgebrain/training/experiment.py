@@ -42,6 +42,7 @@ YAML_KEYS = frozenset(
     number_of_epochs batch_size batching crop_seconds num_workers
     max_batch_seconds train_mixing eval_mixing metrics select_by patience
     save_every_epochs init_from weight_clipping activation_regularizer
+    quantization_aware
     tensorboard mlflow save_enhanced n_jobs grad_accumulation_factor
     max_grad_norm precision eval_precision ckpt_interval_minutes
     ckpt_interval_steps optimizer_step_limit nonfinite_patience
@@ -86,6 +87,11 @@ def begin(hparams_file, hparams, overrides, run_opts) -> None:
     _check_disk(folder, model)
     if if_main_process():
         print(complexity.describe(model, signal).table())
+    quantizer = hparams.get("quantization_aware")
+    if quantizer is not None:
+        quantizer.attach(model)
+        # Beside the model it moves to its device and is saved with it.
+        hparams["modules"]["quantizer"] = quantizer
     save = Path(hparams.get("save_folder") or folder / "save")
     save.mkdir(parents=True, exist_ok=True)
     history = hparams.setdefault("history", History())
@@ -107,6 +113,7 @@ def begin(hparams_file, hparams, overrides, run_opts) -> None:
             recoverables={
                 "model": model,
                 "model_card": ModelCard(model, signal),
+                **({} if quantizer is None else {"quantizer": quantizer}),
                 "epoch_counter": hparams["epoch_counter"],
                 "history": history,
             },
@@ -137,6 +144,11 @@ def _check_values(hparams) -> None:
         problems.append(f"{error}; it must be one of metrics, or loss")
     if hparams.get("grad_accumulation_factor", 1) < 1:
         problems.append("grad_accumulation_factor: at least 1")
+    if hparams.get("quantization_aware") and not hparams.get("init_from"):
+        problems.append(
+            "quantization_aware: goes on from a trained network: give its "
+            "results folder as init_from"
+        )
     if problems:
         raise UserError.collect("the configuration cannot be used", problems)
 

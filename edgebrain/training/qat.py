@@ -1,0 +1,484 @@
+"""Quantization-aware training: learn with the rounding of int8 or int16x8.
+
+A trained float network goes on with every weight and every activation that
+:mod:`edgebrain.onnx.quantization` will quantize rounded in the forward pass,
+after B. Jacob et al., "Quantization and training of neural networks for
+efficient integer-arithmetic-only inference", CVPR 2018. Gradients pass the
+rounding straight through, and stop where a value is cut off. The parameters
+stay float and are those of the network itself: a checkpoint is exported and
+scored as any other, beside it lie the ranges (``quantizer.ckpt``).
+
+Batch normalisation is frozen: it uses, and leaves, the statistics that the
+float training ended with. Its factor scales each output channel, and so does
+the scale of that channel's weights; rounding the weights before it is then
+the same as rounding the folded weights that the exported file has.
+"""
+
+from functools import partial
+import operator
+from pathlib import Path
+import pickle
+
+from edgebrain.errors import UserError, unknown_name
+from edgebrain.models.blocks import LSTMStack
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+PRECISIONS = ("int8", "int16x8")
+_WEIGHT_LIMIT = 127
+_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+_NORMS = nn.modules.batchnorm._BatchNorm
+_CLIPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
+_OPERATIONS = (*_CLIPS, nn.PReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh)
+_FUNCTIONS = {
+    *(torch.relu, F.relu, F.relu6, torch.sigmoid, torch.tanh),
+    *(operator.add, operator.iadd, operator.mul, operator.imul, operator.sub),
+    *(torch.add, torch.mul, torch.sub, torch.cat, torch.concat),
+}
+_CLIP_FUNCTIONS = {torch.relu, F.relu, F.relu6, "relu", "relu_"}
+_METHODS = {"relu", "relu_", "sigmoid", "tanh", "add", "mul", "sub"}
+_PASSING_MODULES = (
+    *(nn.Dropout, nn.Dropout1d, nn.Identity, nn.Flatten, nn.ConstantPad1d),
+)
+_PASSING = {
+    *(operator.getitem, F.pad, F.dropout, torch.squeeze, torch.unsqueeze),
+    *(torch.transpose, torch.permute, torch.reshape, torch.flatten),
+    *("transpose", "permute", "reshape", "view", "squeeze", "unsqueeze"),
+    *("contiguous", "flatten"),
+}
+_BARE = {F.conv1d, F.conv2d, F.linear, torch.matmul, operator.matmul}
+_CELL = ("ih", "hh", "gates", "i", "f", "g", "o", "fc", "ig", "c", "tanh", "h")
+
+
+class FakeQuantizer(nn.Module):
+    """The range of one activation, and the rounding that follows from it.
+
+    Arguments
+    ---------
+    precision : str
+        ``int8``: 256 steps between the mean over clips of each clip's least
+        and greatest value, zero among them. ``int16x8``: 65535 steps around
+        zero that hold every value seen.
+    momentum : float
+        Of the mean over batches.
+    """
+
+    def __init__(self, precision: str, momentum: float):
+        super().__init__()
+        self.wide = precision == "int16x8"
+        self.momentum = momentum
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        """Take the extremes of a batch, (batch, ...), into account."""
+        flat = x.detach().float().flatten(1)
+        low = flat.amin(1).clamp(max=0.0)
+        high = flat.amax(1).clamp(min=0.0)
+        pair = torch.stack([low, -high])
+        pair = pair.amin(1) if self.wide else pair.mean(1)
+        if torch.distributed.is_initialized():
+            kind = torch.distributed.ReduceOp
+            torch.distributed.all_reduce(
+                pair, op=kind.MIN if self.wide else kind.SUM
+            )
+            if not self.wide:
+                pair /= torch.distributed.get_world_size()
+        if self.seen:
+            old = torch.stack([self.low, -self.high])
+            if self.wide:
+                pair = torch.minimum(pair, old)
+            else:
+                pair = torch.lerp(old, pair, self.momentum)
+        self.low.copy_(pair[0])
+        self.high.copy_(-pair[1])
+        self.seen.fill_(True)
+
+    def parameters_of(self) -> tuple[Tensor, Tensor, int, int]:
+        """Return scale, zero point, least and greatest integer."""
+        low, high = self.low.double(), self.high.double()
+        if self.wide:
+            scale = torch.maximum(-low, high) / 32767
+            zero, least, most = torch.zeros_like(scale), -32768, 32767
+        else:
+            scale, least, most = (high - low) / 255, -128, 127
+            zero = torch.round(least - low / scale)
+        tiny = torch.finfo(torch.float32).tiny
+        usable = scale >= tiny
+        scale = torch.where(usable, scale, torch.ones_like(scale))
+        zero = torch.where(usable, zero, torch.zeros_like(zero))
+        return scale.float(), zero.to(torch.int32), least, most
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the values rounded; as they are before any was seen."""
+        if not self.seen:
+            return x
+        return torch.fake_quantize_per_tensor_affine(x, *self.parameters_of())
+
+
+def fake_quantize_weight(weight: Tensor, axis: int | None = 0) -> Tensor:
+    """Return weights rounded to 8 bits with zero point 0.
+
+    Arguments
+    ---------
+    weight : Tensor
+    axis : int or None
+        Of the output channels, a scale each; None: one scale.
+    """
+    size = weight.detach().abs()
+    if axis is None:
+        scale = _usable(size.amax() / _WEIGHT_LIMIT)
+        zero = torch.zeros_like(scale, dtype=torch.int32)
+        return torch.fake_quantize_per_tensor_affine(
+            weight, scale, zero, -_WEIGHT_LIMIT, _WEIGHT_LIMIT
+        )
+    scale = _usable(size.transpose(0, axis).flatten(1).amax(1) / _WEIGHT_LIMIT)
+    return torch.fake_quantize_per_channel_affine(
+        weight,
+        scale,
+        torch.zeros_like(scale, dtype=torch.int32),
+        axis,
+        -_WEIGHT_LIMIT,
+        _WEIGHT_LIMIT,
+    )
+
+
+def _usable(scale: Tensor) -> Tensor:
+    tiny = torch.finfo(torch.float32).tiny
+    return torch.where(scale < tiny, torch.ones_like(scale), scale)
+
+
+class QuantizationAware(nn.Module):
+    """Rounds weights and activations of a network while it trains.
+
+    Arguments
+    ---------
+    precision : str
+        ``int8`` or ``int16x8``.
+    observe_steps : int
+        Training steps after which the ranges no longer change, so that the
+        weights settle on the rounding that will be exported.
+    momentum : float
+        Of the mean of ranges over batches (int8).
+
+    Raises
+    ------
+    UserError
+        For a bad value; in :meth:`attach`, for a network that cannot be
+        followed.
+
+    Notes
+    -----
+    LSTMs of the shipped networks run as the cell that the stream form is
+    exported with, frame by frame, which is slower than torch's own kernel.
+    """
+
+    def __init__(
+        self,
+        precision: str = "int8",
+        observe_steps: int = 500,
+        momentum: float = 0.02,
+    ):
+        super().__init__()
+        if precision not in PRECISIONS:
+            raise unknown_name("precision", precision, PRECISIONS)
+        if not isinstance(observe_steps, int) or observe_steps < 1:
+            raise UserError(
+                f"quantization_aware: observe_steps must be a whole number "
+                f"from 1, not {observe_steps!r}"
+            )
+        if not 0 < momentum <= 1:
+            raise UserError(
+                f"quantization_aware: momentum must be above 0 and at most "
+                f"1, not {momentum!r}"
+            )
+        self.precision = precision
+        self.observe_steps = observe_steps
+        self.momentum = momentum
+        bits = torch.tensor(8 if precision == "int8" else 16)
+        self.register_buffer("activation_bits", bits)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.points = nn.ModuleDict()
+        self.observing = False
+        self._recorded: dict[str, Tensor] | None = None
+
+    def attach(self, model: nn.Module) -> None:
+        """Let a network round from now on; its weights keep their names.
+
+        Arguments
+        ---------
+        model : nn.Module
+            Its ``forward`` is replaced.
+
+        Raises
+        ------
+        UserError
+            When the network's code cannot be followed, or nothing in it is
+            quantized.
+        """
+        name = type(model).__name__
+        try:
+            graph = _Tracer().trace(model)
+        except Exception as error:  # whatever the network's code raises
+            raise UserError(
+                f"quantization_aware: {name} cannot be traced ({error}): its "
+                "forward must not depend on values or sizes"
+            ) from error
+        traced = fx.GraphModule(model, graph)
+        kinds = {node: _kind(node, traced) for node in graph.nodes}
+        bare = sorted({n.name for n, k in kinds.items() if k == "bare"})
+        if bare:
+            raise UserError(
+                f"quantization_aware: {name} multiplies with weights outside "
+                f"a layer ({', '.join(bare)}): use nn.Conv1d or nn.Linear"
+            )
+        for point in _points(graph, kinds):
+            self._add(point.name)
+        for node, kind in kinds.items():
+            if kind == "cell":
+                layers = traced.get_submodule(node.target).lstm.num_layers
+                for layer in range(layers):
+                    for part in _CELL:
+                        self._add(f"{node.name}_l{layer}_{part}")
+        if not self.points:
+            raise UserError(f"quantization_aware: {name} has no layer to round")
+        norms = [m for m in model.modules() if isinstance(m, _NORMS)]
+        model.forward = partial(self._forward, model, _Run(traced, self), norms)
+
+    def load(self, path: str | Path) -> None:
+        """Read the ranges of a checkpoint.
+
+        Raises
+        ------
+        UserError
+            When they are of another network or precision.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            bits = int(state["activation_bits"])
+            if bits != int(self.activation_bits):
+                raise UserError(
+                    f"{path}: ranges of {bits}-bit activations, not of "
+                    f"{self.precision}"
+                )
+            self.load_state_dict(state)
+        except (OSError, RuntimeError, KeyError, pickle.UnpicklingError) as e:
+            raise UserError(f"{path}: not ranges of this network: {e}") from e
+
+    def record(self, model: nn.Module, magnitude: Tensor) -> dict:
+        """Return the float value of each rounded tensor, by its point."""
+        self._recorded = {}
+        try:
+            with torch.no_grad():
+                model(magnitude)
+            return self._recorded
+        finally:
+            self._recorded = None
+
+    def _add(self, name: str) -> None:
+        self.points[name] = FakeQuantizer(self.precision, self.momentum)
+
+    def _forward(self, model, run, norms, magnitude: Tensor) -> Tensor:
+        for norm in norms:
+            norm.eval()
+        training = model.training and torch.is_grad_enabled()
+        self.observing = training and int(self.steps) < self.observe_steps
+        if training:
+            self.steps += 1
+        with torch.autocast(magnitude.device.type, enabled=False):
+            return run.run(magnitude.float())
+
+    def apply_point(self, name: str, x: Tensor) -> Tensor:
+        """Observe and round what arises at a point."""
+        if self._recorded is not None:
+            self._recorded[name] = x
+            return x
+        point = self.points[name]
+        if self.observing:
+            point.observe(x)
+        return point(x)
+
+    def weight(self, value: Tensor, axis: int | None = 0) -> Tensor:
+        """Return weights rounded, unless values are being recorded."""
+        if self._recorded is not None:
+            return value
+        return fake_quantize_weight(value, axis)
+
+    def cell(self, name: str, stack: LSTMStack, x: Tensor) -> Tensor:
+        """Run an LSTM as the cell that is exported, (batch, in, frames)."""
+        y = x.transpose(1, 2)
+        for layer in range(stack.lstm.num_layers):
+            y = self._cell_layer(f"{name}_l{layer}_", stack.lstm, layer, y)
+            last = layer == stack.lstm.num_layers - 1
+            if not last:
+                y = F.dropout(y, stack.lstm.dropout, stack.training)
+        return y.transpose(1, 2)
+
+    def _cell_layer(self, prefix: str, lstm, layer: int, y: Tensor) -> Tensor:
+        weight_ih, weight_hh = (
+            self.weight(getattr(lstm, f"weight_{part}_l{layer}"))
+            for part in ("ih", "hh")
+        )
+        bias_ih = getattr(lstm, f"bias_ih_l{layer}")
+        bias_hh = getattr(lstm, f"bias_hh_l{layer}")
+        points = {part: self.points[prefix + part] for part in _CELL}
+        seen: dict[str, list[Tensor]] = {part: [] for part in _CELL}
+        keep = self.observing or self._recorded is not None
+
+        def at(part: str, value: Tensor) -> Tensor:
+            if keep:
+                seen[part].append(value)
+            return value if self._recorded is not None else points[part](value)
+
+        hidden = lstm.hidden_size
+        h = c = y.new_zeros(y.shape[0], hidden)
+        outputs = []
+        for part in y.unbind(1):
+            from_input = at("ih", F.linear(part, weight_ih, bias_ih))
+            from_state = at("hh", F.linear(h, weight_hh, bias_hh))
+            gates = at("gates", from_input + from_state).split(hidden, dim=1)
+            i, f, o = (
+                at(gate, torch.sigmoid(gates[n]))
+                for gate, n in (("i", 0), ("f", 1), ("o", 3))
+            )
+            g = at("g", torch.tanh(gates[2]))
+            c = at("c", at("fc", f * c) + at("ig", i * g))
+            h = at("h", o * at("tanh", torch.tanh(c)))
+            outputs.append(h)
+        for name, values in seen.items():
+            if values:
+                # The ranges of a batch count once, after all its frames.
+                whole = torch.stack(values, dim=-1)
+                if self._recorded is not None:
+                    self._recorded[prefix + name] = whole
+                else:
+                    points[name].observe(whole)
+        return torch.stack(outputs, dim=1)
+
+
+class _Tracer(fx.Tracer):
+    """Follows a network down to its layers."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        leaf = isinstance(module, (*_LAYERS, LSTMStack, nn.RNNBase))
+        front = name.rpartition(".")[2] == "front_end"
+        return leaf or front or super().is_leaf_module(module, name)
+
+
+class _Run(fx.Interpreter):
+    """Runs a traced network, rounding on the way."""
+
+    def __init__(self, traced: fx.GraphModule, owner: QuantizationAware):
+        super().__init__(traced)
+        self.owner = owner
+
+    def run_node(self, n: fx.Node):
+        if n.op == "call_module":
+            module = self.fetch_attr(n.target)
+            if isinstance(module, LSTMStack):
+                (x,), _ = self.fetch_args_kwargs_from_env(n)
+                return self.owner.cell(n.name, module, x)
+        result = super().run_node(n)
+        if n.name in self.owner.points:
+            return self.owner.apply_point(n.name, result)
+        return result
+
+    def call_module(self, target, args, kwargs):
+        module, owner = self.fetch_attr(target), self.owner
+        if isinstance(module, (*_LAYERS, nn.PReLU)):
+            axis = 0
+            if isinstance(module, nn.PReLU):
+                axis = None
+            elif getattr(module, "transposed", False):
+                axis = 1
+            weight = {"weight": owner.weight(module.weight, axis)}
+            return functional_call(module, weight, args, kwargs)
+        return super().call_module(target, args, kwargs)
+
+
+def _kind(node: fx.Node, traced: fx.GraphModule) -> str:
+    """Return what a node is to the quantizer.
+
+    ``input``, ``layer``, ``norm``, ``clip``, ``operation``, ``cell``,
+    ``passing``, ``bare`` (weights without a layer) or ``other``.
+    """
+    if node.op == "placeholder":
+        return "input"
+    if node.op == "call_module":
+        module = traced.get_submodule(node.target)
+        for kind, classes in {
+            "layer": _LAYERS,
+            "norm": _NORMS,
+            "clip": _CLIPS,
+            "operation": _OPERATIONS,
+            "cell": LSTMStack,
+            "recurrent": nn.RNNBase,
+            "passing": _PASSING_MODULES,
+        }.items():
+            if isinstance(module, classes):
+                return kind
+        return "other"
+    if node.op in ("call_function", "call_method"):
+        if node.target in _CLIP_FUNCTIONS:
+            return "clip"
+        if node.target in _FUNCTIONS or node.target in _METHODS:
+            return "operation"
+        if node.target in _PASSING:
+            return "passing"
+        if node.target in _BARE:
+            return "bare"
+    return "other"
+
+
+def _points(graph: fx.Graph, kinds: dict) -> list[fx.Node]:
+    """Return the nodes whose output is rounded, as onnxruntime does it.
+
+    Inputs and outputs of each quantized operation, but not those between a
+    layer, its norm and its ReLU, which are one operation in integers; in the
+    prologue, nothing but the features that it hands on.
+    """
+    weighted = ("layer", "cell", "recurrent", "bare")
+    front: set[fx.Node] = set()
+    for node in graph.nodes:
+        inputs = node.all_input_nodes
+        if kinds[node] == "input" or (
+            inputs
+            and kinds[node] not in weighted
+            and all(i in front for i in inputs)
+        ):
+            front.add(node)
+    if not any(kind in ("layer", "cell") for kind in kinds.values()):
+        return []
+    chosen: dict[fx.Node, None] = {}
+    for node in graph.nodes:
+        quantized = kinds[node] in ("layer", "norm", "clip", "operation")
+        if node in front or not (quantized or kinds[node] == "cell"):
+            continue
+        for source in node.all_input_nodes:
+            while kinds[source] == "passing" and source not in front:
+                source = source.all_input_nodes[0]
+            if kinds[source] != "cell" and source.op != "get_attr":
+                chosen[source] = None
+        if quantized:
+            chosen[node] = None
+    return [n for n in chosen if not _goes_on(n, kinds)]
+
+
+def _goes_on(node: fx.Node, kinds: dict) -> bool:
+    """Tell whether the next node alone uses it and is merged with it."""
+    user = node
+    while len(user.users) == 1:
+        user = next(iter(user.users))
+        if kinds.get(user) != "passing":
+            break
+    else:
+        return False
+    if kinds[node] == "layer" and kinds.get(user) == "norm":
+        return True
+    return kinds[node] in ("layer", "norm", "operation") and (
+        kinds.get(user) == "clip"
+    )
