@@ -20,6 +20,7 @@ SECTIONS = {
     "mixing": "mixing",
     "training": "training",
     "scoring": "scoring",
+    "inference": "inference",
 }
 
 
