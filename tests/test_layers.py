@@ -1,0 +1,113 @@
+"""Who may import whom: a floor imports itself and what is below it."""
+
+import ast
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "edgebrain"
+
+FLOORS = {
+    "errors": 0,
+    "torchaudio_repair": 0,
+    "signal": 1,
+    "command_line": 1,
+    "metrics": 2,
+    "composite": 2,
+    "models": 2,
+    "data": 2,
+    "report": 3,
+    "onnx": 3,
+    "inference": 3,
+    "training": 3,
+}
+#: Neighbours on one floor that must not know each other.
+FORBIDDEN = {
+    ("onnx", "inference"),
+    ("onnx", "training"),
+    ("data", "models"),
+    ("models", "data"),
+    ("report", "training"),
+    ("report", "inference"),
+    ("metrics", "data"),
+    ("metrics", "models"),
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path):
+    """Yield the dotted names that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(dotted):
+    parts = dotted.split(".")
+    return parts[1] if parts[0] == "edgebrain" and len(parts) > 1 else None
+
+
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix()
+)
+def test_nothing_imports_upwards(path):
+    here = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if here == "__init__":
+        return
+    for name in imported(path):
+        there = room(name)
+        if there is None or there not in FLOORS:
+            continue
+        assert FLOORS[there] <= FLOORS[here], f"{here} imports {name}"
+        assert (here, there) not in FORBIDDEN, f"{here} imports {name}"
+
+
+def test_every_room_has_a_floor():
+    rooms = {
+        path.stem if path.is_file() else path.name
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert rooms - {"__init__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize(
+    "module, absent",
+    [
+        ("edgebrain", "numpy torch speechbrain"),
+        ("edgebrain.signal", "torch speechbrain onnxruntime"),
+        ("edgebrain.metrics", "torch speechbrain"),
+        ("edgebrain.onnx.runner", "torch speechbrain"),
+        ("edgebrain.inference", "torch speechbrain"),
+        ("edgebrain.command_line", "torch speechbrain"),
+    ],
+)
+def test_what_stays_unloaded(module, absent):
+    code = (
+        f"import sys, {module}\n"
+        f"print([m for m in {absent.split()} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_template_stands_alone():
+    for path in (ROOT / "templates").rglob("*.py"):
+        for name in imported(path):
+            assert name.split(".")[0] != "edgebrain", f"{path}: {name}"
+
+
+def test_deploy_needs_neither_torch_nor_speechbrain():
+    heavy = {"torch", "torchaudio", "speechbrain"}
+    for path in (ROOT / "deploy").rglob("*.py"):
+        for name in imported(path):
+            assert name.split(".")[0] not in heavy, f"{path}: {name}"
