@@ -27,7 +27,7 @@ MODELS = {
 }
 SECONDS = 30.0
 REPEATS = 5
-_FORMS = ("torch", "offline", "patch", "stream")
+FORMS = ("torch", "offline", "patch", "stream")
 
 
 def run(cache) -> list[tuple[str, str]]:
@@ -38,7 +38,7 @@ def run(cache) -> list[tuple[str, str]]:
             results = untrained(yaml, Path(folder, name))
             files = {("torch", "float32"): results}
             files |= onnx_files(yaml.parent) or _exported(results)
-            order = [(f, p) for f in _FORMS for p in PRECISIONS]
+            order = [(f, p) for f in FORMS for p in PRECISIONS]
             for form, precision in order:
                 if (form, precision) in files:
                     path = files[form, precision]

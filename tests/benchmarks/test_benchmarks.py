@@ -1,0 +1,109 @@
+"""Every section of `make bench` on a setting that takes seconds."""
+
+from functools import partial
+import importlib
+import json
+from pathlib import Path
+import re
+import sys
+
+from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
+from edgebrain.models import STFTTCNN
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = ("mixing", "training", "scoring", "inference")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Return a cache folder that the sections share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """Return a function that imports a module of benchmarks/."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    files = (ROOT / "benchmarks").glob("*.py")
+    names = {path.stem for path in files}
+    for name in names & sys.modules.keys():
+        monkeypatch.delitem(sys.modules, name)
+    yield importlib.import_module
+    for name in names & sys.modules.keys():
+        del sys.modules[name]
+
+
+@pytest.fixture
+def small(bench, monkeypatch, tmp_path):
+    """Make all that the sections work on small."""
+    sizes = CorpusSizes((4, 2, 2), (2, 1, 1), (1, 1, 1), 1, (1.0, 1.5))
+    corpus = partial(make_embedded_corpus, n_jobs=1, sizes=sizes)
+    yaml = tmp_path / "small.yaml"
+    yaml.write_text(
+        "signal: !new:edgebrain.signal.SignalSettings {}\n"
+        "model: !new:edgebrain.models.STFTTCNN\n"
+        "    n_blocks: 1\n    num_layers: 2\n    tcn_latent_dim: 8\n"
+        "    bottleneck_channels: 6\n    causal: True\n"
+    )
+    for module, values in {
+        "common": {
+            "ITEMS": 4,
+            "CROP_SECONDS": 0.5,
+            "make_embedded_corpus": corpus,
+        },
+        "mixing": {"EPOCHS": 1},
+        "training": {
+            "ROUNDS": 1,
+            "BATCH": 2,
+            "_network": lambda: STFTTCNN(1, 1, tcn_latent_dim=8, causal=True),
+        },
+        "scoring": {"CLIPS": 2},
+        "inference": {
+            "MODELS": {"small": yaml},
+            "FORMS": ("torch", "stream"),
+            "SECONDS": 1,
+            "REPEATS": 1,
+        },
+    }.items():
+        for name, value in values.items():
+            monkeypatch.setattr(bench(module), name, value)
+    return bench("run")
+
+
+def test_every_section_is_tested_here(bench):
+    assert tuple(bench("run").SECTIONS) == SECTIONS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_gives_rows(small, section, cache, capsys):
+    small.main(["--only", section, "--cache_folder", str(cache)])
+    machine, table = capsys.readouterr().out.strip().split("\n\n")
+    assert "cores of" in machine
+    rows = table.splitlines()
+    assert rows[:2] == ["| what | figure |", "|---|---:|"]
+    assert len(rows) > 3
+    for row in rows[2:]:
+        assert re.fullmatch(r"\| [^|]+ \| [^|]*\d[^|]* \|", row), row
+
+
+def test_figures_of_a_stream(bench, onnx_folder, capsys):
+    path = onnx_folder / "stream.onnx"
+    bench("one_form").main([str(path), "stream", "float32", "1", "2"])
+    got = json.loads(capsys.readouterr().out)
+    assert 0 < got["factor"] < 1 and 0 < got["hop_factor"] < 1
+    assert 2**20 < got["base"] <= got["peak"]
+    for name in ("frame", "hop"):
+        assert 0 < got[name]["median"] <= got[name]["high"] < 1
+    # The audio around it costs something.
+    assert got["frame"]["median"] < got["hop"]["median"]
+
+
+def test_released_files_are_what_is_measured(bench, onnx_folder, tmp_path):
+    found = bench("inference").onnx_files(onnx_folder)
+    assert found == {
+        (form, "float32"): onnx_folder / f"{form}.onnx"
+        for form in ("offline", "patch", "stream")
+    }
+    assert bench("inference").onnx_files(tmp_path) == {}
