@@ -1,0 +1,154 @@
+"""Every command in the template's README is right."""
+
+import importlib.util
+import json
+from pathlib import Path
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+HERE = Path(__file__).parent
+TEMPLATE = HERE.parents[1] / "templates" / "enhancement"
+README = (TEMPLATE / "README.md").read_text(encoding="utf-8")
+
+
+def load_helpers():
+    """Return what the tests of the template itself use."""
+    path = HERE / "test_enhancement.py"
+    spec = importlib.util.spec_from_file_location("template_helpers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(*languages):
+    kinds = "|".join(languages)
+    return re.findall(rf"```(?:{kinds})\n(.*?)```", README, re.DOTALL)
+
+
+def commands():
+    """Return the commands of all blocks, words apart."""
+    text = "\n".join(blocks("bash")).replace("\\\n", " ")
+    return [shlex.split(line) for line in text.splitlines() if line.strip()]
+
+
+def mentioned():
+    """Return the options that the text names, words apart."""
+    spans = re.findall(r"`(--[^`]+)`", re.sub(r"```.*?```", "", README))
+    return [shlex.split(span) for span in spans]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """Return a copy outside the repository with a small data folder."""
+    folder = tmp_path_factory.mktemp("user") / "template"
+    ignored = shutil.ignore_patterns("__pycache__", "results")
+    shutil.copytree(TEMPLATE, folder, ignore=ignored)
+    return folder
+
+
+UNDERSTAND = """
+import json, sys
+from command_line import parse
+from hyperpyyaml import load_hyperpyyaml
+for words in json.load(sys.stdin):
+    yaml, _, overrides = parse(words)
+    with open(yaml, encoding="utf-8") as file:
+        hparams = load_hyperpyyaml(file, overrides)
+    assert set(hparams["extra_downloads"]) <= set(hparams["archives"]), words
+    if "--output_folder" not in words:
+        print(hparams["output_folder"])
+"""
+
+
+def test_options_are_understood(copy):
+    """The yaml knows each key; SpeechBrain knows each flag."""
+    trained = [
+        words[words.index("train.py") + 1 :]
+        for words in commands()
+        if "train.py" in words
+    ]
+    plain = ["train.yaml", "--data_folder", "data"]
+    given = trained + [plain + words for words in mentioned()]
+    assert plain in trained and len(given) > len(trained) > 3
+    done = subprocess.run(
+        [sys.executable, "-c", UNDERSTAND],
+        input=json.dumps(given),
+        cwd=copy,
+        env=load_helpers().environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    (output,) = set(done.stdout.split())
+    # What is enhanced with is what was trained, in the python block too.
+    enhanced = [w for w in commands() if "enhance_file.py" in w]
+    assert [words[2] for words in enhanced] == [output]
+    assert f'source="{output}/export"' in "".join(blocks("python"))
+    assert set(re.findall(r"results/[\w/]+\d", README)) == {output}
+
+
+def test_files_are_all_listed():
+    table = README.split("\n## Files\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(\w+\.(?:py|yaml|txt))`", table))
+    there = {
+        path.name
+        for path in TEMPLATE.iterdir()
+        if path.suffix in (".py", ".yaml", ".txt")
+    }
+    assert named == there
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_commands_run_as_they_stand(copy):
+    """From pip's requirements to an enhanced file, on tiny data."""
+    helpers = load_helpers()
+    helpers.librispeech(copy / "data")
+    rng = np.random.default_rng(3)
+    for split in ("train", "valid", "test"):
+        noise = 0.1 * rng.normal(size=helpers.RATE)
+        (copy / "NOISES" / split).mkdir(parents=True)
+        path = copy / "NOISES" / split / "hiss.wav"
+        soundfile.write(path, noise, helpers.RATE)
+        room = rng.normal(size=2000) * np.exp(-np.arange(2000) / 300)
+        (copy / "ROOMS" / split).mkdir(parents=True)
+        path = copy / "ROOMS" / split / "room.wav"
+        soundfile.write(path, room / abs(room).max(), helpers.RATE)
+    noisy = helpers.voice(3) + 0.02 * rng.normal(size=len(helpers.voice(3)))
+    soundfile.write(copy / "noisy.wav", noisy, helpers.RATE)
+    tiny = [word for word in helpers.TINY if word != "--noprogressbar"]
+    small = dict(zip(tiny[::2], tiny[1::2], strict=True))
+    small["--number_of_epochs"] = "1"
+    # A newcomer tries first whether everything works.
+    todo = sorted(commands(), key=lambda words: "--debug" not in words)
+    ran = []
+    for words in todo:
+        if words[0] == "pip":
+            assert words[1:3] == ["install", "-r"]
+            assert (copy / words[3]).is_file()
+            continue
+        assert words[0] == "python"
+        if words[1] == "train.py":
+            words = ["data" if word == "DATA" else word for word in words]
+            for option, value in small.items():
+                if option not in words:
+                    words = [*words, option, value]
+        helpers.run(copy, *words[1:])
+        ran.append(words[1])
+    assert ran.count("train.py") > 3 and "enhance_file.py" in ran
+    enhanced, rate = soundfile.read(copy / "enhanced.wav")
+    assert (rate, len(enhanced)) == (helpers.RATE, len(noisy))
+    (copy / "enhanced.wav").unlink()
+    (usage,) = blocks("python")
+    (copy / "own.py").write_text("import guard_torchaudio\n" + usage)
+    helpers.run(copy, "own.py")
+    again, _ = soundfile.read(copy / "enhanced.wav")
+    assert np.abs(again - enhanced).max() < 1e-4
