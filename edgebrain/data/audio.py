@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import logging
 from pathlib import Path
 
-from edgebrain.data.files import replacing
 from edgebrain.data.resampling import resample, resample_blocks
 from edgebrain.errors import UserError, unknown_name
+from edgebrain.files import replacing
 import numpy as np
 import soundfile
 

@@ -26,10 +26,10 @@ from edgebrain.data.audio import (
     resample_blocks,
     write_blocks,
 )
-from edgebrain.data.files import remove_leftovers
 from edgebrain.data.parallel import parallel_map
 from edgebrain.data.resampling import resampled_length
 from edgebrain.errors import UserError
+from edgebrain.files import remove_leftovers
 
 logger = logging.getLogger(__name__)
 

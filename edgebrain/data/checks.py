@@ -16,7 +16,7 @@ from pathlib import Path
 import re
 import time
 
-from edgebrain.data import files
+from edgebrain import files
 from edgebrain.data.audio import AudioInfo, blocks_of, info_of, open_audio
 from edgebrain.data.parallel import parallel_map
 from edgebrain.errors import UserError

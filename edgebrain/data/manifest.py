@@ -12,7 +12,6 @@ from pathlib import Path
 
 from edgebrain.data.cache import prepare_audio
 from edgebrain.data.collect import Findings, check_clips, files_of, gather
-from edgebrain.data.files import write_json
 from edgebrain.data.layout import SPLITS, Clip, find_layout
 from edgebrain.data.overlap import shared_files, shared_groups
 from edgebrain.data.resampling import resampled_length
@@ -24,6 +23,7 @@ from edgebrain.data.splits import (
 )
 from edgebrain.data.summary import summary_table
 from edgebrain.errors import UserError
+from edgebrain.files import write_json
 
 logger = logging.getLogger(__name__)
 

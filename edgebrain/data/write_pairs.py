@@ -9,9 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from edgebrain.data import audio
-from edgebrain.data.files import replacing
 from edgebrain.data.mixer import MixInfo
 from edgebrain.errors import UserError, unknown_name
+from edgebrain.files import replacing
 from tqdm import tqdm
 
 SPLITS = {"train": "trainset", "valid": "validset", "test": "testset"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import warnings
 
 import edgebrain
-from edgebrain.data.files import replacing
 from edgebrain.errors import UserError
+from edgebrain.files import replacing
 from edgebrain.models import check_model_output, model_traits
 from edgebrain.onnx import files, graph, metadata
 from edgebrain.onnx.metadata import GraphMetadata

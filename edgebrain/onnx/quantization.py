@@ -20,8 +20,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from edgebrain.data.files import replacing
 from edgebrain.errors import UserError, unknown_name
+from edgebrain.files import replacing
 from edgebrain.onnx import files, metadata
 from edgebrain.onnx import quantization_graph as graphs
 from edgebrain.onnx.quantization_calibration import (

@@ -11,9 +11,9 @@ from importlib import resources
 import math
 import os
 
+from edgebrain.files import replacing
 from edgebrain.metrics import METRICS, mean_gain, summarise
 from edgebrain.report import charts, media
-from edgebrain.report.atomic import replacing
 from edgebrain.report.tables import _cell, _header
 import numpy as np
 

@@ -10,8 +10,8 @@ import os
 from typing import Any
 
 from edgebrain.errors import UserError
+from edgebrain.files import replacing
 from edgebrain.metrics import METRICS, better
-from edgebrain.report.atomic import replacing
 from edgebrain.signal import SignalSettings, stft
 import numpy as np
 

@@ -12,8 +12,8 @@ import os
 from typing import Any
 
 from edgebrain.errors import UserError
+from edgebrain.files import replacing
 from edgebrain.metrics import METRICS, ClipScores, mean_gain, summarise
-from edgebrain.report.atomic import replacing
 
 Rows = Mapping[str, Sequence[ClipScores]]
 

@@ -9,9 +9,9 @@ import csv
 import io
 import json
 import math
-import os
 from pathlib import Path
 
+from edgebrain.files import replacing
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -62,9 +62,8 @@ class History:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        partial = Path(f"{path}.partial")
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
 
     @mark_as_saver
     def save(self, path) -> None:

@@ -2,7 +2,8 @@ import os
 import shutil
 import time
 
-from edgebrain.data import audio, cache, files
+from edgebrain import files
+from edgebrain.data import audio, cache
 from edgebrain.data.cache import prepare_audio
 from edgebrain.errors import UserError
 import numpy as np

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from edgebrain.errors import UserError
+from edgebrain.files import replacing
 from edgebrain.metrics import ClipScores
-from edgebrain.report.atomic import replacing
 from edgebrain.report.tables import (
     level_table,
     metrics_summary,

@@ -17,8 +17,8 @@ from edgebrain.data.embedded.build import (
     build,
     read_manifest,
 )
-from edgebrain.data.files import write_json
 from edgebrain.errors import UserError
+from edgebrain.files import write_json
 import joblib
 
 logger = logging.getLogger(__name__)

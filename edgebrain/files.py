@@ -28,13 +28,15 @@ def replacing(path: Path | str) -> Iterator[Path]:
     Yields
     ------
     Path
-        A hidden name in the same folder, so that the move is atomic.
+        A hidden name in the same folder, so that the move is atomic, with
+        the same suffix.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name stays within the 255 bytes a file name may have.
     mark = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = path.parent / f".{path.name[:40]}.{mark}{_TEMPORARY}"
+    name = f".{path.stem[:40]}.{mark}{_TEMPORARY}{path.suffix}"
+    temporary = path.parent / name
     try:
         yield temporary
         os.replace(temporary, path)
@@ -49,7 +51,7 @@ def remove_leftovers(folder: Path | str) -> None:
     work.
     """
     oldest = time.time() - _STALE_SECONDS
-    for leftover in Path(folder).glob(f".*{_TEMPORARY}"):
+    for leftover in Path(folder).glob(f".*{_TEMPORARY}*"):
         try:
             if leftover.stat().st_mtime < oldest:
                 leftover.unlink()
