@@ -5,14 +5,20 @@ from pathlib import Path
 import time
 
 from edgebrain import metrics
-from edgebrain.report import plots
 from edgebrain.signal import istft, magnitude, peak_gain, stft
 from edgebrain.training.checkpoints import (
     KEEP,
     find_best,
 )
+from edgebrain.training.reporting import (
+    clip_files,
+    epoch_line,
+    places,
+    write_history,
+    write_test_results,
+)
 from edgebrain.training.schedules import Schedule
-from edgebrain.training.scoring import Scorer, write_test_results
+from edgebrain.training.scoring import Scorer
 from edgebrain.training.weights import load_checkpoint, start_from
 import numpy as np
 import speechbrain as sb
@@ -351,7 +357,13 @@ class EnhancementBrain(sb.Brain):
             },
         )
         if if_main_process():
-            self._report_epoch(row)
+            write_history(history, self.hparams.output_folder)
+            seconds = time.time() - self.started
+            left = seconds * (self.hparams.number_of_epochs - row["epoch"])
+            logger.info(
+                f"{epoch_line(row, key)} | {seconds:.0f} s, "
+                f"at most {left / 60:.1f} min left"
+            )
 
     def _save_epoch(self, row):
         """Keep the last and the best checkpoint, and each n-th if asked."""
@@ -369,19 +381,6 @@ class EnhancementBrain(sb.Brain):
             name=f"epoch-{row['epoch']:04d}",
             importance_keys=[],
             **{"max_keys" if higher else "min_keys": [key]},
-        )
-
-    def _report_epoch(self, row):
-        """Write metrics.csv and curves; tell the time that is left."""
-        folder = Path(self.hparams.output_folder)
-        history = self.hparams.history
-        history.write_csv(folder / "metrics.csv")
-        plots.plot_learning_curves(history.rows, folder / "learning_curves.png")
-        seconds = time.time() - self.started
-        left = seconds * (self.hparams.number_of_epochs - row["epoch"])
-        logger.info(
-            epoch_line(row, self.hparams.select_by)
-            + f" | {seconds:.0f} s, at most {left / 60:.1f} min left"
         )
 
     # -- testing ----------------------------------------------------------
@@ -437,28 +436,19 @@ class EnhancementBrain(sb.Brain):
 
     def _end_test(self, loss):
         """Write and print the results of the test; return the means."""
-        data, folder = self.test_data, Path(self.hparams.test_folder)
         rows = self.scorer.rows()
-        sources = ("wav", "clean", "noisy")
+        folder = Path(self.hparams.test_folder)
         saved = self.scorer.audio_folder is not None
-        files = {
-            clip_id: {
-                f"{'clean' if key == 'wav' else key}_file": item[key]
-                for key in sources
-                if key in item
-            }
-            | ({"enhanced_file": f"enhanced/{clip_id}.wav"} if saved else {})
-            for clip_id, item in data.data.items()
-        }
         table = write_test_results(
             folder,
             rows,
             self.hparams.signal,
             {**self.tested, "loss": loss},
             self._clip,
-            files,
+            clip_files(self.test_data, saved),
         )
-        print(f"\n{table}\n\nResults are in {folder}")
+        where = places(self.hparams.output_folder, folder, saved)
+        print(f"\n{table}\n\n{where}")
         return metrics.summarise(rows["enhanced"])["mean"]
 
     def _clip(self, clip_id):
@@ -472,17 +462,6 @@ class EnhancementBrain(sb.Brain):
             enhanced.numpy(),
             item["clean_sig"].numpy(),
         )
-
-
-def epoch_line(row: dict, key: str) -> str:
-    """Return an epoch's row as a line of text, the selecting metric first."""
-    words = [f"epoch {row['epoch']}: loss {row['train_loss']:.4g} train"]
-    words.append(f"{row['valid_loss']:.4g} valid")
-    names = [k.removeprefix("noisy_") for k in row if k.startswith("noisy_")]
-    for name in sorted(names, key=lambda n: n != key):
-        noisy, ours = row[f"noisy_{name}"], row[f"valid_{name}"]
-        words.append(f"{name} {noisy:.4g} -> {ours:.4g}")
-    return ", ".join(words)
 
 
 def seed_step(seed: int, epoch: int, step: int) -> None:

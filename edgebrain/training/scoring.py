@@ -1,11 +1,9 @@
-"""Score validation and test clips while they come, and write the results."""
+"""Score validation and test clips while they come."""
 
-import math
 from pathlib import Path
 
 from edgebrain import metrics
 from edgebrain.data.audio import write
-from edgebrain.report import plots, tables
 
 #: Clips scored in one go: enough for all cores, little enough to hold.
 _CHUNK = 48
@@ -108,77 +106,3 @@ class Scorer:
 def clip_path(folder, clip_id: str) -> Path:
     """Return where the enhanced form of a clip lies."""
     return Path(folder) / f"{clip_id}.wav"
-
-
-def example_clips(rows: dict, metric: str) -> dict[str, str]:
-    """Pick the clips with the best, median and worst gain in a metric.
-
-    Arguments
-    ---------
-    rows : dict
-        From :meth:`Scorer.rows`.
-    metric : str
-
-    Returns
-    -------
-    dict of str to str
-        ``best``, ``median`` and ``worst`` to the id of a clip; fewer if
-        fewer clips have a score in both rows.
-    """
-    before = {clip.id: clip.values[metric] for clip in rows["noisy"]}
-    sign = 1 if metrics.higher_is_better(metric) else -1
-    gains = sorted(
-        (sign * (clip.values[metric] - before[clip.id]), clip.id)
-        for clip in rows["enhanced"]
-        if math.isfinite(clip.values[metric] - before[clip.id])
-    )
-    if not gains:
-        return {}
-    places = {"best": -1, "median": len(gains) // 2, "worst": 0}
-    chosen: dict[str, str] = {}
-    for name, place in places.items():
-        if gains[place][1] not in chosen.values():
-            chosen[name] = gains[place][1]
-    return chosen
-
-
-def write_test_results(folder, rows, signal, facts, get_clip, files) -> str:
-    """Write metrics.json, per_clip.csv and spectrograms; return the table.
-
-    Arguments
-    ---------
-    folder : path
-        Files in it are replaced.
-    rows : dict
-        From :meth:`Scorer.rows`.
-    signal : edgebrain.signal.SignalSettings
-    facts : dict
-        Further entries of metrics.json: what was tested.
-    get_clip : callable
-        Clip id to ``(noisy, enhanced, clean)`` arrays (samples,).
-    files : dict
-        Clip id to ``{"clean_file": ..., ...}``.
-
-    Returns
-    -------
-    str
-        The table, the noisy input first.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tables.write_per_clip(folder / "per_clip.csv", rows, files)
-    tables.write_json(
-        folder / "metrics.json", {**facts, **tables.metrics_summary(rows)}
-    )
-    ranking = next(iter(rows["enhanced"][0].values))
-    for name, clip_id in example_clips(rows, ranking).items():
-        label = metrics.METRICS[ranking].label
-        plots.plot_spectrograms(
-            *get_clip(clip_id),
-            signal,
-            folder / f"spectrograms_{name}.png",
-            f"{clip_id}: {name} gain in {label}",
-        )
-    table = tables.metrics_table(rows, signal.sample_rate)
-    (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
-    return table

@@ -234,3 +234,38 @@ def test_bad_values_are_refused(
             *("--data_folder", corpus, "--output_folder", tmp_path / "out"),
             *words,
         )
+
+
+def test_too_little_disk(train, small_yaml, corpus, tmp_path, monkeypatch):
+    from edgebrain.training import experiment
+
+    usage = experiment.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        experiment.shutil, "disk_usage", lambda _: usage._replace(free=2**20)
+    )
+    with pytest.raises(UserError, match="MiB are needed .* 1 MiB are free"):
+        train(
+            small_yaml(),
+            *("--data_folder", corpus, "--output_folder", tmp_path / "out"),
+        )
+
+
+def test_folders_without_noise_rooms_or_second_speaker(
+    train, small_yaml, tmp_path, capsys
+):
+    for split in ("train", "valid", "test"):
+        for i in range(2):
+            path = tmp_path / "data" / "speech" / split / split / f"{i}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            time = np.arange(20000) / 16000
+            pitch = 200 + 10 * i + ord(split[1])
+            wav = np.sin(2 * np.pi * pitch * time) * np.sin(8 * time)
+            soundfile.write(path, 0.1 * wav, 16000)
+    train(
+        small_yaml(),
+        *("--data_folder", tmp_path / "data", "--number_of_epochs", 1),
+        *("--output_folder", tmp_path / "out", "--metrics", "[stoi]"),
+    )
+    printed = capsys.readouterr().out
+    for what in ("no noise", "no reverb", "no babble"):
+        assert what in printed
