@@ -1,0 +1,182 @@
+"""The commands of ST Edge AI Core for a package, in order."""
+
+from dataclasses import dataclass
+
+from deploy.st.targets import Target
+
+NEURAL_ART = "user_neuralart.json"
+MODEL = "model.onnx"
+OUTPUT = "tool"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, run in the package's folder.
+
+    Attributes
+    ----------
+    name : str
+    words : tuple of str
+        Without the program.
+    artefacts : tuple of tuple of str
+        Of each group at least one file must be there afterwards, anywhere
+        below ``tool/<name>``: the exit code says little.
+    purpose : str
+    """
+
+    name: str
+    words: tuple[str, ...]
+    artefacts: tuple[tuple[str, ...], ...]
+    purpose: str
+
+
+_INFO = ("network_c_info.json", "network_report.json")
+
+
+def steps(
+    target: Target,
+    inputs: list[str],
+    outputs: list[str],
+    board: str | None = None,
+) -> list[Step]:
+    """Return version, analyze, generate and validate.
+
+    Arguments
+    ---------
+    target : Target
+    inputs, outputs : list of str
+        Files of vectors relative to the package, in the graph's order.
+    board : str, optional
+        Of ``-d``, as ``serial:921600``: validate on the board and not on
+        the host.
+
+    Returns
+    -------
+    list of Step
+    """
+    tool = target.tool
+    art = (
+        ("--st-neural-art", f"default@{NEURAL_ART}")
+        if tool.get("neural_art")
+        else ()
+    )
+    options = tuple(tool.get("options", ()))
+    common = ("-m", MODEL, "--target", tool["name"])
+    vectors = ("--valinput", *inputs, "--valoutput", *outputs)
+    if board is None:
+        # On the host there is the generic target only, whatever the board.
+        where = ("-m", MODEL, "--target", "stm32", "--mode", "host")
+    else:
+        where = (*common, "--mode", "target", "-d", board, "-b", "1")
+    return [
+        Step("version", ("--version",), (), "which tool it is"),
+        Step(
+            "analyze",
+            ("analyze", *common, *art, *options, *_folders("analyze")),
+            (_INFO,),
+            "memory, operations, what runs where",
+        ),
+        Step(
+            "generate",
+            (
+                "generate",
+                *common,
+                *art,
+                *options,
+                "--c-api",
+                "st-ai",
+                "--input-data-type",
+                "float32",
+                "--output-data-type",
+                "float32",
+                "--inputs-ch-position",
+                "chfirst",
+                "--outputs-ch-position",
+                "chfirst",
+                *_folders("generate"),
+            ),
+            (("network.c", "stai_network.c"), _INFO),
+            "the C files for the firmware",
+        ),
+        Step(
+            "validate",
+            (
+                "validate",
+                *where,
+                *vectors,
+                "--save-csv",
+                *_folders("validate"),
+            ),
+            (("*",),),
+            "computes the same as the expected outputs",
+        ),
+    ]
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    return (
+        "-o",
+        f"{OUTPUT}/{name}",
+        "--workspace",
+        f"{OUTPUT}/{name}/workspace",
+    )
+
+
+def run_script(todo: list[Step]) -> str:
+    """Return run.sh: the commands, each judged by its files and messages.
+
+    Arguments
+    ---------
+    todo : list of Step
+    """
+    lines = [
+        "#!/bin/sh",
+        "# Runs ST Edge AI Core on this package. STEDGEAI names the program.",
+        "set -u",
+        'cd "$(dirname "$0")" || exit 1',
+        'STEDGEAI="${STEDGEAI:-stedgeai}"',
+        f"mkdir -p {OUTPUT} || exit 1",
+        "",
+        "# Exit codes are unreliable: messages and files decide.",
+        "judge() {",
+        "    name=$1; shift",
+        "    if grep -q -e 'TOOL ERROR' -e 'INTERNAL ERROR' \\",
+        f"        -e 'NOT IMPLEMENTED' -e 'E103(' \"{OUTPUT}/$name.log\"; then",
+        f'        echo "$name failed: see {OUTPUT}/$name.log" >&2; exit 1',
+        "    fi",
+        '    for group in "$@"; do',
+        "        found=",
+        "        for file in $group; do",
+        f'            if [ -n "$(find "{OUTPUT}/$name" -name "$file" '
+        '-type f)" ]; then found=1; fi',
+        "        done",
+        '        if [ -z "$found" ]; then',
+        '            echo "$name wrote none of: $group" >&2; exit 1',
+        "        fi",
+        "    done",
+        '    echo "$name: done"',
+        "}",
+        "",
+    ]
+    for step in todo:
+        words = " ".join(_quoted(word) for word in step.words)
+        groups = " ".join(f"'{' '.join(group)}'" for group in step.artefacts)
+        # set -f: a "*" stands for any file, not for those of this folder.
+        lines += [
+            f"# {step.purpose}",
+            f'rm -rf "{OUTPUT}/{step.name}"; mkdir -p "{OUTPUT}/{step.name}"',
+            f'"$STEDGEAI" {words} > "{OUTPUT}/{step.name}.log" 2>&1',
+            f"set -f; judge {step.name} {groups}".rstrip() + "; set +f",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _quoted(word: str) -> str:
+    plain = all(c.isalnum() or c in "-_./:@=," for c in word)
+    return word if plain else "'" + word.replace("'", "'\\''") + "'"
+
+
+def text(step: Step) -> str:
+    """Return a command as a person types it."""
+    return " ".join(["stedgeai", *(_quoted(word) for word in step.words)])

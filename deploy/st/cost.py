@@ -1,0 +1,154 @@
+"""What a graph costs, as far as the file tells: MACs, weights, activations."""
+
+from dataclasses import asdict, dataclass
+import math
+
+from deploy.st.graph import DEQUANTIZE, QUANTIZE, Graph, attribute
+
+#: One output can take the place of an input of the same size.
+_IN_PLACE = frozenset(
+    "Add Sub Mul Div Relu LeakyRelu PRelu Sigmoid Tanh Clip Pow Log Sqrt Abs "
+    "Neg Exp Identity Reshape Squeeze Unsqueeze Flatten".split()
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Figures of one call of a graph.
+
+    Attributes
+    ----------
+    macs : int or None
+        Multiply-accumulates of Conv, ConvTranspose, Gemm and MatMul; None
+        where a shape is not fixed.
+    weight_bytes : int
+        Of all constants that are data: weights, biases, tables.
+    activation_peak_bytes : int or None
+        Largest sum of the tensors alive at once, an int8 tensor a byte an
+        element. **A lower bound**: the order is that of the file, operations
+        that can work in place do, and no tool has scratch memory here.
+    peak_node : str
+        Where that is.
+    """
+
+    macs: int | None
+    weight_bytes: int
+    activation_peak_bytes: int | None
+    peak_node: str = ""
+
+    def to_dict(self) -> dict:
+        """Return the figures with the label that belongs to them."""
+        return asdict(self) | {"activation_peak_is": "a lower bound"}
+
+
+def measure(graph: Graph) -> Cost:
+    """Return the cost of one call of a graph.
+
+    Arguments
+    ---------
+    graph : Graph
+    """
+    counts = [count_macs(graph, node) for node in graph.nodes]
+    macs = None if None in counts else sum(counts)
+    peak, where = activation_peak(graph)
+    return Cost(macs, weight_bytes(graph), peak, where)
+
+
+def count_macs(graph: Graph, node) -> int | None:
+    """Return the multiply-accumulates of a node, None where not known."""
+    kind = node.op_type
+    if kind not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return 0
+    out = graph.known_shape(node.output[0])
+    source = graph.known_shape(node.input[0])
+    weight = graph.known_shape(node.input[1])
+    if out is None or source is None or weight is None:
+        return None
+    if kind == "Conv":
+        return math.prod(out) * math.prod(weight[1:])
+    if kind == "ConvTranspose":
+        return math.prod(source) * math.prod(weight[1:])
+    inner = source[-1]
+    if kind == "Gemm" and attribute(node, "transA", 0):
+        inner = source[0]
+    return math.prod(out) * inner
+
+
+def weight_bytes(graph: Graph) -> int:
+    """Return the bytes of constants that are data.
+
+    Scales and zero points, and the integers that say how to slice or
+    reshape, are not among them.
+    """
+    settings = {
+        name
+        for node in graph.nodes
+        if node.op_type in (QUANTIZE, DEQUANTIZE)
+        for name in node.input[1:]
+    }
+    return sum(
+        array.nbytes
+        for name, array in graph.constants.items()
+        if name not in settings and array.dtype.itemsize < 8
+    )
+
+
+def activation_peak(graph: Graph) -> tuple[int | None, str]:
+    """Return the most bytes alive at once, and at which node.
+
+    Quantization and dequantization are part of the tensor they belong to: a
+    tensor that only goes on quantized counts one byte an element.
+    """
+    root: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op_type in (QUANTIZE, DEQUANTIZE):
+            source = node.input[0]
+            if source not in graph.constants:
+                root[node.output[0]] = root.get(source, source)
+    steps = [
+        node for node in graph.compute_nodes if not _is_constant(graph, node)
+    ]
+    last: dict[str, int] = {}
+    for index, node in enumerate(steps):
+        for name in node.input:
+            last[root.get(name, name)] = index
+    for name in graph.outputs:
+        last[root.get(name, name)] = len(steps)
+    tensors = set(graph.inputs)
+    tensors.update(name for node in steps for name in node.output if name)
+    sizes = {}
+    for name in tensors:
+        shape = graph.known_shape(name)
+        if shape is None:
+            return None, ""
+        sizes[name] = math.prod(shape) * _width(graph, name)
+    alive = {name for name in graph.inputs if name in last}
+    peak, where = 0, ""
+    for index, node in enumerate(steps):
+        made = [name for name in node.output if name]
+        held = sum(sizes[n] for n in alive) + sum(sizes[n] for n in made)
+        dying = {
+            name
+            for name in (root.get(n, n) for n in node.input)
+            if name in alive and last[name] == index
+        }
+        if node.op_type in _IN_PLACE:
+            same = [n for n in dying if sizes[n] == sizes[made[0]]]
+            held -= sizes[made[0]] if same else 0
+        if held > peak:
+            peak, where = held, node.name
+        alive |= {name for name in made if name in last}
+        alive -= {name for name in alive if last[name] <= index}
+    return peak, where
+
+
+def _is_constant(graph: Graph, node) -> bool:
+    return all(graph.is_constant(n) or not n for n in node.input)
+
+
+def _width(graph: Graph, name: str) -> int:
+    users = graph.consumers.get(name, [])
+    if users and all(user.op_type == QUANTIZE for user in users):
+        zero = graph.zero_point(users[0])
+        return 1 if zero is None else zero.dtype.itemsize
+    return 4 if name in graph.floats else 8

@@ -1,0 +1,148 @@
+"""Write the package that STM32CubeIDE and ST Edge AI Core work from."""
+
+from dataclasses import dataclass
+import hashlib
+import json
+from pathlib import Path
+import re
+import shutil
+
+import numpy as np
+
+from deploy.folders import whole_folder
+from deploy.st import audio_application, commands, neural_art
+from deploy.st.audio_application import AudioApplication
+from deploy.st.findings import Report
+from deploy.st.graph import Graph
+from deploy.st.readme import readme
+from deploy.st.targets import Target
+from deploy.st.vectors import make_vectors
+
+MARKER = "package.json"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that was written.
+
+    Attributes
+    ----------
+    folder : Path
+    steps : list of deploy.st.commands.Step
+    application : AudioApplication or None
+    no_header : str
+        Why there is no header for the audio application.
+    calls : int
+        Rows of the vectors.
+    """
+
+    folder: Path
+    steps: list
+    application: AudioApplication | None
+    no_header: str
+    calls: int
+
+
+def write_package(
+    folder: str | Path,
+    graph: Graph,
+    runner,
+    target: Target,
+    report: Report,
+    clips: list[np.ndarray],
+    count: int = 20,
+    board: str | None = None,
+    frames_per_patch: int | None = None,
+    lookahead_frames: int | None = None,
+    silence_db: float = -50.0,
+) -> Package:
+    """Write a package, whole or not at all.
+
+    Arguments
+    ---------
+    folder : str or Path
+        May hold an older package, which is replaced.
+    graph : Graph
+    runner : edgebrain.onnx.runner.Runner
+        Of the same file.
+    target : Target
+    report : Report
+        Of the check, which is part of the package.
+    clips : list of numpy.ndarray
+    count : int
+        Calls of the vectors.
+    board : str, optional
+        As :func:`deploy.st.commands.steps`.
+    frames_per_patch, lookahead_frames, silence_db
+        As :func:`deploy.st.audio_application.plan`.
+
+    Returns
+    -------
+    Package
+
+    Raises
+    ------
+    UserError
+        When the folder holds something else, the clips are too short, or
+        the numbers do not fit the model.
+    """
+    application, no_header = None, "it is for the STM32N6"
+    if target.tool.get("neural_art"):
+        application, no_header = audio_application.plan(
+            runner.metadata,
+            runner.frames if runner.form == "patch" else None,
+            frames_per_patch,
+            lookahead_frames,
+            silence_db,
+        )
+    vectors = make_vectors(runner, clips, count)
+    inputs = [f"vectors/{_file('in_' + name)}" for name in graph.inputs]
+    outputs = [f"vectors/{_file('out_' + name)}" for name in graph.outputs]
+    todo = commands.steps(target, inputs, outputs, board)
+    calls = len(next(iter(vectors.values())))
+    package = Package(Path(folder), todo, application, no_header, calls)
+    with whole_folder(folder, MARKER) as new:
+        shutil.copyfile(graph.path, new / commands.MODEL)
+        (new / "vectors").mkdir()
+        for name, array in vectors.items():
+            np.save(new / "vectors" / _file(name), array, allow_pickle=False)
+        texts = neural_art.files(target)
+        if application is not None:
+            texts["audio_application/ai_model_config.h"] = (
+                audio_application.header(application, runner.metadata)
+            )
+            texts["audio_application/user_win.c"] = (
+                audio_application.window_source(runner.metadata)
+            )
+        texts["run.sh"] = commands.run_script(todo)
+        texts["check.txt"] = report.text() + "\n"
+        texts["README.md"] = readme(package, runner.metadata, target, report)
+        texts[MARKER] = _facts(package, graph, target, report, runner)
+        for name, text in texts.items():
+            path = new / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        (new / "run.sh").chmod(0o755)
+    return package
+
+
+def _facts(package, graph: Graph, target: Target, report: Report, runner):
+    digest = hashlib.sha256(graph.path.read_bytes()).hexdigest()
+    facts = {
+        "model_sha256": digest,
+        "checkpoint_sha256": runner.metadata.checkpoint_sha256,
+        "form": runner.form,
+        "precision": runner.metadata.precision,
+        "target": target.name,
+        "signal": runner.metadata.signal.to_dict(),
+        "states": list(runner.metadata.states),
+        "calls": package.calls,
+        "commands": {s.name: commands.text(s) for s in package.steps},
+        "check": report.to_dict(),
+    }
+    return json.dumps(facts, indent=2) + "\n"
+
+
+def _file(name: str) -> str:
+    """Return a file name; tensors of others may have any characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name) + ".npy"

@@ -1,0 +1,214 @@
+"""What the quantization of a graph must be; rules as in rules.py."""
+
+import numpy as np
+
+from deploy.st.findings import FAIL, Finding, Findings
+from deploy.st.graph import (
+    DEQUANTIZE,
+    QUANTIZE,
+    Graph,
+    attribute,
+    label,
+)
+from deploy.st.targets import Target
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu")
+_TOLERANCE = 1e-4
+_REQUANTIZE = "quantize again with quantize.py"
+
+
+def signed_activations(graph: Graph, target: Target) -> Findings:
+    """Every activation is signed int8."""
+    for node in graph.nodes:
+        if node.op_type != QUANTIZE:
+            continue
+        zero, scale = graph.zero_point(node), graph.scale(node)
+        kind = "uint8" if zero is None else zero.dtype.name
+        if kind != "int8":
+            yield Finding(
+                label(node),
+                f"{kind} activations: only signed int8 is taken",
+                "quantize with --precision int8 (QInt8)",
+            )
+        if scale is None:
+            yield Finding(
+                label(node), "its scale is computed at run time", _REQUANTIZE
+            )
+        elif not (np.isfinite(scale).all() and (scale > 0).all()):
+            yield Finding(
+                label(node),
+                "its scale is not a number above 0",
+                _REQUANTIZE + ", with recordings that are not silent",
+            )
+        elif scale.size != 1:
+            yield Finding(
+                label(node),
+                f"{scale.size} scales for an activation",
+                _REQUANTIZE,
+            )
+
+
+def weights(graph: Graph, target: Target) -> Findings:
+    """Weights are int8, zero point 0, a scale a channel on axis 0."""
+    for node in graph.nodes:
+        if node.op_type not in _LAYERS or len(node.input) < 2:
+            continue
+        dequantize = graph.weight(node.input[1])
+        if dequantize is None:
+            continue
+        values = graph.constants[dequantize.input[0]]
+        zero, scale = graph.zero_point(dequantize), graph.scale(dequantize)
+        where = label(node)
+        if values.dtype != np.int8:
+            yield Finding(
+                where, f"{values.dtype} weights, int8 is taken", _REQUANTIZE
+            )
+        if zero is not None and np.any(zero):
+            yield Finding(
+                where,
+                "the zero point of its weights is not 0",
+                "quantize with symmetric weights (WeightSymmetric=True)",
+            )
+        if scale is None or node.op_type == "PRelu":
+            continue
+        axis = attribute(dequantize, "axis", 1)
+        if scale.size == 1 and values.shape[0] > 1:
+            yield Finding(
+                where,
+                "one scale for all its weights",
+                "quantize with --per_channel True: it is more exact",
+                "warn",
+            )
+        elif scale.size > 1 and axis % values.ndim != 0:
+            yield Finding(
+                where,
+                f"its weights have a scale a channel on axis {axis}",
+                "only axis 0 is taken: write it as Gemm with transB=1, or as "
+                "Conv",
+            )
+        elif scale.size > 1 and scale.size != values.shape[0]:
+            yield Finding(
+                where,
+                f"{scale.size} scales for {values.shape[0]} channels",
+                _REQUANTIZE,
+            )
+
+
+def biases(graph: Graph, target: Target) -> Findings:
+    """Biases are int32 with scale = input scale x weight scale."""
+    for node in graph.nodes:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+            continue
+        source = graph.producers.get(node.input[0])
+        weight = graph.weight(node.input[1])
+        if len(node.input) < 3 or not node.input[2] or weight is None:
+            continue
+        if source is None or source.op_type != DEQUANTIZE:
+            continue
+        bias = graph.weight(node.input[2])
+        if bias is None:
+            if node.input[2] in graph.constants:
+                yield Finding(label(node), "its bias is in float", _REQUANTIZE)
+            continue
+        values = graph.constants[bias.input[0]]
+        if values.dtype != np.int32:
+            yield Finding(
+                label(node),
+                f"its bias is {values.dtype}, not int32",
+                _REQUANTIZE,
+            )
+            continue
+        parts = [graph.scale(n) for n in (source, weight, bias)]
+        if any(part is None for part in parts):
+            continue
+        wanted, got = parts[0] * parts[1], parts[2]
+        wanted, got = np.broadcast_arrays(wanted, got)
+        if not np.allclose(got, wanted, rtol=_TOLERANCE, atol=0):
+            yield Finding(
+                label(node),
+                "the scale of its bias is not input scale x weight scale",
+                _REQUANTIZE + " (QuantizeBias on)",
+            )
+
+
+def float_layers(graph: Graph, target: Target) -> Findings:
+    """No Conv, Gemm, MatMul or PRelu computes in float."""
+    for node in graph.nodes:
+        if node.op_type not in _LAYERS:
+            continue
+        source = graph.producers.get(node.input[0])
+        quantized_input = source is not None and source.op_type == DEQUANTIZE
+        quantized_weight = (
+            graph.weight(node.input[1]) is not None
+            or node.input[1] not in graph.constants
+        )
+        if quantized_input and quantized_weight:
+            continue
+        what = "its weights are" if quantized_input else "its input is"
+        mend = "quantize it: do not exclude the node"
+        if not graph.quantized:
+            what, mend = "the layer is", "quantize the model with quantize.py"
+        yield Finding(label(node), f"{node.op_type}: {what} in float32", mend)
+
+
+def states(graph: Graph, target: Target) -> Findings:
+    """A state goes in with the scale and shape it came out with."""
+    if graph.metadata is None:
+        if len(graph.inputs) > 1:
+            yield Finding(
+                ", ".join(graph.inputs[1:]),
+                "several inputs, and no metadata that says which are states",
+                "export it with export_onnx.py",
+                "warn",
+            )
+        return
+    for state in graph.metadata.states:
+        name, output = state["input"], state["output"]
+        if name not in graph.inputs or output not in graph.outputs:
+            yield Finding(
+                name,
+                f"the metadata names the state {name} -> {output}, the graph "
+                "has no such input or output",
+                "export it again",
+            )
+            continue
+        old, new = graph.shapes.get(name), graph.shapes.get(output)
+        if old != new:
+            yield Finding(
+                name,
+                f"goes in as {old} and comes out as {new}",
+                "export it again",
+            )
+        scales = _scales(graph, name, output)
+        if len(set(scales)) > 1:
+            texts = ", ".join(f"{s:.6g} / {z}" for s, z in sorted(set(scales)))
+            yield Finding(
+                name,
+                f"several scales / zero points on one state: {texts}",
+                "tie them when quantizing (quantize.py does)",
+                FAIL,
+            )
+
+
+def _scales(graph: Graph, name: str, output: str) -> list[tuple]:
+    """Return (scale, zero point) of a state, going in and coming out."""
+    nodes = [n for n in graph.consumers[name] if n.op_type == QUANTIZE]
+    last = graph.producers.get(output)
+    if last is not None and last.op_type == DEQUANTIZE:
+        nodes.append(last)
+    found = []
+    for node in nodes:
+        scale, zero = graph.scale(node), graph.zero_point(node)
+        if scale is not None and scale.size == 1:
+            zero = 0 if zero is None else int(zero.reshape(-1)[0])
+            found.append((float(scale.reshape(-1)[0]), zero))
+    return found
+
+
+RULES = {
+    "signed_activations": ("activations signed int8", signed_activations),
+    "weights": ("weights int8, zero point 0, axis 0", weights),
+    "biases": ("biases int32, scale of the product", biases),
+    "float_layers": ("no layer in float", float_layers),
+    "states": ("states tied", states),
+}

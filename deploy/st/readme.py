@@ -1,0 +1,124 @@
+"""The README of a package: what is there, and the commands in order."""
+
+from deploy.st import commands
+from deploy.st.audio_application import latency_ms
+
+
+def readme(package, metadata, target, report) -> str:
+    """Return README.md of a package.
+
+    Arguments
+    ---------
+    package : deploy.st.package.Package
+    metadata : edgebrain.onnx.metadata.GraphMetadata
+    target : deploy.st.targets.Target
+    report : deploy.st.findings.Report
+    """
+    name = metadata.model_class.rpartition(".")[2] or "network"
+    parts = [
+        f"# {name} for {target.name}: {target.description}",
+        "",
+        "Written by deploy/stedgeai.py, which has never been run against the "
+        "real ST Edge AI Core: commands and formats are from its documents "
+        "and from what others report. Judge by what the tool says.",
+        "",
+        _files(package, target),
+        "",
+        "## What the check found",
+        "",
+        "```",
+        report.text(),
+        "```",
+        "",
+        "## Commands, in order",
+        "",
+        "Run in this folder; `sh run.sh` runs all and judges each "
+        "(`STEDGEAI=/path/to/stedgeai sh run.sh` where it is not on the "
+        "PATH).",
+        "",
+    ]
+    for number, step in enumerate(package.steps, 1):
+        parts += [
+            f"{number}. {step.name}: {step.purpose}",
+            "   ```",
+            f"   {commands.text(step)}",
+            "   ```",
+        ]
+    parts += ["", _on_board(package, metadata, target)]
+    return "\n".join(parts) + "\n"
+
+
+def _files(package, target) -> str:
+    rows = [
+        f"| {commands.MODEL} | the network |",
+        f"| vectors/in_*.npy | {package.calls} calls of real audio, one a "
+        "row, an array an input |",
+        "| vectors/out_*.npy | what onnxruntime computed for them |",
+        "| run.sh | the commands below |",
+        "| check.txt, package.json | what the check found; all facts |",
+    ]
+    if target.tool.get("neural_art"):
+        rows.append(
+            f"| {commands.NEURAL_ART}, *.mpool | profile and memory pools of "
+            "the Neural-ART compiler; without the profile nearly every node "
+            "runs on the processor |"
+        )
+    if package.application is not None:
+        rows.append(
+            "| audio_application/ | header and window table for ST's audio "
+            "application |"
+        )
+    return "\n".join(["| file | what it is |", "|---|---|", *rows])
+
+
+def _on_board(package, metadata, target) -> str:
+    signal = metadata.signal
+    lines = ["## On the board", ""]
+    if metadata.form == "stream":
+        names = ", ".join(
+            f"`{s['input']}` <- `{s['output']}`" for s in metadata.states
+        )
+        lines.append(
+            "Each call takes the next frame and the states. Zero the states "
+            "at the start; after a call copy each output state to its input: "
+            f"{names or 'there are none'}. "
+            f"A mask comes {metadata.lookahead_frames or 0} frames late. In "
+            "vectors/ each row holds the states of that moment, so that rows "
+            "can be compared one by one."
+        )
+        if len(metadata.states):
+            lines.append(
+                "\nThat `validate` takes one file an input, in the graph's "
+                "order, has not been tried."
+            )
+    elif package.application is not None:
+        app = package.application
+        lines.append(
+            f"Every {app.frames_per_patch} new frames the application runs "
+            f"the network on {app.frames_per_patch} + 2 x "
+            f"{app.lookahead_frames} frames and keeps the inner ones: "
+            f"{latency_ms(app, signal):.0f} ms from microphone to output "
+            "without computing time.\n\n"
+            "1. Copy audio_application/ai_model_config.h over the one of the "
+            "application, and add user_win.c to the project.\n"
+            "2. Copy the generated network*.c, network*.h and stai_network.* "
+            "over those of the application.\n"
+            "3. Build in STM32CubeIDE, sign the binary, and program the "
+            "application at 0x70100000 and the weights (*.raw) at "
+            f"{target.memory_pool[-1]['address']}.\n\n"
+            "The application scales a loud patch to its peak before the "
+            "network. Training does not, unless it covered such levels: "
+            "compare with and without it."
+        )
+    if package.application is None:
+        lines.append(
+            "\nNo header for ST's audio application: " + package.no_header
+        )
+    lines.append(
+        f"\nThe network takes |X| ** {signal.power:g} of frames of "
+        f"{signal.win_length} samples ({signal.window} window, periodic) in "
+        f"an FFT of {signal.n_fft}, a frame every {signal.hop_length}, at "
+        f"{signal.sample_rate} Hz, samples in -1 to 1, and gives a real mask "
+        "for the complex spectrum."
+    )
+    return "\n".join(lines)

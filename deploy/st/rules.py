@@ -1,0 +1,392 @@
+"""What a graph must be whatever its numbers: operators, shapes, constants.
+
+Each rule is a function of a graph and a target that yields findings; RULES
+lists them with the title that people see. What concerns quantization is in
+quantized.py.
+"""
+
+import math
+
+import numpy as np
+import onnx
+
+from deploy.st.findings import FAIL, WARN, Finding, Findings
+from deploy.st.graph import Graph, attribute, label
+from deploy.st.targets import Target
+
+_CONTROL_FLOW = ("If", "Loop", "Scan")
+_KERNELS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+
+
+def valid_file(graph: Graph, target: Target) -> Findings:
+    """The ONNX checker takes it, and it is complete."""
+    try:
+        onnx.checker.check_model(graph.model)
+    except onnx.checker.ValidationError as error:
+        first = str(error).strip().splitlines()[0]
+        yield Finding("file", f"not valid ONNX: {first}", "export it again")
+    if graph.inference_error:
+        yield Finding(
+            "file",
+            f"shapes contradict each other: {graph.inference_error}",
+            "export it again for one fixed shape",
+        )
+    for name, array in graph.constants.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            yield Finding(
+                name,
+                "holds NaN or infinity",
+                "take another checkpoint and export it again",
+            )
+    known = {*graph.inputs, *graph.constants, *graph.producers}
+    for node in graph.nodes:
+        for name in node.input:
+            if name and name not in known:
+                yield Finding(
+                    label(node),
+                    f"its input {name} comes from nowhere",
+                    "export it again",
+                )
+
+
+def metadata(graph: Graph, target: Target) -> Findings:
+    """The file says how it is run."""
+    if graph.metadata is None:
+        yield Finding(
+            "file",
+            "no metadata of this project: states, context and signal "
+            "settings are not known",
+            "export it with export_onnx.py, or give the signal settings on "
+            "the command line",
+            WARN,
+        )
+
+
+def versions(graph: Graph, target: Target) -> Findings:
+    """Operator set and IR version are not too new, and no others' sets."""
+    for entry in graph.model.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            if entry.version > target.max_opset:
+                why = ""
+                if graph.metadata and graph.metadata.precision == "int16x8":
+                    why = " (16-bit activations need 21)"
+                yield Finding(
+                    "operator set",
+                    f"{entry.version}, at most {target.max_opset} is "
+                    f"taken{why}",
+                    "export with --opset 17, quantize with --precision int8",
+                )
+        else:
+            yield Finding(
+                "operator set",
+                f"{entry.domain} {entry.version}: only ONNX's own is taken",
+                "remove it, and the nodes that use it",
+            )
+    for node in graph.nodes:
+        if node.domain not in ("", "ai.onnx"):
+            yield Finding(
+                label(node),
+                f"{node.op_type} of the operator set {node.domain}",
+                "use operators of ONNX's own set",
+            )
+    if graph.model.ir_version > target.max_ir_version:
+        yield Finding(
+            "IR version",
+            f"{graph.model.ir_version}, at most {target.max_ir_version} is "
+            "taken",
+            f"save it with ir_version {target.max_ir_version} (export_onnx.py "
+            "does)",
+        )
+
+
+def operators(graph: Graph, target: Target) -> Findings:
+    """Each operator is one the tool takes."""
+    for node in graph.nodes:
+        kind = node.op_type
+        if kind in target.refused:
+            yield Finding(
+                label(node), f"{kind} is not taken", target.refused[kind]
+            )
+        elif place(graph, target, node) == "unknown":
+            yield Finding(
+                label(node),
+                f"{kind} is in no list of {target.name}",
+                "ask `stedgeai supported-ops`; if it is taken, add it to the "
+                "targets (--targets_file)",
+            )
+
+
+def software_nodes(graph: Graph, target: Target) -> Findings:
+    """The accelerator runs all of it."""
+    if not target.accelerator or not graph.quantized:
+        return
+    for node in graph.compute_nodes:
+        if place(graph, target, node) != "software":
+            continue
+        why = "is in float"
+        if node.op_type not in target.hardware:
+            why = "is not an operator of the accelerator"
+        yield Finding(
+            label(node),
+            f"{node.op_type} {why}: it runs on the processor",
+            "fine for a prologue; else quantize it, or use another operator",
+            WARN,
+        )
+
+
+def place(graph: Graph, target: Target, node) -> str:
+    """Return where a node runs: hardware, software or unknown."""
+    kind = node.op_type
+    if kind in target.refused or not {kind} & (
+        target.hardware | target.software
+    ):
+        return "unknown"
+    if kind in target.hardware and not _in_float(graph, node):
+        return "hardware"
+    return "software"
+
+
+def _in_float(graph: Graph, node) -> bool:
+    """Tell whether a node computes on floats that nobody quantized."""
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return False
+    made_of = [
+        graph.producers.get(name)
+        for name in node.input
+        if name and name not in graph.constants
+    ]
+    return any(n is None or n.op_type != "DequantizeLinear" for n in made_of)
+
+
+def static_shapes(graph: Graph, target: Target) -> Findings:
+    """Every size is fixed, the batch is 1."""
+    mend = (
+        "export the patch or the stream form, or quantize with "
+        "--static_sequence_length"
+    )
+    opened = False
+    for name in [*graph.inputs, *graph.outputs]:
+        shape = graph.shapes.get(name)
+        if shape is None or None in shape:
+            opened = True
+            text = "?" if shape is None else _text(shape)
+            yield Finding(name, f"shape {text} is not fixed", mend)
+        elif shape and shape[0] != 1:
+            yield Finding(
+                name, f"batch of {shape[0]}", "export it with a batch of 1"
+            )
+    if opened:
+        return
+    for node in graph.compute_nodes:
+        for name in node.output:
+            if name and graph.known_shape(name) is None:
+                yield Finding(
+                    label(node), "the shape of its output is not fixed", mend
+                )
+
+
+def sizes(graph: Graph, target: Target) -> Findings:
+    """Ranks and sizes are within what the tool takes."""
+    for name in _activations(graph):
+        shape = graph.known_shape(name)
+        if shape is None:
+            continue
+        node = graph.producers.get(name)
+        where = label(node) if node is not None else name
+        if not target.min_rank <= len(shape) <= target.max_rank:
+            yield Finding(
+                where,
+                f"{len(shape)} dimensions {_text(shape)}, "
+                f"{target.min_rank} to {target.max_rank} are taken",
+                "reshape so that batch, channels and frames remain",
+            )
+        if max(shape, default=0) > target.max_dimension:
+            yield Finding(
+                where,
+                f"{_text(shape)} has a size above {target.max_dimension}",
+                "shorten the patch",
+            )
+
+
+def _activations(graph: Graph) -> list[str]:
+    names = list(graph.inputs)
+    for node in graph.compute_nodes:
+        if not all(graph.is_constant(n) for n in node.input if n):
+            names += [n for n in node.output if n in graph.floats]
+    return names
+
+
+def constant_operands(graph: Graph, target: Target) -> Findings:
+    """Second operands of Gemm and MatMul, slopes and C are constant."""
+    for node in graph.nodes:
+        places = {
+            "Gemm": ((1, "second operand"), (2, "C")),
+            "MatMul": ((1, "second operand"),),
+            "PRelu": ((1, "slope"),),
+            "Conv": ((1, "weight"), (2, "bias")),
+        }.get(node.op_type, ())
+        for index, what in places:
+            if index >= len(node.input) or not node.input[index]:
+                continue
+            if not graph.is_constant(node.input[index]):
+                yield Finding(
+                    label(node),
+                    f"its {what} is computed at run time",
+                    "make it a constant; quantize with skip_optimization, "
+                    "which would fuse an Add into C",
+                )
+
+
+def slices(graph: Graph, target: Target) -> Findings:
+    """Bounds of Slice are constant and within the tensor; Split is even."""
+    for node in graph.nodes:
+        if node.op_type == "Split":
+            shape = graph.known_shape(node.input[0])
+            axis = attribute(node, "axis", 0)
+            if shape and len(node.output) != shape[axis]:
+                yield Finding(
+                    label(node),
+                    f"splits {shape[axis]} into {len(node.output)}",
+                    "use Slice, or split into single elements",
+                )
+        if node.op_type != "Slice":
+            continue
+        parts = [graph.constants.get(name) for name in node.input[1:] if name]
+        shape = graph.known_shape(node.input[0])
+        if any(part is None for part in parts) or len(parts) < 2:
+            yield Finding(
+                label(node),
+                "its bounds are computed at run time",
+                "export it for one fixed shape",
+            )
+            continue
+        starts, ends = (part.reshape(-1).tolist() for part in parts[:2])
+        axes = list(range(len(starts)))
+        if len(parts) > 2:
+            axes = parts[2].reshape(-1).tolist()
+        for start, end, axis in zip(starts, ends, axes, strict=False):
+            if shape is None:
+                continue
+            size = shape[axis]
+            if not (-size <= start <= size and -size <= end <= size):
+                yield Finding(
+                    label(node),
+                    f"{start}:{end} on axis {axis} of {_text(shape)}",
+                    f"write bounds within {size}",
+                )
+
+
+def paddings(graph: Graph, target: Target) -> Findings:
+    """No Pad has an empty third input."""
+    for node in graph.nodes:
+        if node.op_type == "Pad" and len(node.input) > 2:
+            if not node.input[2]:
+                yield Finding(
+                    label(node),
+                    "its third input is left empty",
+                    "give the value 0 as a constant, or drop the inputs "
+                    "after it",
+                )
+
+
+def transpose(graph: Graph, target: Target) -> Findings:
+    """Nothing is transposed at run time."""
+    for node in graph.nodes:
+        if node.op_type == "Transpose" and not graph.is_constant(node.input[0]):
+            yield Finding(
+                label(node),
+                "transposes at run time",
+                "keep (batch, channels, frames); export the stream form of a "
+                "recurrent network",
+            )
+
+
+def kernels(graph: Graph, target: Target) -> Findings:
+    """Kernels are not wide, dilations not large."""
+    for node in graph.nodes:
+        if node.op_type not in _KERNELS:
+            continue
+        shape = attribute(node, "kernel_shape", ())
+        spread = attribute(node, "dilations", ())
+        if max(shape, default=1) > target.max_kernel:
+            yield Finding(
+                label(node),
+                f"kernel {tuple(shape)}: above {target.max_kernel} it is "
+                "split into several",
+                "train with a smaller kernel and more layers",
+                WARN,
+            )
+        if max(spread, default=1) > target.max_dilation:
+            yield Finding(
+                label(node),
+                f"dilation {max(spread)}: slow above {target.max_dilation}",
+                "take the stream form, which gathers the frames first, or "
+                "train with smaller dilations",
+                WARN,
+            )
+
+
+def prime_bins(graph: Graph, target: Target) -> Findings:
+    """The number of bins can be divided among the units."""
+    for name in graph.inputs[:1]:
+        shape = graph.known_shape(name)
+        if shape is None or len(shape) < 2 or shape[1] < 17:
+            continue
+        size = shape[1]
+        if all(size % n for n in range(2, math.isqrt(size) + 1)):
+            yield Finding(
+                name,
+                f"{size} bins are prime and cannot be divided among units",
+                f"it works; padding to a multiple of 16, or dropping to "
+                f"{size - 1}, can save epochs",
+                WARN,
+            )
+
+
+def memory(graph: Graph, target: Target) -> Findings:
+    """Activations, and at best weights, fit on the chip."""
+    if target.on_chip_bytes is None:
+        return
+    from deploy.st.cost import measure
+
+    cost = measure(graph)
+    peak, room = cost.activation_peak_bytes, target.on_chip_bytes
+    if peak is None:
+        return
+    if peak > room:
+        yield Finding(
+            cost.peak_node or "graph",
+            f"activations of at least {peak:,} bytes, {room:,} on the chip",
+            "shorten the patch, or take the stream form",
+            FAIL,
+        )
+    elif peak + cost.weight_bytes > room:
+        yield Finding(
+            "weights",
+            f"{cost.weight_bytes:,} bytes beside at least {peak:,} bytes of "
+            f"activations, {room:,} on the chip",
+            "they are read from flash, which is slower; a smaller network fits",
+            WARN,
+        )
+
+
+def _text(shape) -> str:
+    return "x".join("?" if size is None else str(size) for size in shape)
+
+
+RULES = {
+    "valid_file": ("file valid and complete", valid_file),
+    "metadata": ("metadata present", metadata),
+    "versions": ("operator sets and IR version", versions),
+    "operators": ("operators known to the target", operators),
+    "software_nodes": ("all nodes on the accelerator", software_nodes),
+    "static_shapes": ("static shapes, batch 1", static_shapes),
+    "sizes": ("ranks and sizes", sizes),
+    "constant_operands": ("constant weights and operands", constant_operands),
+    "slices": ("Slice and Split within bounds", slices),
+    "paddings": ("no Pad with an empty input", paddings),
+    "transpose": ("no Transpose at run time", transpose),
+    "kernels": ("kernels and dilations", kernels),
+    "prime_bins": ("bins divisible", prime_bins),
+    "memory": ("memory on the chip", memory),
+}

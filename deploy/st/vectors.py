@@ -1,0 +1,107 @@
+"""Inputs and expected outputs of real audio, as `validate` takes them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgebrain.errors import UserError
+from edgebrain.signal import magnitude, stft
+import numpy as np
+
+#: Seconds of a recording that are run.
+SECONDS = 4.0
+
+
+def read_clips(paths: Iterable[Path], sample_rate: int) -> list[np.ndarray]:
+    """Return recordings at a sample rate; none given: a synthetic voice.
+
+    Arguments
+    ---------
+    paths : iterable of Path
+        Audio files, or folders of them.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        float32, (samples,), at most SECONDS long.
+
+    Raises
+    ------
+    UserError
+        When there is no such file, or it cannot be read.
+    """
+    from edgebrain.data import audio
+    from edgebrain.onnx.probe import speech_like
+
+    files = []
+    for path in map(Path, paths):
+        found = [path]
+        if path.is_dir():
+            found = [
+                p
+                for p in sorted(path.rglob("*"))
+                if p.suffix.lower() in audio.AUDIO_SUFFIXES
+            ]
+            if not found:
+                raise UserError(f"{path}: holds no audio file")
+        files += found
+    clips = []
+    for path in files:
+        info = audio.inspect(path)
+        wav = audio.read(path, frames=round(SECONDS * info.sample_rate))
+        clips.append(audio.resample(wav, info.sample_rate, sample_rate))
+    return clips or [speech_like(SECONDS, sample_rate)]
+
+
+def make_vectors(runner, clips: list[np.ndarray], count: int) -> dict:
+    """Return what goes in and comes out of some calls.
+
+    Each row is one call as it happens in the middle of a clip: the states of
+    a stream are those that the frames before led to, so that rows can be
+    compared one by one.
+
+    Arguments
+    ---------
+    runner : edgebrain.onnx.runner.Runner
+    clips : list of numpy.ndarray
+        (samples,) at the model's rate.
+    count : int
+        Calls, evenly spread over the clips.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``in_<input>`` and ``out_<output>``, float32, the calls in front.
+
+    Raises
+    ------
+    UserError
+        When the clips are too short for one call.
+    """
+    signal = runner.metadata.signal
+    outputs = [v.name for v in runner.session.get_outputs()]
+    each = -(-count // len(clips))
+    rows: list[tuple[dict, list]] = []
+    for wav in clips:
+        size = magnitude(stft(wav, signal), signal)
+        feeds = list(runner.iter_feeds(np.ascontiguousarray(size, np.float32)))
+        if not feeds:
+            continue
+        # The middle of equal parts: neither start nor end of the clip.
+        at = (np.arange(each) + 0.5) * len(feeds) / each
+        for index in sorted({int(i) for i in at}):
+            rows.append((feeds[index], runner.session.run(None, feeds[index])))
+    if not rows:
+        raise UserError(
+            "the recordings are too short for one call: longer ones"
+        )
+    rows = rows[:count]
+    vectors = {}
+    for value in runner.session.get_inputs():
+        parts = [feeds[value.name] for feeds, _ in rows]
+        vectors[f"in_{value.name}"] = np.concatenate(parts)
+    for index, name in enumerate(outputs):
+        parts = [results[index] for _, results in rows]
+        vectors[f"out_{name}"] = np.concatenate(parts)
+    return vectors

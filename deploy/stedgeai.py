@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Check an ONNX model for ST Edge AI Core, package it, and run the tool.
+
+    python deploy/stedgeai.py export/stream_int8.onnx --target stm32n6
+    python deploy/stedgeai.py export/patch_int8.onnx --target stm32n6 \
+        --audio recordings --stedgeai ~/ST/STEdgeAI/4.0/Utilities/linux/stedgeai
+
+Checks what can be told from the file; writes a folder with the model, input
+and expected output of real audio, profiles, headers and the exact commands;
+and, where stedgeai is on the PATH or given, runs them and prints memory,
+operations and time. The real tool has not been run against this script.
+
+Exit status: 0 all well (warnings included), 1 the check failed and nothing
+was written, 2 wrong use, 3 the tool failed.
+"""
+
+import argparse
+import json
+from pathlib import Path
+import sys
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse(argv):
+    """Return the arguments of the command line."""
+    from edgebrain.command_line import add_signal_arguments
+
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL")
+    add("--target", required=True, help="stm32n6, stm32u5, stm32h7, stm32")
+    add("--targets_file", type=Path, metavar="TOML", help="targets of your own")
+    add(
+        "--output_folder",
+        type=Path,
+        metavar="D",
+        help="default: beside MODEL, named after it and the target",
+    )
+    add("--check_only", action="store_true", help="write nothing")
+    add("--json", action="store_true", help="print the result as JSON")
+    add(
+        "--audio",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="recordings, or folders of them, for the vectors (default: a "
+        "synthetic voice)",
+    )
+    add("--vectors", type=int, default=20, metavar="N", help="calls: 20")
+    add = parser.add_argument_group("the tool").add_argument
+    add("--stedgeai", metavar="PROGRAM", help="default: from the PATH")
+    add("--no_run", action="store_true", help="do not run it")
+    add(
+        "--board",
+        metavar="PORT",
+        help="validate on a board, as serial:921600 (default: on the host)",
+    )
+    add("--cloud", action="store_true", help="ST's developer cloud: not built")
+    add = parser.add_argument_group(
+        "ST's audio application (stm32n6, patch form)"
+    ).add_argument
+    add("--frames_per_patch", type=int, metavar="N")
+    add("--lookahead_frames", type=int, metavar="N")
+    add("--silence_threshold_db", type=float, default=-50.0, metavar="DB")
+    add_signal_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv):
+    """Run with the words of the command line; return the exit status."""
+    arguments = parse(argv)
+    from edgebrain.errors import UserError
+
+    from deploy.folders import check_replaceable
+    from deploy.st.checker import check
+    from deploy.st.graph import Graph
+    from deploy.st.package import MARKER
+    from deploy.st.targets import get_target
+    from deploy.st.tool import find_tool
+
+    if arguments.cloud:
+        raise UserError(
+            "--cloud has not been built: the web interface of ST's developer "
+            "cloud is not documented for programs outside ST's own. Upload "
+            "model.onnx of the package on its web page, or install stedgeai "
+            "and run run.sh of the package"
+        )
+    target = get_target(arguments.target, arguments.targets_file)
+    if arguments.vectors < 1:
+        raise UserError(f"--vectors {arguments.vectors}: at least 1")
+    program = None
+    if not (arguments.no_run or arguments.check_only):
+        program = find_tool(arguments.stedgeai)
+    model = arguments.model
+    folder = arguments.output_folder
+    if folder is None:
+        folder = model.with_name(f"{model.stem}_{target.name}")
+    if not arguments.check_only:
+        check_replaceable(folder, MARKER)
+    graph = Graph(model)
+    report = check(graph, target)
+    result = {"check": report.to_dict()}
+    say = _quiet if arguments.json else print
+    say(report.text())
+    status = 0
+    if report.level == "fail":
+        status = 1
+        say("\nnothing was written: mend what fails, then run this again")
+    elif not arguments.check_only:
+        status, more = hand_off(arguments, graph, target, report, folder, say)
+        result |= more
+        if status == 0 and program is not None:
+            status, more = run_tool(program, folder, more["package"], say)
+            result |= more
+        elif status == 0:
+            say(
+                "\nstedgeai was not run"
+                + ("" if arguments.no_run else ": it is not on the PATH")
+                + f". Where it is: sh {folder / 'run.sh'}"
+            )
+    if arguments.json:
+        result.get("package", {}).pop("steps", None)
+        print(json.dumps(result, indent=2))
+    return status
+
+
+def hand_off(arguments, graph, target, report, folder, say):
+    """Write the package; return 0 and what the JSON says of it."""
+    from edgebrain.command_line import model_arguments
+    from edgebrain.onnx.runner import load_runner
+
+    from deploy.st.package import write_package
+    from deploy.st.vectors import read_clips
+
+    runner = load_runner(graph.path, **model_arguments(arguments))
+    clips = read_clips(arguments.audio, runner.metadata.signal.sample_rate)
+    package = write_package(
+        folder,
+        graph,
+        runner,
+        target,
+        report,
+        clips,
+        arguments.vectors,
+        arguments.board,
+        arguments.frames_per_patch,
+        arguments.lookahead_frames,
+        arguments.silence_threshold_db,
+    )
+    say(f"\npackage: {folder} ({package.calls} calls in vectors/)")
+    if package.application is None:
+        say(f"no header for ST's audio application: {package.no_header}")
+    return 0, {
+        "package": {
+            "folder": str(folder),
+            "calls": package.calls,
+            "no_header": package.no_header,
+            "steps": package.steps,
+        }
+    }
+
+
+def run_tool(program, folder, package, say):
+    """Run the tool on the package; return the status and the figures."""
+    from deploy.st.results import read_figures
+    from deploy.st.tool import run_steps
+
+    results = run_steps(program, folder, package["steps"])
+    for result in results:
+        word = "done" if result.ok else "FAILED"
+        say(f"{result.name:<9} {word}  {result.reason}".rstrip())
+    steps = [
+        {"name": r.name, "ok": r.ok, "reason": r.reason, "log": str(r.log)}
+        for r in results
+    ]
+    if not results[-1].ok:
+        say(f"see {results[-1].log}; the package stays: {folder}")
+        return 3, {"tool": steps}
+    figures = read_figures(folder)
+    text = json.dumps(figures.to_dict(), indent=2) + "\n"
+    (folder / "tool" / "figures.json").write_text(text, encoding="utf-8")
+    say(f"\n{figures.text()}")
+    return 0, {"tool": steps, "figures": figures.to_dict()}
+
+
+def _quiet(_):
+    """Print nothing: standard output holds the JSON."""
+
+
+if __name__ == "__main__":
+    from edgebrain.command_line import exit_on_user_error
+
+    with exit_on_user_error():
+        sys.exit(main(sys.argv[1:]))
