@@ -85,7 +85,9 @@ def write_pairs(
     rows = []
     keys = ["id", "noisy_sig", "clean_sig", "mix_info"]
     with dataset.output_keys_as(keys):
-        for index in tqdm(range(len(dataset)), desc=f"{split} pairs"):
+        for index in tqdm(
+            range(len(dataset)), desc=f"{split} pairs", disable=None
+        ):
             item = dataset[index]
             name = file_name(item["id"])
             for key, target in targets.items():
