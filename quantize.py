@@ -95,6 +95,12 @@ def parse(argv):
         "(default: True)",
     )
     add(
+        "--float_cell",
+        type=switch,
+        metavar="BOOL",
+        help="keep the cell state of an LSTM in float (default: for int8)",
+    )
+    add(
         "--extra_options",
         nargs="+",
         default=[],
@@ -158,6 +164,7 @@ def main(argv):
         reduce_range=arguments.reduce_range,
         extra_options=extra_options(arguments.extra_options),
         float_prologue=arguments.float_prologue,
+        float_cell=arguments.float_cell,
     )
     signal = model_arguments(arguments)
     signal.pop("precision")  # not of the file, but of what is made of it

@@ -8,8 +8,9 @@ it on the processor, and everything behind it on the NPU.
 
 ``int8``: signed activations with a zero point; weights with one scale an
 output channel (axis 0) and zero point 0; biases int32 with scale = input
-scale x weight scale. ``int16x8``: the same weights; int16 activations with
-zero point 0, as CMSIS-NN has them, in operator set 21.
+scale x weight scale; the cell state of an LSTM stays float. ``int16x8``: the
+same weights; int16 activations with zero point 0, as CMSIS-NN has them, in
+operator set 21.
 """
 
 from collections.abc import Mapping
@@ -94,12 +95,15 @@ class QuantizationSettings:
         Weights of 7 bits, for processors whose int8 products overflow.
     extra_options : mapping
         Of onnxruntime's ``quantize_static``. ``CalibMovingAverage`` takes
-        the mean over clips of each clip's extremes; when it is not given,
-        int8 with MinMax does so and int16x8 does not: 256 steps gain more by
-        being finer than they lose by cutting off rare peaks, 65536 steps do
-        not.
+        the mean over clips of each clip's extremes, which is finer and cuts
+        off loud clips: good where all clips are equally loud, bad for
+        networks that must bear any level. Off when not given.
     float_prologue : bool
         Keep what lies in front of the first layer in float.
+    float_cell : bool, optional
+        Keep the cell state of an LSTM in float; None: for int8 (which
+        otherwise stands still, see :func:`.quantization_graph.accumulators`)
+        but not for int16x8.
 
     Raises
     ------
@@ -115,6 +119,7 @@ class QuantizationSettings:
     reduce_range: bool = False
     extra_options: Mapping[str, Any] = field(default_factory=dict)
     float_prologue: bool = True
+    float_cell: bool | None = None
 
     def __post_init__(self) -> None:
         errors = []
@@ -137,8 +142,7 @@ class QuantizationSettings:
     @property
     def average(self) -> bool:
         """Whether ranges are means over clips."""
-        default = self.precision == "int8"
-        return bool(self.extra_options.get("CalibMovingAverage", default))
+        return bool(self.extra_options.get("CalibMovingAverage", False))
 
     @property
     def calibrator_options(self) -> dict:
@@ -246,9 +250,15 @@ def quantize(
     target = Path(target)
     check_targets(source, [target], settings.precision, overwrite)
     graphs.check_names(settings.nodes_to_exclude, source.model)
-    front = []
+    states, kept = source.metadata.states, dict[str, str]()
     if settings.float_prologue:
         front = graphs.prologue(source.model, source.runner.input_name)
+        kept |= dict.fromkeys(front, "prologue, in front of the first layer")
+    by_width = settings.precision == "int8"
+    if by_width if settings.float_cell is None else settings.float_cell:
+        cells = graphs.accumulators(source.model, states)
+        kept |= dict.fromkeys(cells, "cell state, which adds up over time")
+    kept |= dict.fromkeys(settings.nodes_to_exclude, "excluded by name")
     found = collect_ranges(
         source.model,
         source.runner,
@@ -258,21 +268,14 @@ def quantize(
         settings.calibrator_options,
     )
     found.update(ranges or {})
-    states = source.metadata.states
     found.update(graphs.tie_states(source.model, states, found, ranges or ()))
-    model = _insert_qdq(source.model, settings, found, front)
+    model = _insert_qdq(source.model, settings, found, list(kept))
     card = source.metadata.replace(
         precision=settings.precision,
         versions=_versions(source.metadata.versions),
     )
     metadata.write(model, card)
-    reasons = float_nodes(
-        source.model,
-        model,
-        front,
-        settings.nodes_to_exclude,
-        _operators(settings),
-    )
+    reasons = float_nodes(source.model, model, kept, _operators(settings))
     if "QuantizeLinear" not in files.operators(model):
         raise UserError(
             f"{source.path}: nothing in it can be quantized: "
@@ -430,7 +433,7 @@ def _operators(settings: QuantizationSettings) -> tuple[str, ...]:
     return tuple(settings.op_types_to_quantize) or OPERATORS
 
 
-def _insert_qdq(model, settings, ranges, front) -> onnx.ModelProto:
+def _insert_qdq(model, settings, ranges, kept) -> onnx.ModelProto:
     """Return the graph with QuantizeLinear and DequantizeLinear nodes."""
     opset = next(o.version for o in model.opset_import if not o.domain)
     if opset < _OPSET[settings.precision]:
@@ -464,7 +467,7 @@ def _insert_qdq(model, settings, ranges, front) -> onnx.ModelProto:
             _ACTIVATIONS[settings.precision],
             TensorsData(CalibrationMethod.MinMax, data),
             [],
-            [*front, *settings.nodes_to_exclude],
+            kept,
             list(_operators(settings)),
             {**options, "TensorQuantOverrides": overrides},
         )

@@ -23,6 +23,7 @@ _PASSING = frozenset(
     "Concat Slice Squeeze Unsqueeze Reshape Transpose Identity Flatten "
     "Gather Split".split()
 )
+_SUMS = ("Add", "Mul", "Sub")
 #: Module of a network whose weights belong to the prologue.
 _FRONT_END = re.compile(r"(^|[./])front_end[./]")
 _FLOAT = onnx.TensorProto.FLOAT
@@ -140,6 +141,50 @@ def prologue(model: onnx.ModelProto, magnitude: str) -> list[str]:
             reached.update(node.output)
             names.append(node.name)
     return names
+
+
+def accumulators(
+    model: onnx.ModelProto, states: Iterable[Mapping]
+) -> list[str]:
+    """Return the nodes that update and read states which add up over time.
+
+    The cell of an LSTM, c = f * c + i * g: with 256 steps what is added in a
+    frame is less than half a step as soon as the cell has grown, and is lost;
+    the network then stands still. Kept float, these few element-wise nodes
+    cost next to nothing. The state that goes through a layer (h) is none of
+    these.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    states : iterable of mapping
+        With ``input`` and ``output``.
+
+    Returns
+    -------
+    list of str
+        Names of nodes.
+    """
+    makers = {o: node for node in model.graph.node for o in node.output}
+    users = defaultdict(list)
+    for node in model.graph.node:
+        for name in node.input:
+            users[name].append(node)
+    found: dict[str, None] = {}
+    for state in states:
+        readers = users[state["input"]]
+        if not readers or any(n.op_type not in _SUMS for n in readers):
+            continue
+        waiting = [state["output"]]
+        while waiting:
+            node = makers.get(waiting.pop())
+            if node is not None and node.op_type in _SUMS:
+                found[node.name] = None
+                waiting += node.input
+        for node in users[state["output"]]:
+            if node.op_type in ("Tanh", "Sigmoid"):
+                found[node.name] = None
+    return list(found)
 
 
 def tie_states(

@@ -1,6 +1,6 @@
 """What a quantization did: nodes left in float, sizes, SNR, outliers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,7 @@ class Report:
 def float_nodes(
     before: onnx.ModelProto,
     after: onnx.ModelProto,
-    front: Iterable[str],
-    excluded: Iterable[str],
+    kept: Mapping[str, str],
     operators: Iterable[str],
 ) -> dict[str, str]:
     """Return the nodes that stay float, and why.
@@ -93,8 +92,8 @@ def float_nodes(
     ---------
     before, after : onnx.ModelProto
         Float graph and QDQ graph.
-    front, excluded : iterable of str
-        Names of nodes of the prologue, and of those the user keeps.
+    kept : mapping of str to str
+        Nodes kept float on purpose -> why.
     operators : iterable of str
         Operators asked for.
 
@@ -112,13 +111,12 @@ def float_nodes(
         for name in node.input:
             users.setdefault(name, set()).add(node.op_type)
     outputs = {value.name for value in after.graph.output}
-    kept = {node.name: node for node in after.graph.node}
-    quantized = {name for name in kept if kept[name].op_type not in _QDQ}
+    nodes = {n.name: n for n in after.graph.node if n.op_type not in _QDQ}
     for node in before.graph.node:
         floats = [o for o in node.output if o in tensors]
-        if not floats or node.name not in quantized:
+        if not floats or node.name not in nodes:
             continue  # of shapes, or merged with the node before
-        now = kept[node.name]
+        now = nodes[node.name]
         moving = {makers.get(name) for name in now.input if name}
         if node.op_type in graphs.WEIGHTED | {"Add", "Mul", "Sub", "Div"}:
             inside = moving == {"DequantizeLinear"}
@@ -131,10 +129,8 @@ def float_nodes(
             and not (outputs & set(now.output))
         ):
             continue
-        if node.name in set(excluded):
-            why = "excluded by name"
-        elif node.name in set(front):
-            why = "prologue, in front of the first layer"
+        if node.name in kept:
+            why = kept[node.name]
         elif node.op_type in ("LSTM", "GRU", "RNN"):
             why = (
                 f"onnxruntime quantizes no {node.op_type}: take the stream "

@@ -49,7 +49,9 @@ _PASSING = {
     *("contiguous", "flatten"),
 }
 _BARE = {F.conv1d, F.conv2d, F.linear, torch.matmul, operator.matmul}
-_CELL = ("ih", "hh", "gates", "i", "f", "g", "o", "fc", "ig", "c", "tanh", "h")
+_CELL = ("ih", "hh", "gates", "i", "f", "g", "o", "tanh", "h")
+#: The cell state and what it is made of stay float in int8.
+_WIDE_CELL = ("fc", "ig", "c")
 
 
 class FakeQuantizer(nn.Module):
@@ -58,42 +60,28 @@ class FakeQuantizer(nn.Module):
     Arguments
     ---------
     precision : str
-        ``int8``: 256 steps between the mean over clips of each clip's least
-        and greatest value, zero among them. ``int16x8``: 65535 steps around
-        zero that hold every value seen.
-    momentum : float
-        Of the mean over batches.
+        ``int8``: 256 steps that hold every value seen, and zero.
+        ``int16x8``: 65535 steps around zero.
     """
 
-    def __init__(self, precision: str, momentum: float):
+    def __init__(self, precision: str):
         super().__init__()
         self.wide = precision == "int16x8"
-        self.momentum = momentum
         self.register_buffer("low", torch.zeros(()))
         self.register_buffer("high", torch.zeros(()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
     def observe(self, x: Tensor) -> None:
-        """Take the extremes of a batch, (batch, ...), into account."""
-        flat = x.detach().float().flatten(1)
-        low = flat.amin(1).clamp(max=0.0)
-        high = flat.amax(1).clamp(min=0.0)
-        pair = torch.stack([low, -high])
-        pair = pair.amin(1) if self.wide else pair.mean(1)
+        """Widen the range to hold the values of a batch."""
+        low, high = torch.aminmax(x.detach().float())
+        pair = torch.minimum(
+            torch.stack([low, -high]), torch.stack([self.low, -self.high])
+        )
         if torch.distributed.is_initialized():
-            kind = torch.distributed.ReduceOp
             torch.distributed.all_reduce(
-                pair, op=kind.MIN if self.wide else kind.SUM
+                pair, op=torch.distributed.ReduceOp.MIN
             )
-            if not self.wide:
-                pair /= torch.distributed.get_world_size()
-        if self.seen:
-            old = torch.stack([self.low, -self.high])
-            if self.wide:
-                pair = torch.minimum(pair, old)
-            else:
-                pair = torch.lerp(old, pair, self.momentum)
         self.low.copy_(pair[0])
         self.high.copy_(-pair[1])
         self.seen.fill_(True)
@@ -162,8 +150,6 @@ class QuantizationAware(nn.Module):
     observe_steps : int
         Training steps after which the ranges no longer change, so that the
         weights settle on the rounding that will be exported.
-    momentum : float
-        Of the mean of ranges over batches (int8).
 
     Raises
     ------
@@ -181,7 +167,6 @@ class QuantizationAware(nn.Module):
         self,
         precision: str = "int8",
         observe_steps: int = 500,
-        momentum: float = 0.02,
     ):
         super().__init__()
         if precision not in PRECISIONS:
@@ -191,17 +176,12 @@ class QuantizationAware(nn.Module):
                 f"quantization_aware: observe_steps must be a whole number "
                 f"from 1, not {observe_steps!r}"
             )
-        if not 0 < momentum <= 1:
-            raise UserError(
-                f"quantization_aware: momentum must be above 0 and at most "
-                f"1, not {momentum!r}"
-            )
         self.precision = precision
         self.observe_steps = observe_steps
-        self.momentum = momentum
         bits = torch.tensor(8 if precision == "int8" else 16)
         self.register_buffer("activation_bits", bits)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self._cell = _CELL if precision == "int8" else _CELL + _WIDE_CELL
         self.points = nn.ModuleDict()
         self.observing = False
         self._recorded: dict[str, Tensor] | None = None
@@ -242,7 +222,7 @@ class QuantizationAware(nn.Module):
             if kind == "cell":
                 layers = traced.get_submodule(node.target).lstm.num_layers
                 for layer in range(layers):
-                    for part in _CELL:
+                    for part in self._cell:
                         self._add(f"{node.name}_l{layer}_{part}")
         if not self.points:
             raise UserError(f"quantization_aware: {name} has no layer to round")
@@ -280,7 +260,7 @@ class QuantizationAware(nn.Module):
             self._recorded = None
 
     def _add(self, name: str) -> None:
-        self.points[name] = FakeQuantizer(self.precision, self.momentum)
+        self.points[name] = FakeQuantizer(self.precision)
 
     def _forward(self, model, run, norms, magnitude: Tensor) -> Tensor:
         for norm in norms:
@@ -325,11 +305,13 @@ class QuantizationAware(nn.Module):
         )
         bias_ih = getattr(lstm, f"bias_ih_l{layer}")
         bias_hh = getattr(lstm, f"bias_hh_l{layer}")
-        points = {part: self.points[prefix + part] for part in _CELL}
-        seen: dict[str, list[Tensor]] = {part: [] for part in _CELL}
+        points = {part: self.points[prefix + part] for part in self._cell}
+        seen: dict[str, list[Tensor]] = {part: [] for part in self._cell}
         keep = self.observing or self._recorded is not None
 
         def at(part: str, value: Tensor) -> Tensor:
+            if part not in points:
+                return value
             if keep:
                 seen[part].append(value)
             return value if self._recorded is not None else points[part](value)
