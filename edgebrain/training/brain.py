@@ -258,10 +258,12 @@ class EnhancementBrain(sb.Brain):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, sb.Stage.TRAIN)
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            if self._all_finite(loss):
-                self.scaler.scale(loss / group).backward()
-            else:
+            finite = self._all_finite(loss)
+            if not finite:
                 self.check_loss_isfinite(loss)
+            # a gradient scaler looks for such gradients itself, and must
+            if finite or self.scaler.is_enabled():
+                self.scaler.scale(loss / group).backward()
         if should_step:
             self.optimizers_step()
             self.schedule.after_step(self.optimizer_step)
