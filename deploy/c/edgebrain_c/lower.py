@@ -1,0 +1,103 @@
+"""Numbers of each operation as the kernels want them, for C and numpy."""
+
+from edgebrain.errors import UserError
+from edgebrain_c import numbers
+from edgebrain_c.program import Binary, Dense, Depthwise, Unary
+import numpy as np
+
+F32 = np.float32
+#: Functions that are straight lines, bent at 0.
+_BENT = {"relu", "prelu", "clip", "mul", "div"}
+
+
+def layer_factors(op: Dense | Depthwise) -> tuple[np.ndarray, np.ndarray]:
+    """Return the integer factor and shift of each row of a 16-bit layer."""
+    pairs = [numbers.factor(float(r), op.node) for r in op.ratio]
+    found, shifts = zip(*pairs, strict=True)
+    return np.array(found, np.int32), np.array(shifts, np.uint8)
+
+
+def wide(op: Dense | Depthwise) -> bool:
+    """Tell whether sums of a 16-bit layer may need more than 32 bits."""
+    axis = 1 if isinstance(op, Dense) else 0
+    reach = np.abs(op.weights.astype(np.int64)).sum(axis) << 15
+    return int((np.abs(op.bias.astype(np.int64)) + reach).max()) >= 2**31
+
+
+def add_s8(op: Binary) -> tuple[np.float32, np.float32, np.float32]:
+    """Return both ratios and the fixed part, as onnxruntime has them."""
+    a, b = op.first.quantization, op.second.quantization
+    y = op.out.quantization
+    first, second = F32(a.scale / y.scale), F32(b.scale / y.scale)
+    moved = F32(first * F32(a.zero_point)) + F32(second * F32(b.zero_point))
+    return first, second, F32(F32(y.zero_point) - F32(moved))
+
+
+def mul_s8(op: Binary) -> np.float32:
+    """Return the ratio of scales of a product."""
+    a, b = op.first.quantization, op.second.quantization
+    return F32(F32(a.scale * b.scale) / op.out.quantization.scale)
+
+
+def add_s16(op: Binary) -> tuple[list[int], int]:
+    """Return both factors and their shift."""
+    y = float(op.out.quantization.scale)
+    ratios = [float(c.quantization.scale) / y for c in (op.first, op.second)]
+    return numbers.factors(ratios, op.node)
+
+
+def mul_s16(op: Binary) -> tuple[int, int]:
+    """Return the factor and shift of a product."""
+    a, b = op.first.quantization, op.second.quantization
+    ratio = float(a.scale) * float(b.scale) / float(op.out.quantization.scale)
+    return numbers.factor(ratio, op.node)
+
+
+def unary_s16(op: Unary) -> tuple[str, tuple]:
+    """Return a 16-bit kernel and its numbers.
+
+    Returns
+    -------
+    kind : str
+        ``tanh`` or ``sigmoid``, with ((factor, shift), (factor, shift)) in
+        and out; or ``bent``, with (positive, negative, shift, low, high).
+
+    Raises
+    ------
+    UserError
+        For functions that no 16-bit kernel computes.
+    """
+    source = float(op.source.quantization.scale)
+    target = op.out.quantization
+    scale = float(target.scale)
+    names = [name for name, _ in op.steps]
+    if names == ["tanh"]:
+        into = numbers.factor(source * 65536, op.node)
+        return "tanh", (into, numbers.factor(1 / 32768 / scale, op.node))
+    if names == ["sigmoid"]:
+        into = numbers.factor(source * 32768, op.node)
+        return "sigmoid", (into, numbers.factor(1 / 65536 / scale, op.node))
+    if not set(names) <= _BENT:
+        raise UserError(
+            f"{op.node}: no 16-bit kernel for {' '.join(names)}: quantize to "
+            "int8, whose tables compute any function"
+        )
+    positive, negative = source / scale, source / scale
+    low, high = float(target.low), float(target.high)
+    for name, argument in op.steps:
+        if name == "relu":
+            low, negative = max(low, 0.0), 0.0
+        elif name == "prelu":
+            negative *= float(argument)
+        elif name == "clip":
+            low = max(low, float(argument[0]) / scale)
+            high = min(high, float(argument[1]) / scale)
+        else:
+            factor = float(argument) if name == "mul" else 1 / float(argument)
+            if factor <= 0:
+                raise UserError(f"{op.node}: a factor of {factor:g}")
+            positive, negative = positive * factor, negative * factor
+            low = max(target.low, low * factor)
+            high = min(target.high, high * factor)
+    found, shift = numbers.factors([positive, negative], op.node)
+    return "bent", (*found, shift, round(low), round(high))

@@ -1,0 +1,144 @@
+"""Tables and factors that the C code holds instead of float functions."""
+
+from edgebrain.errors import UserError
+import numpy as np
+
+F32 = np.float32
+#: Bits of an integer factor of the 16-bit operations.
+FACTOR_BITS = 23
+#: Steps a unit of the table of tanh, and where it ends.
+TANH_STEPS, TANH_END = 64, 8
+#: Beyond the largest table of a whole int8 range.
+_LARGEST_FLOAT = 0x7F7FFFFF
+
+
+def apply(steps: list[tuple], values: np.ndarray) -> np.ndarray:
+    """Return float32 values after each step, rounded after each.
+
+    Arguments
+    ---------
+    steps : list of (str, argument)
+        ``pow`` (exponent), ``add``, ``sub``, ``mul``, ``div`` (number or
+        vector), ``log``, ``sqrt``, ``square``, ``relu``, ``sigmoid``,
+        ``tanh``, ``prelu`` (slope), ``clip`` (low, high), ``mel`` (matrix).
+    values : numpy.ndarray
+        float32.
+    """
+    x = np.asarray(values, F32)
+    for name, argument in steps:
+        with np.errstate(all="ignore"):
+            x = _FUNCTIONS[name](x.astype(np.float64), argument).astype(F32)
+    return x
+
+
+_FUNCTIONS = {
+    "pow": lambda x, a: np.power(x, float(a)),
+    "add": lambda x, a: x + a,
+    "sub": lambda x, a: x - a,
+    "mul": lambda x, a: x * a,
+    "div": lambda x, a: x / a,
+    "log": lambda x, a: np.log(x),
+    "sqrt": lambda x, a: np.sqrt(x),
+    "square": lambda x, a: x * x,
+    "relu": lambda x, a: np.maximum(x, 0.0),
+    "sigmoid": lambda x, a: 1.0 / (1.0 + np.exp(-x)),
+    "tanh": lambda x, a: np.tanh(x),
+    "prelu": lambda x, a: np.where(x < 0, x * float(a), x),
+    "clip": lambda x, a: np.clip(x, a[0], a[1]),
+    "mel": lambda x, a: a.astype(np.float64) @ x,
+}
+
+
+def table(steps: list[tuple], source, target) -> np.ndarray:
+    """Return the integers that -128 to 127 become, int8.
+
+    Arguments
+    ---------
+    steps : list of tuple
+    source, target : Quantization
+        Of 8 bits.
+    """
+    levels = np.arange(-128, 128)
+    return target.quantize(apply(steps, source.dequantize(levels)))
+
+
+def thresholds(steps: list[tuple], target) -> np.ndarray | None:
+    """Return where the integer of a rising float function steps up.
+
+    Arguments
+    ---------
+    steps : list of tuple
+        Of numbers only.
+    target : Quantization
+        Of 8 bits.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        float32, rising: an input x >= 0 has the integer of 0 plus the number
+        of thresholds up to x. None: the function does not rise.
+    """
+    if not all(
+        argument is None or np.ndim(argument) == 0 or name == "clip"
+        for name, argument in steps
+    ):
+        return None
+    probe = np.concatenate(
+        [np.zeros(1), np.geomspace(1e-12, 1e6, 4000)]
+    ).astype(F32)
+    seen = apply(steps, probe)
+    if not np.isfinite(seen).all() or (np.diff(seen) < 0).any():
+        return None
+    first = int(target.quantize(seen[:1])[0])
+    wanted = np.arange(first + 1, target.high + 1)
+    low = np.zeros(len(wanted), np.int64)
+    high = np.full(len(wanted), _LARGEST_FLOAT, np.int64)
+    # Positive floats lie in the order of their bits.
+    while (low + 1 < high).any():
+        middle = (low + high) // 2
+        values = middle.astype(np.int32).view(F32)
+        reached = target.quantize(apply(steps, values)) >= wanted
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle)
+    edges = high.astype(np.int32).view(F32)
+    return edges[target.quantize(apply(steps, edges)) >= wanted]
+
+
+def factor(ratio: float, node: str) -> tuple[int, int]:
+    """Return (m, shift) with m / 2^shift = ratio to 23 bits.
+
+    Raises
+    ------
+    UserError
+        For a ratio that no shift from 1 to 62 serves.
+    """
+    return factors([ratio], node)[0][0], factors([ratio], node)[1]
+
+
+def factors(ratios: list[float], node: str) -> tuple[list[int], int]:
+    """Return factors with one shift for all, the largest with 23 bits.
+
+    Raises
+    ------
+    UserError
+        As for :func:`factor`.
+    """
+    largest = max(abs(float(r)) for r in ratios)
+    exponent = int(np.floor(np.log2(largest))) if largest > 0 else 0
+    shift = FACTOR_BITS - 1 - exponent
+    if not 1 <= shift <= 62:
+        raise UserError(
+            f"{node}: the ratio of its scales, {largest:g}, is out of range: "
+            "calibrate with real audio"
+        )
+    found = [int(np.rint(float(r) * 2.0**shift)) for r in ratios]
+    if max(map(abs, found)) >= 1 << FACTOR_BITS:
+        shift -= 1
+        found = [int(np.rint(float(r) * 2.0**shift)) for r in ratios]
+    return found, shift
+
+
+def tanh_table() -> np.ndarray:
+    """Return 2^15 tanh(k / 64) for k from 0 to 512, one more at the end."""
+    x = np.arange(TANH_STEPS * TANH_END + 2) / TANH_STEPS
+    return np.rint(np.tanh(x) * (1 << 15)).astype(np.int32)

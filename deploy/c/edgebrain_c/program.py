@@ -1,0 +1,208 @@
+"""What the C code computes in a frame: a list of integer operations."""
+
+from dataclasses import dataclass, field
+
+from edgebrain.onnx.metadata import GraphMetadata
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (integer - zero_point).
+
+    Attributes
+    ----------
+    scale : numpy.float32
+    zero_point : int
+    bits : int
+        8 or 16, signed.
+    """
+
+    scale: np.float32
+    zero_point: int
+    bits: int
+
+    @property
+    def low(self) -> int:
+        """Least integer."""
+        return -(1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        """Greatest integer."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the integers."""
+        return np.dtype(f"int{self.bits}")
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Return integers as QuantizeLinear does, half to even."""
+        values = np.asarray(values, np.float32)
+        level = np.rint(values / self.scale) + np.float32(self.zero_point)
+        return np.clip(level, self.low, self.high).astype(self.dtype)
+
+    def dequantize(self, levels: np.ndarray) -> np.ndarray:
+        """Return float32 as DequantizeLinear does."""
+        steps = levels.astype(np.int32) - self.zero_point
+        return steps.astype(np.float32) * self.scale
+
+
+@dataclass(eq=False)
+class Vector:
+    """A vector of integers that lives within a frame.
+
+    Attributes
+    ----------
+    name : str
+        Of the tensor in the graph.
+    size : int
+    quantization : Quantization
+    """
+
+    name: str
+    size: int
+    quantization: Quantization
+
+
+@dataclass(eq=False)
+class State:
+    """Columns that live from frame to frame, the oldest first.
+
+    Attributes
+    ----------
+    name : str
+        Of the graph's input.
+    columns, size : int
+    quantization : Quantization
+    """
+
+    name: str
+    columns: int
+    size: int
+    quantization: Quantization
+
+    @property
+    def initial(self) -> int:
+        """The integer that a state of zeros is quantized to."""
+        return int(self.quantization.quantize(np.zeros(1, np.float32))[0])
+
+
+@dataclass(frozen=True)
+class Column:
+    """Part of a vector, or one column of a state.
+
+    Attributes
+    ----------
+    source : Vector or State
+    index : int
+        First element of the vector, or number of the column.
+    size : int
+    """
+
+    source: Vector | State
+    index: int
+    size: int
+
+    @property
+    def quantization(self) -> Quantization:
+        """Of the source."""
+        return self.source.quantization
+
+
+@dataclass(eq=False)
+class Dense:
+    """out[n] = requantized(bias[n] + sum_k weights[n, k] * x[k]).
+
+    The bias holds the zero point of the input already; ``ratio`` is input
+    scale x weight scale / output scale, float32 as onnxruntime computes it.
+    """
+
+    node: str
+    inputs: list[Column]
+    weights: np.ndarray
+    bias: np.ndarray
+    ratio: np.ndarray
+    out: Vector
+
+
+@dataclass(eq=False)
+class Depthwise:
+    """out[c] = requantized(bias[c] + sum_k weights[k, c] * inputs[k][c])."""
+
+    node: str
+    inputs: list[Column]
+    weights: np.ndarray
+    bias: np.ndarray
+    ratio: np.ndarray
+    out: Vector
+
+
+@dataclass(eq=False)
+class Binary:
+    """Element-wise ``add`` or ``mul`` of two vectors."""
+
+    node: str
+    kind: str
+    first: Column
+    second: Column
+    out: Vector
+
+
+@dataclass(eq=False)
+class Unary:
+    """Element by element through float functions, one after the other.
+
+    ``steps`` are (name, argument) pairs, see :func:`.numbers.apply`.
+    """
+
+    node: str
+    steps: list[tuple]
+    source: Column
+    out: Vector
+
+
+@dataclass(eq=False)
+class Update:
+    """The state drops its oldest columns and takes a new one."""
+
+    state: State
+    column: Column
+
+
+@dataclass(eq=False)
+class Program:
+    """A whole network.
+
+    Attributes
+    ----------
+    metadata : GraphMetadata
+    prologue : list of tuple
+        Float (name, argument) steps from the magnitude to the features.
+    features : Vector
+        What the features are quantized to.
+    operations : list
+    mask : Column
+    states : list of State
+    """
+
+    metadata: GraphMetadata
+    prologue: list[tuple]
+    features: Vector
+    mask: Column
+    operations: list = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+
+    @property
+    def bits(self) -> int:
+        """Of activations."""
+        return self.features.quantization.bits
+
+    @property
+    def macs(self) -> int:
+        """Multiplications with weights in a frame."""
+        layers = (Dense, Depthwise)
+        return sum(
+            op.weights.size for op in self.operations if isinstance(op, layers)
+        )

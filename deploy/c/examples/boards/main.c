@@ -1,0 +1,69 @@
+/* noisy.wav to enhanced.wav on a board, by semihosting; prints instructions a
+ * frame when qemu counts them (-icount shift=0). */
+#include "names.h"
+#include "wav.h"
+
+#include <stdlib.h>
+
+static int16_t in[EB_HOP];
+static int16_t out[EB_HOP];
+static EB_CALL(memory) memory;
+
+#define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
+#define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
+#define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
+
+/* Under -icount shift=0 an instruction takes 1 ns: a tick of SysTick is as
+ * many instructions as its period has ns, here in hundredths. */
+#if defined(__ARM_FEATURE_MVE)
+#define TICK 3125u
+#elif defined(__ARM_ARCH_8M_MAIN__)
+#define TICK 5000u
+#else
+#define TICK 4000u
+#endif
+
+int main(void)
+{
+    FILE *const noisy = fopen("noisy.wav", "rb");
+    FILE *const enhanced = fopen("enhanced.wav", "wb");
+    if (noisy == NULL || enhanced == NULL) {
+        fprintf(stderr, "noisy.wav or enhanced.wav cannot be opened\n");
+        return 2;
+    }
+    const int64_t total = wav_open(noisy, EB_RATE);
+    EB_CALL(state) *const state = EB_CALL(init)(&memory, sizeof memory);
+    if (total < 0 || state == NULL ||
+        wav_header(enhanced, (uint32_t)total, EB_RATE) != 0) {
+        return 1;
+    }
+    SYST_RVR = 0xFFFFFFu;
+    SYST_CVR = 0;
+    SYST_CSR = 5u;
+    uint64_t ticks = 0;
+    uint32_t frames = 0;
+    int64_t left = total;
+    int64_t early = EB_DELAY;
+    while (left > 0) {
+        (void)wav_read(noisy, in, EB_HOP);
+        const uint32_t before = SYST_CVR;
+        EB_CALL(process)(state, in, out);
+        ticks += (before - SYST_CVR) & 0xFFFFFFu;
+        frames++;
+        const int64_t skipped = early < EB_HOP ? early : EB_HOP;
+        int64_t count = EB_HOP - skipped;
+        early -= skipped;
+        count = count < left ? count : left;
+        left -= count;
+        if (fwrite(&out[skipped], 2, (size_t)count, enhanced) !=
+            (size_t)count) {
+            return 3;
+        }
+    }
+    if (fclose(enhanced) != 0) {
+        return 3;
+    }
+    printf("frames %lu instructions %lu\n", (unsigned long)frames,
+           (unsigned long)(ticks * TICK / 100u / frames));
+    return 0;
+}

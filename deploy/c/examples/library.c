@@ -1,0 +1,49 @@
+/* The same names for every model, for callers of the shared library. */
+#include "names.h"
+
+uint32_t eb_size(void);
+void *eb_init(void *memory, uint32_t bytes);
+void eb_process(void *state, const int16_t *in, int16_t *out);
+void eb_process_hops(void *state, const int16_t *in, int16_t *out,
+                     uint32_t hops, uint32_t hop);
+void eb_reset(void *state);
+void eb_step(void *state, const float *magnitude, float *mask);
+const char *eb_describe(void);
+
+uint32_t eb_size(void)
+{
+    return EB_CALL(size)();
+}
+
+void *eb_init(void *memory, uint32_t bytes)
+{
+    return EB_CALL(init)(memory, bytes);
+}
+
+void eb_process(void *state, const int16_t *in, int16_t *out)
+{
+    EB_CALL(process)((EB_CALL(state) *)state, in, out);
+}
+
+void eb_process_hops(void *state, const int16_t *in, int16_t *out,
+                     uint32_t hops, uint32_t hop)
+{
+    for (uint32_t i = 0; i < hops; i++) {
+        eb_process(state, in + i * hop, out + i * hop);
+    }
+}
+
+void eb_reset(void *state)
+{
+    EB_CALL(reset)((EB_CALL(state) *)state);
+}
+
+void eb_step(void *state, const float *magnitude, float *mask)
+{
+    EB_CALL(step)((EB_CALL(state) *)state, magnitude, mask);
+}
+
+const char *eb_describe(void)
+{
+    return EB_CALL(describe)();
+}

@@ -1,0 +1,90 @@
+/* Mono wav files of 16 bits, read and written a hop at a time. */
+#ifndef EB_WAV_H
+#define EB_WAV_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint32_t wav_number(const uint8_t *bytes, int count)
+{
+    uint32_t value = 0;
+    for (int i = count - 1; i >= 0; i--) {
+        value = (value << 8) | bytes[i];
+    }
+    return value;
+}
+
+/* Go to the samples; returns their number, or -1 with a message. */
+static int64_t wav_open(FILE *file, uint32_t sample_rate)
+{
+    uint8_t head[16];
+    int known = 0;
+    if (fread(head, 1, 12, file) != 12 || memcmp(head, "RIFF", 4) != 0 ||
+        memcmp(&head[8], "WAVE", 4) != 0) {
+        fprintf(stderr, "not a wav file\n");
+        return -1;
+    }
+    while (fread(head, 1, 8, file) == 8) {
+        const uint32_t size = wav_number(&head[4], 4);
+        if (memcmp(head, "data", 4) == 0 && known != 0) {
+            return (int64_t)(size / 2u);
+        }
+        uint32_t skipped = size + (size & 1u);
+        if (memcmp(head, "fmt ", 4) == 0 && size >= 16u) {
+            uint8_t format[16];
+            if (fread(format, 1, 16, file) != 16) {
+                break;
+            }
+            skipped -= 16u;
+            known = 1;
+            if (wav_number(&format[2], 2) != 1u ||
+                wav_number(&format[14], 2) != 16u ||
+                wav_number(&format[4], 4) != sample_rate) {
+                fprintf(stderr, "not mono, 16 bits, %lu Hz\n",
+                        (unsigned long)sample_rate);
+                return -1;
+            }
+        }
+        if (fseek(file, (long)skipped, SEEK_CUR) != 0) {
+            break;
+        }
+    }
+    fprintf(stderr, "no samples in it\n");
+    return -1;
+}
+
+static void wav_put(uint8_t *to, uint32_t value, int count)
+{
+    for (int i = 0; i < count; i++) {
+        to[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static int wav_header(FILE *file, uint32_t samples, uint32_t sample_rate)
+{
+    uint8_t head[44];
+    memcpy(head, "RIFF....WAVEfmt ", 16);
+    wav_put(&head[4], 36u + 2u * samples, 4);
+    wav_put(&head[16], 16u, 4);
+    wav_put(&head[20], 1u, 2);
+    wav_put(&head[22], 1u, 2);
+    wav_put(&head[24], sample_rate, 4);
+    wav_put(&head[28], 2u * sample_rate, 4);
+    wav_put(&head[32], 2u, 2);
+    wav_put(&head[34], 16u, 2);
+    memcpy(&head[36], "data", 4);
+    wav_put(&head[40], 2u * samples, 4);
+    return fwrite(head, 1, 44, file) == 44 ? 0 : -1;
+}
+
+/* Samples are little-endian, as all processors here are. Fills up with zeros
+ * after the end; returns how many were there. */
+static uint32_t wav_read(FILE *file, int16_t *samples, uint32_t count)
+{
+    const size_t got = fread(samples, 2, count, file);
+    memset(&samples[got], 0, (count - got) * 2u);
+    return (uint32_t)got;
+}
+
+#endif

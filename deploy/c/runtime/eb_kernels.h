@@ -1,0 +1,156 @@
+/* Integer layers of a network: int8 weights, int8 or int16 activations.
+ *
+ * The 8-bit kernels give the bits of onnxruntime's integer kernels: sums in
+ * int32, then one float32 product, rounded half to even. The 16-bit ones
+ * round with integer factors of 23 bits, half up. No kernel allocates memory
+ * or keeps any.
+ *
+ * EB_SCALAR takes the plain loops even where the processor has DSP or Helium
+ * instructions: the bits are the same.
+ */
+#ifndef EB_KERNELS_H
+#define EB_KERNELS_H
+
+#include <stdint.h>
+
+#if !defined(EB_SCALAR) && defined(__ARM_FEATURE_MVE)
+#define EB_USE_MVE 1
+#elif !defined(EB_SCALAR) && defined(__ARM_FEATURE_DSP)
+#define EB_USE_DSP 1
+#endif
+
+/* Steps a unit of eb_tanh_table, and its entries: 2^15 tanh(k / 64). */
+#define EB_TANH_ENTRIES 514
+
+extern const int32_t eb_tanh_table[EB_TANH_ENTRIES];
+
+/* out[n] = ratio[n] * (bias[n] + sum_k weights[n * stride + k] * in[k]).
+ * Rows are filled up with zeros to the stride, a multiple of 4. */
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const float *ratio;
+    int32_t rows;
+    int32_t columns;
+    int32_t stride;
+    int32_t zero;
+} eb_dense_s8_layer;
+
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const int32_t *factor;
+    const uint8_t *shift;
+    int32_t rows;
+    int32_t columns;
+    int32_t stride;
+    int32_t wide; /* the sums need 64 bits */
+} eb_dense_s16_layer;
+
+/* out[c] = ratio[c] * (bias[c] + sum_k weights[k * size + c] * in[k][c]). */
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const float *ratio;
+    int32_t size;
+    int32_t taps;
+    int32_t zero;
+} eb_depthwise_s8_layer;
+
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const int32_t *factor;
+    const uint8_t *shift;
+    int32_t size;
+    int32_t taps;
+} eb_depthwise_s16_layer;
+
+/* out = zero + first_ratio * a + second_ratio * b; fixed holds all that does
+ * not depend on a and b. */
+typedef struct {
+    float first_ratio;
+    float second_ratio;
+    float fixed;
+} eb_add_s8_layer;
+
+/* out = zero + ratio * (a - first_zero) * (b - second_zero). */
+typedef struct {
+    float ratio;
+    int32_t first_zero;
+    int32_t second_zero;
+    int32_t zero;
+} eb_mul_s8_layer;
+
+typedef struct {
+    int32_t first_factor;
+    int32_t second_factor;
+    int32_t shift;
+} eb_add_s16_layer;
+
+typedef struct {
+    int32_t factor;
+    int32_t shift;
+} eb_scale_s16_layer;
+
+/* out = positive * a where a >= 0, else negative * a, within low..high. */
+typedef struct {
+    int32_t positive;
+    int32_t negative;
+    int32_t shift;
+    int32_t low;
+    int32_t high;
+} eb_bent_s16_layer;
+
+/* scratch: `stride` elements. */
+void eb_dense_s8(const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
+                 int16_t *scratch);
+void eb_dense_s16(const eb_dense_s16_layer *layer, const int16_t *in,
+                  int16_t *out, int16_t *scratch);
+void eb_depthwise_s8(const eb_depthwise_s8_layer *layer,
+                     const int8_t *const *in, int8_t *out);
+void eb_depthwise_s16(const eb_depthwise_s16_layer *layer,
+                      const int16_t *const *in, int16_t *out);
+void eb_add_s8(const eb_add_s8_layer *layer, const int8_t *first,
+               const int8_t *second, int8_t *out, int32_t size);
+void eb_add_s16(const eb_add_s16_layer *layer, const int16_t *first,
+                const int16_t *second, int16_t *out, int32_t size);
+void eb_mul_s8(const eb_mul_s8_layer *layer, const int8_t *first,
+               const int8_t *second, int8_t *out, int32_t size);
+void eb_mul_s16(const eb_scale_s16_layer *layer, const int16_t *first,
+                const int16_t *second, int16_t *out, int32_t size);
+
+/* out = table[in + 128]: any function of one int8. */
+void eb_table_s8(const int8_t *table, const int8_t *in, int8_t *out,
+                 int32_t size);
+void eb_bent_s16(const eb_bent_s16_layer *layer, const int16_t *in,
+                 int16_t *out, int32_t size);
+
+/* `to_q16` turns the input into a Q16 number, `from` the result, in Q15
+ * (tanh) or Q16 (sigmoid), into the output. */
+void eb_tanh_s16(const eb_scale_s16_layer *to_q16,
+                 const eb_scale_s16_layer *from, const int16_t *in,
+                 int16_t *out, int32_t size);
+void eb_sigmoid_s16(const eb_scale_s16_layer *to_q16,
+                    const eb_scale_s16_layer *from, const int16_t *in,
+                    int16_t *out, int32_t size);
+
+/* Float features to integers: half to even, saturated. */
+void eb_quantize_s8(const float *in, int8_t *out, int32_t size, float scale,
+                    int32_t zero);
+void eb_quantize_s16(const float *in, int16_t *out, int32_t size, float scale);
+
+/* out = first + number of edges[] up to in. `edges` holds 256 rising values,
+ * filled up with FLT_MAX; in must be finite and below that. */
+void eb_count_edges_s8(const float *edges, const float *in, int8_t *out,
+                       int32_t size, int32_t first);
+
+void eb_dequantize_s8(const int8_t *in, float *out, int32_t size, float scale,
+                      int32_t zero);
+void eb_dequantize_s16(const int16_t *in, float *out, int32_t size,
+                       float scale);
+
+/* Column `age` (0: the oldest) of a ring of columns, and its next column. */
+int32_t eb_ring_place(int32_t head, int32_t age, int32_t columns);
+
+#endif

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+r"""Turn a quantized stream into C99 for any microcontroller.
+
+    python deploy/c_engine.py export/stream_int8.onnx --output_folder firmware
+
+MODEL is an int8 or int16x8 ONNX file of the stream form, as export_onnx.py
+and quantize.py write it. The folder gets a header and a source with the
+weights, the runtime, a Makefile and examples; deploy/c/README.md says how
+they are used. Needs onnx and numpy.
+"""
+
+import argparse
+from pathlib import Path
+import sys
+
+_HERE = Path(__file__).resolve().parent
+for folder in (_HERE.parent, _HERE / "c"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+from edgebrain.command_line import exit_on_user_error  # noqa: E402
+
+
+def parse(argv):
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL")
+    add("--output_folder", type=Path, required=True, metavar="FOLDER")
+    add("--name", help="prefix of the C names (default: the file's name)")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace a folder that holds other files",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv):
+    """Run with the words of the command line."""
+    arguments = parse(argv)
+    from edgebrain_c.emit import delay_samples
+    from edgebrain_c.package import generate, identifier
+
+    program = generate(
+        arguments.model,
+        arguments.output_folder,
+        arguments.name,
+        arguments.overwrite,
+    )
+    name = arguments.name or identifier(arguments.model.stem)
+    card = program.metadata
+    hop = card.signal.hop_length
+    print(
+        f"{arguments.output_folder}: {name}.h, {name}.c, runtime/, examples/\n"
+        f"  {card.model_class.rpartition('.')[2]}, {card.precision}, "
+        f"{program.macs} multiplications a frame of {hop} samples\n"
+        f"  output {delay_samples(program)} samples late, beside the hop\n"
+        f"next: make -C {arguments.output_folder}"
+    )
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])
