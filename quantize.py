@@ -154,6 +154,7 @@ def main(argv):
     # Slow to import: after the command line is known to be right.
     from edgebrain.onnx import quantization as q
     from edgebrain.onnx.quantization_calibration import read_clips
+    from edgebrain.onnx.quantization_static import check_static, write_static
 
     settings = q.QuantizationSettings(
         precision=arguments.precision,
@@ -176,9 +177,7 @@ def main(argv):
     static = target.with_name(f"{target.stem}_static.onnx")
     q.check_targets(source, [target], suffix, arguments.overwrite)
     if frames is not None:
-        q.check_static(
-            source, static, frames, axis, suffix, arguments.overwrite
-        )
+        check_static(source, static, frames, axis, suffix, arguments.overwrite)
     clips = read_clips(
         arguments.calibration_folder,
         source.metadata.signal,
@@ -197,7 +196,7 @@ def main(argv):
     )
     print(report.text())
     if frames is not None:
-        note = q.write_static(
+        note = write_static(
             source, target, static, frames, axis, arguments.overwrite
         )
         print(f"\nfor {frames} frames: {static}\n  {note}")

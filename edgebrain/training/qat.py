@@ -6,7 +6,9 @@ after B. Jacob et al., "Quantization and training of neural networks for
 efficient integer-arithmetic-only inference", CVPR 2018. Gradients pass the
 rounding straight through, and stop where a value is cut off. The parameters
 stay float and are those of the network itself: a checkpoint is exported and
-scored as any other, beside it lie the ranges (``quantizer.ckpt``).
+scored as any other, beside it lie the ranges (``quantizer.ckpt``). Validation
+and test of the training round too; a results folder that is loaded as PyTorch
+model does not: what ships is the quantized file.
 
 Batch normalisation is frozen: it uses, and leaves, the statistics that the
 float training ended with. Its factor scales each output channel, and so does
@@ -15,12 +17,12 @@ the same as rounding the folded weights that the exported file has.
 """
 
 from functools import partial
-import operator
 from pathlib import Path
 import pickle
 
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.models.blocks import LSTMStack
+from edgebrain.training.qat_graph import LAYERS, NORMS, follow
 import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
@@ -28,27 +30,6 @@ from torch.nn import functional as F
 
 PRECISIONS = ("int8", "int16x8")
 _WEIGHT_LIMIT = 127
-_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
-_NORMS = nn.modules.batchnorm._BatchNorm
-_CLIPS = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
-_OPERATIONS = (*_CLIPS, nn.PReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh)
-_FUNCTIONS = {
-    *(torch.relu, F.relu, F.relu6, torch.sigmoid, torch.tanh),
-    *(operator.add, operator.iadd, operator.mul, operator.imul, operator.sub),
-    *(torch.add, torch.mul, torch.sub, torch.cat, torch.concat),
-}
-_CLIP_FUNCTIONS = {torch.relu, F.relu, F.relu6, "relu", "relu_"}
-_METHODS = {"relu", "relu_", "sigmoid", "tanh", "add", "mul", "sub"}
-_PASSING_MODULES = (
-    *(nn.Dropout, nn.Dropout1d, nn.Identity, nn.Flatten, nn.ConstantPad1d),
-)
-_PASSING = {
-    *(operator.getitem, F.pad, F.dropout, torch.squeeze, torch.unsqueeze),
-    *(torch.transpose, torch.permute, torch.reshape, torch.flatten),
-    *("transpose", "permute", "reshape", "view", "squeeze", "unsqueeze"),
-    *("contiguous", "flatten"),
-}
-_BARE = {F.conv1d, F.conv2d, F.linear, torch.matmul, operator.matmul}
 _CELL = ("ih", "hh", "gates", "i", "f", "g", "o", "tanh", "h")
 #: The cell state and what it is made of stay float in int8.
 _WIDE_CELL = ("fc", "ig", "c")
@@ -200,33 +181,14 @@ class QuantizationAware(nn.Module):
             When the network's code cannot be followed, or nothing in it is
             quantized.
         """
-        name = type(model).__name__
-        try:
-            graph = _Tracer().trace(model)
-        except Exception as error:  # whatever the network's code raises
-            raise UserError(
-                f"quantization_aware: {name} cannot be traced ({error}): its "
-                "forward must not depend on values or sizes"
-            ) from error
-        traced = fx.GraphModule(model, graph)
-        kinds = {node: _kind(node, traced) for node in graph.nodes}
-        bare = sorted({n.name for n, k in kinds.items() if k == "bare"})
-        if bare:
-            raise UserError(
-                f"quantization_aware: {name} multiplies with weights outside "
-                f"a layer ({', '.join(bare)}): use nn.Conv1d or nn.Linear"
-            )
-        for point in _points(graph, kinds):
-            self._add(point.name)
-        for node, kind in kinds.items():
-            if kind == "cell":
-                layers = traced.get_submodule(node.target).lstm.num_layers
-                for layer in range(layers):
-                    for part in self._cell:
-                        self._add(f"{node.name}_l{layer}_{part}")
-        if not self.points:
-            raise UserError(f"quantization_aware: {name} has no layer to round")
-        norms = [m for m in model.modules() if isinstance(m, _NORMS)]
+        traced, points, cells = follow(model)
+        for name in points:
+            self._add(name)
+        for name, layers in cells.items():
+            for layer in range(layers):
+                for part in self._cell:
+                    self._add(f"{name}_l{layer}_{part}")
+        norms = [m for m in model.modules() if isinstance(m, NORMS)]
         model.forward = partial(self._forward, model, _Run(traced, self), norms)
 
     def load(self, path: str | Path) -> None:
@@ -342,15 +304,6 @@ class QuantizationAware(nn.Module):
         return torch.stack(outputs, dim=1)
 
 
-class _Tracer(fx.Tracer):
-    """Follows a network down to its layers."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        leaf = isinstance(module, (*_LAYERS, LSTMStack, nn.RNNBase))
-        front = name.rpartition(".")[2] == "front_end"
-        return leaf or front or super().is_leaf_module(module, name)
-
-
 class _Run(fx.Interpreter):
     """Runs a traced network, rounding on the way."""
 
@@ -371,7 +324,7 @@ class _Run(fx.Interpreter):
 
     def call_module(self, target, args, kwargs):
         module, owner = self.fetch_attr(target), self.owner
-        if isinstance(module, (*_LAYERS, nn.PReLU)):
+        if isinstance(module, (*LAYERS, nn.PReLU)):
             axis = 0
             if isinstance(module, nn.PReLU):
                 axis = None
@@ -380,87 +333,3 @@ class _Run(fx.Interpreter):
             weight = {"weight": owner.weight(module.weight, axis)}
             return functional_call(module, weight, args, kwargs)
         return super().call_module(target, args, kwargs)
-
-
-def _kind(node: fx.Node, traced: fx.GraphModule) -> str:
-    """Return what a node is to the quantizer.
-
-    ``input``, ``layer``, ``norm``, ``clip``, ``operation``, ``cell``,
-    ``passing``, ``bare`` (weights without a layer) or ``other``.
-    """
-    if node.op == "placeholder":
-        return "input"
-    if node.op == "call_module":
-        module = traced.get_submodule(node.target)
-        for kind, classes in {
-            "layer": _LAYERS,
-            "norm": _NORMS,
-            "clip": _CLIPS,
-            "operation": _OPERATIONS,
-            "cell": LSTMStack,
-            "recurrent": nn.RNNBase,
-            "passing": _PASSING_MODULES,
-        }.items():
-            if isinstance(module, classes):
-                return kind
-        return "other"
-    if node.op in ("call_function", "call_method"):
-        if node.target in _CLIP_FUNCTIONS:
-            return "clip"
-        if node.target in _FUNCTIONS or node.target in _METHODS:
-            return "operation"
-        if node.target in _PASSING:
-            return "passing"
-        if node.target in _BARE:
-            return "bare"
-    return "other"
-
-
-def _points(graph: fx.Graph, kinds: dict) -> list[fx.Node]:
-    """Return the nodes whose output is rounded, as onnxruntime does it.
-
-    Inputs and outputs of each quantized operation, but not those between a
-    layer, its norm and its ReLU, which are one operation in integers; in the
-    prologue, nothing but the features that it hands on.
-    """
-    weighted = ("layer", "cell", "recurrent", "bare")
-    front: set[fx.Node] = set()
-    for node in graph.nodes:
-        inputs = node.all_input_nodes
-        if kinds[node] == "input" or (
-            inputs
-            and kinds[node] not in weighted
-            and all(i in front for i in inputs)
-        ):
-            front.add(node)
-    if not any(kind in ("layer", "cell") for kind in kinds.values()):
-        return []
-    chosen: dict[fx.Node, None] = {}
-    for node in graph.nodes:
-        quantized = kinds[node] in ("layer", "norm", "clip", "operation")
-        if node in front or not (quantized or kinds[node] == "cell"):
-            continue
-        for source in node.all_input_nodes:
-            while kinds[source] == "passing" and source not in front:
-                source = source.all_input_nodes[0]
-            if kinds[source] != "cell" and source.op != "get_attr":
-                chosen[source] = None
-        if quantized:
-            chosen[node] = None
-    return [n for n in chosen if not _goes_on(n, kinds)]
-
-
-def _goes_on(node: fx.Node, kinds: dict) -> bool:
-    """Tell whether the next node alone uses it and is merged with it."""
-    user = node
-    while len(user.users) == 1:
-        user = next(iter(user.users))
-        if kinds.get(user) != "passing":
-            break
-    else:
-        return False
-    if kinds[node] == "layer" and kinds.get(user) == "norm":
-        return True
-    return kinds[node] in ("layer", "norm", "operation") and (
-        kinds.get(user) == "clip"
-    )

@@ -12,6 +12,7 @@ from edgebrain.onnx.quantization_calibration import (
     collect_ranges,
     read_clips,
 )
+from edgebrain.onnx.quantization_static import check_static, write_static
 from edgebrain.onnx.runner import load_runner
 import numpy as np
 import onnx
@@ -336,7 +337,7 @@ def test_static_file_of_an_offline_form(exported, clips, tmp_path):
     source = q.load_source(exported("tcnn", "offline"))
     dynamic, static = tmp_path / "a.onnx", tmp_path / "b.onnx"
     q.quantize(source, dynamic, clips)
-    note = q.write_static(source, dynamic, static, 40)
+    note = write_static(source, dynamic, static, 40)
     runner = load_runner(static)
     assert (runner.form, runner.frames) == ("patch", 40)
     # 2 blocks of dilations 1, 2, 4 with kernels of 3 see 29 frames.
@@ -346,19 +347,19 @@ def test_static_file_of_an_offline_form(exported, clips, tmp_path):
     np.testing.assert_allclose(
         runner.mask(clip), load_runner(dynamic).mask(clip), atol=1e-6
     )
-    assert "without context" in q.write_static(source, dynamic, static, 20)
+    assert "without context" in write_static(source, dynamic, static, 20)
     assert load_runner(static).context == (0, 0)
 
 
 def test_static_names_and_lengths_are_checked(exported, tmp_path):
     source = q.load_source(exported("tcnn", "offline"))
     with pytest.raises(UserError, match="frame_s.*did you mean frames"):
-        q.check_static(source, tmp_path / "a", 40, "frame_s", "int8")
+        check_static(source, tmp_path / "a", 40, "frame_s", "int8")
     with pytest.raises(UserError, match="at least 1"):
-        q.check_static(source, tmp_path / "a", 0, None, "int8")
+        check_static(source, tmp_path / "a", 0, None, "int8")
     fixed = q.load_source(exported("tcnn", "patch"))
     with pytest.raises(UserError, match="fixed in the file already"):
-        q.check_static(fixed, tmp_path / "a", 40, None, "int8")
+        check_static(fixed, tmp_path / "a", 40, None, "int8")
 
 
 def test_stale_node_name_is_refused_with_the_nearest(exported, clips, tmp_path):

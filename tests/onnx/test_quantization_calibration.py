@@ -4,6 +4,7 @@ from edgebrain.data import audio
 from edgebrain.errors import UserError
 from edgebrain.onnx import quantization as q
 from edgebrain.onnx.quantization_calibration import read_clips, run_tensors
+from edgebrain.onnx.quantization_static import write_static
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings
 import numpy as np
@@ -155,7 +156,7 @@ def test_axis_of_others_is_fixed_by_name(tmp_path):
         fill(tmp_path, 6), SignalSettings(**SIGNAL), clip_seconds=0.25
     )
     q.quantize(source, tmp_path / "a.onnx", clips)
-    q.write_static(
+    write_static(
         source, tmp_path / "a.onnx", tmp_path / "b.onnx", 40, "seq_len"
     )
     shape = onnx.load(tmp_path / "b.onnx").graph.input[0].type.tensor_type.shape
