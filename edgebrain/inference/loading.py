@@ -8,6 +8,8 @@ from edgebrain.inference.enhancer import Enhancer
 #: In a folder of ONNX files the first of these that is there is taken.
 FORMS = ("stream", "offline", "patch")
 PRECISIONS = ("float32", "int16x8", "int8")
+#: In a folder of deploy/nnse_tables.py.
+_TABLES = "nnse_tables.json"
 
 
 def load_enhancer(
@@ -23,7 +25,7 @@ def load_enhancer(
     path : Path or str
         An ONNX file of any form; a results folder ``results/<name>/<seed>``
         (PyTorch, its best checkpoint); a folder of ONNX files such as
-        ``models/<name>``.
+        ``models/<name>``; a folder of C tables of deploy/nnse_tables.py.
     form : str, optional
         "torch", "stream", "offline" or "patch". Left out: PyTorch for a
         results folder; of a folder of ONNX files the stream form, else the
@@ -63,6 +65,8 @@ def load_enhancer(
         )
     if path.is_file():
         return _load_file(path, form, precision, overrides)
+    if (path / _TABLES).is_file():
+        return _load_tables(path, form, precision, overrides)
     trained = _holds_checkpoint(path)
     if trained and form in (None, "torch") and precision in (None, "float32"):
         return _load_torch(path, overrides)
@@ -102,10 +106,27 @@ def _load_file(path, form, precision, overrides) -> Enhancer:
             f"{path}: is not an ONNX file (*.onnx) nor a results folder"
         )
     enhancer = _load_runner(path, overrides)
+    _check_kind(enhancer, path, form, precision)
+    return enhancer
+
+
+def _check_kind(enhancer: Enhancer, path, form, precision) -> None:
     for what, wanted in (("form", form), ("precision", precision)):
         got = getattr(enhancer, what)
         if wanted is not None and got != wanted:
             raise UserError(f"{path}: its {what} is {got}, not {wanted}")
+
+
+def _load_tables(path, form, precision, overrides) -> Enhancer:
+    from edgebrain.inference.nnse_tables import load_tables
+
+    if overrides:
+        raise UserError(
+            f"{path}: the tables know their settings; leave out "
+            + ", ".join(f"--{name}" for name in overrides)
+        )
+    enhancer = Enhancer(load_tables(path), path)
+    _check_kind(enhancer, path, form, precision)
     return enhancer
 
 

@@ -1,0 +1,1 @@
+"""C tables for Ambiq's NNSE runtime from a network trained here."""

@@ -1,0 +1,4 @@
+#ifndef LSTM_H
+#define LSTM_H
+int *lstm_8x16();
+#endif
