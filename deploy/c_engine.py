@@ -13,10 +13,7 @@ import argparse
 from pathlib import Path
 import sys
 
-_HERE = Path(__file__).resolve().parent
-for folder in (_HERE.parent, _HERE / "c"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgebrain.command_line import exit_on_user_error  # noqa: E402
 
@@ -32,25 +29,19 @@ def parse(argv):
     add("model", type=Path, metavar="MODEL")
     add("--output_folder", type=Path, required=True, metavar="FOLDER")
     add("--name", help="prefix of the C names (default: the file's name)")
-    add(
-        "--overwrite",
-        action="store_true",
-        help="replace a folder that holds other files",
-    )
     return parser.parse_args(argv)
 
 
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    from edgebrain_c.emit import delay_samples
-    from edgebrain_c.package import generate, identifier
+    from deploy.c.generator.emit import delay_samples
+    from deploy.c.generator.package import generate, identifier
 
     program = generate(
         arguments.model,
         arguments.output_folder,
         arguments.name,
-        arguments.overwrite,
     )
     name = arguments.name or identifier(arguments.model.stem)
     card = program.metadata

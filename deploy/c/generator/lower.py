@@ -1,9 +1,10 @@
 """Numbers of each operation as the kernels want them, for C and numpy."""
 
 from edgebrain.errors import UserError
-from edgebrain_c import numbers
-from edgebrain_c.program import Binary, Dense, Depthwise, Unary
 import numpy as np
+
+from deploy.c.generator import numbers
+from deploy.c.generator.program import Binary, Dense, Depthwise, Unary
 
 F32 = np.float32
 #: Functions that are straight lines, bent at 0.

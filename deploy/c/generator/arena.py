@@ -1,6 +1,6 @@
 """Places of vectors in one array, used again when their time is over."""
 
-from edgebrain_c.program import (
+from deploy.c.generator.program import (
     Binary,
     Column,
     Dense,

@@ -1,7 +1,9 @@
 """The program in numpy: what the C code must give, bit for bit."""
 
-from edgebrain_c import lower, numbers
-from edgebrain_c.program import (
+import numpy as np
+
+from deploy.c.generator import lower, numbers
+from deploy.c.generator.program import (
     Binary,
     Column,
     Dense,
@@ -12,7 +14,6 @@ from edgebrain_c.program import (
     Update,
     Vector,
 )
-import numpy as np
 
 F32 = np.float32
 _SMALLEST = F32(1.17549435e-38)

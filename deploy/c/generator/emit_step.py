@@ -1,0 +1,319 @@
+"""The operations of a frame as calls, and the tables that they read."""
+
+from edgebrain.errors import UserError
+import numpy as np
+
+from deploy.c.generator import lower, numbers
+from deploy.c.generator.arena import Arena
+from deploy.c.generator.c_text import comment, float_text, int_text, lines
+from deploy.c.generator.program import (
+    Binary,
+    Column,
+    Dense,
+    Depthwise,
+    Program,
+    State,
+    Unary,
+    Update,
+)
+
+F32 = np.float32
+
+
+class StepEmitter:
+    """Writes the network.
+
+    Arguments
+    ---------
+    program : Program
+
+    Attributes
+    ----------
+    tables, body : list of str
+        Constants, and calls in order.
+    scratch : int
+        int16 elements that a layer needs.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.tables: list[str] = []
+        self.body: list[str] = []
+        self.bits = program.bits
+        self.arena = Arena(program)
+        self.scratch = 0
+        self._band_count = 0
+        self._table_names: dict[bytes, str] = {}
+        self._prologue()
+        for number, op in enumerate(program.operations):
+            self._operation(number, op)
+
+    # Files
+    def _array(self, name: str, kind: str, values) -> str:
+        """Add a constant table, once for equal contents; return its name."""
+        values = np.asarray(values).reshape(-1)
+        key = kind.encode() + values.tobytes()
+        if key in self._table_names:
+            return self._table_names[key]
+        if kind == "float":
+            words = [float_text(v) for v in values]
+        else:
+            words = [int_text(v) for v in values]
+        self.tables.append(
+            f"static const {kind} {name}[{len(words)}] = {{\n"
+            + lines(words)
+            + "\n};"
+        )
+        self._table_names[key] = name
+        return name
+
+    def _prologue(self) -> None:
+        signal, out = self.program.metadata.signal, self.program.features
+        quantization, target = out.quantization, self._vector(out)
+        steps = self.program.prologue
+        zero, scale = quantization.zero_point, float_text(quantization.scale)
+        if self.bits == 8:
+            edges = numbers.thresholds(steps, quantization)
+            if edges is not None:
+                start = numbers.apply(steps, np.zeros(1, F32))
+                first = int(quantization.quantize(start)[0])
+                fill = np.full(256 - len(edges), np.finfo(F32).max, F32)
+                name = self._array(
+                    "feature_edges", "float", np.concatenate([edges, fill])
+                )
+                self.body.append(
+                    f"eb_count_edges_s8({name}, magnitude, {target}, "
+                    f"{out.size}, {first});"
+                )
+                return
+        # The mask is not there yet, so its memory serves.
+        size = signal.bins
+        self.body.append(f"memmove(mask, magnitude, {size}u * sizeof *mask);")
+        for number, (kind, argument) in enumerate(steps):
+            if kind == "mel":
+                size = self._bands(argument)
+            else:
+                self.body.append(self._float_step(number, kind, argument, size))
+        if self.bits == 8:
+            call = f"eb_quantize_s8(mask, {target}, {size}, {scale}, {zero});"
+        else:
+            call = f"eb_quantize_s16(mask, {target}, {size}, {scale});"
+        self.body.append(call)
+
+    def _float_step(self, number, kind, argument, size) -> str:
+        if kind == "relu":
+            kind, argument = "clip", (F32(0), F32(np.inf))
+        if kind == "clip":
+            largest = np.finfo(F32).max
+            low, high = (
+                float_text(np.clip(F32(v), -largest, largest)) for v in argument
+            )
+            return f"eb_clip_all(mask, {size}, {low}, {high});"
+        if kind in ("log", "sqrt", "square"):
+            return f"eb_{kind}_all(mask, {size});"
+        if kind == "sub":
+            kind, argument = "add", -np.asarray(argument, F32)
+        if kind not in ("pow", "add", "mul", "div"):
+            raise UserError(
+                f"the prologue computes {kind}: no kernel for that in float"
+            )
+        if np.ndim(argument):
+            name = self._array(f"feature_{number}", "float", argument)
+            return f"eb_{kind}_each(mask, {size}, {name});"
+        return f"eb_{kind}_all(mask, {size}, {float_text(argument)});"
+
+    def _bands(self, matrix: np.ndarray) -> int:
+        first, count, weights = [], [], []
+        for row in matrix:
+            used = np.flatnonzero(row)
+            start, end = (used[0], used[-1] + 1) if len(used) else (0, 0)
+            first.append(int(start))
+            count.append(int(end - start))
+            weights.extend(row[start:end])
+        if len(matrix) > self.program.metadata.signal.bins:
+            raise UserError("the prologue makes more bands than there are bins")
+        names = [
+            self._array("band_first", "int16_t", np.array(first, np.int16)),
+            self._array("band_count", "int16_t", np.array(count, np.int16)),
+            self._array("band_weights", "float", np.array(weights, F32)),
+        ]
+        self.body.append(
+            f"eb_bands(mask, bands, {len(matrix)}, {', '.join(names)});"
+        )
+        self.body.append(f"memcpy(mask, bands, {len(matrix)}u * sizeof *mask);")
+        self._band_count = len(matrix)
+        return len(matrix)
+
+    def _operation(self, number: int, op) -> None:
+        if isinstance(op, Update):
+            self._update(op)
+            return
+        self.body.append(f"/* {comment(op.node)} */")
+        {
+            Dense: self._dense,
+            Depthwise: self._depthwise,
+            Binary: self._binary,
+            Unary: self._unary,
+        }[type(op)](number, op)
+
+    def _dense(self, number: int, op: Dense) -> None:
+        rows, columns = op.weights.shape
+        stride = -(-columns // 4) * 4
+        weights = np.zeros((rows, stride), np.int8)
+        weights[:, :columns] = op.weights
+        self.scratch = max(self.scratch, stride)
+        source = self._gathered(op)
+        fields = self._layer_tables(number, op, weights)
+        shape = f"{rows}, {columns}, {stride}"
+        last = op.out.quantization.zero_point
+        if self.bits == 16:
+            last = int(lower.wide(op))
+        self._layer(number, "dense", [*fields, shape, str(last)])
+        self.body.append(
+            f"eb_dense_s{self.bits}(&layer_{number}, {source}, "
+            f"{self._vector(op.out)}, state->scratch);"
+        )
+
+    def _gathered(self, op: Dense) -> str:
+        """Return where the columns of an input lie one after the other."""
+        if len(op.inputs) == 1:
+            return self._column(op.inputs[0])
+        place = self.arena.gathered[id(op)]
+        for column in op.inputs:
+            self.body.append(
+                f"memcpy(&state->arena[{place}], {self._column(column)}, "
+                f"{column.size}u * sizeof state->arena[0]);"
+            )
+            place += column.size
+        return f"&state->arena[{self.arena.gathered[id(op)]}]"
+
+    def _depthwise(self, number: int, op: Depthwise) -> None:
+        taps, size = op.weights.shape
+        fields = self._layer_tables(number, op, op.weights)
+        shape = f"{size}, {taps}"
+        if self.bits == 8:
+            shape += f", {op.out.quantization.zero_point}"
+        self._layer(number, "depthwise", [*fields, shape])
+        columns = [self._column(c) for c in op.inputs]
+        kind = f"int{self.bits}_t"
+        self.body.append(
+            "{\n"
+            f"    const {kind} *const columns[{taps}] = {{\n        "
+            + ",\n        ".join(columns)
+            + "};\n"
+            f"    eb_depthwise_s{self.bits}(&layer_{number}, columns, "
+            f"{self._vector(op.out)});\n}}"
+        )
+
+    def _layer_tables(self, number: int, op, weights) -> list[str]:
+        fields = [
+            self._array(f"weights_{number}", "int8_t", weights),
+            self._array(f"bias_{number}", "int32_t", op.bias),
+        ]
+        if self.bits == 8:
+            fields.append(self._array(f"ratio_{number}", "float", op.ratio))
+            return fields
+        factor, shift = lower.layer_factors(op)
+        fields.append(self._array(f"factor_{number}", "int32_t", factor))
+        fields.append(self._array(f"shift_{number}", "uint8_t", shift))
+        return fields
+
+    def _layer(self, number: int, kind: str, fields: list[str]) -> None:
+        suffix = "" if kind in ("scale", "bent") else f"_s{self.bits}"
+        self.tables.append(
+            f"static const eb_{kind}{suffix}_layer layer_{number} = {{\n"
+            f"    {', '.join(fields)},\n}};"
+        )
+
+    def _binary(self, number: int, op: Binary) -> None:
+        if self.bits == 8 and op.kind == "add":
+            fields = [float_text(v) for v in lower.add_s8(op)]
+        elif self.bits == 8:
+            zeros = (
+                op.first.quantization.zero_point,
+                op.second.quantization.zero_point,
+                op.out.quantization.zero_point,
+            )
+            fields = [float_text(lower.mul_s8(op)), *map(str, zeros)]
+        elif op.kind == "add":
+            (first, second), shift = lower.add_s16(op)
+            fields = [str(first), str(second), str(shift)]
+        else:
+            fields = [str(v) for v in lower.mul_s16(op)]
+        kind = op.kind
+        if self.bits == 16 and kind == "mul":
+            kind = "scale_s16"
+        else:
+            kind = f"{kind}_s{self.bits}"
+        self.tables.append(
+            f"static const eb_{kind}_layer layer_{number} = {{\n"
+            f"    {', '.join(fields)},\n}};"
+        )
+        self.body.append(
+            f"eb_{op.kind}_s{self.bits}(&layer_{number}, "
+            f"{self._column(op.first)}, {self._column(op.second)}, "
+            f"{self._vector(op.out)}, {op.out.size});"
+        )
+
+    def _unary(self, number: int, op: Unary) -> None:
+        source, out = self._column(op.source), self._vector(op.out)
+        if self.bits == 8:
+            table = numbers.table(
+                op.steps, op.source.quantization, op.out.quantization
+            )
+            name = self._array(f"table_{number}", "int8_t", table)
+            self.body.append(
+                f"eb_table_s8({name}, {source}, {out}, {op.out.size});"
+            )
+            return
+        kind, given = lower.unary_s16(op)
+        if kind == "bent":
+            given, layers = [given], [("bent_s16", f"layer_{number}")]
+        else:
+            layers = [
+                ("scale_s16", f"layer_{number}_in"),
+                ("scale_s16", f"layer_{number}_out"),
+            ]
+        for (struct, name), fields in zip(layers, given, strict=True):
+            self.tables.append(
+                f"static const eb_{struct}_layer {name} = {{\n"
+                f"    {', '.join(int_text(v) for v in fields)},\n}};"
+            )
+        pointers = ", ".join(f"&{name}" for _, name in layers)
+        self.body.append(
+            f"eb_{kind}_s16({pointers}, {source}, {out}, {op.out.size});"
+        )
+
+    def _update(self, op: Update) -> None:
+        number, state = self._state_number(op.state), op.state
+        bytes_ = f"{state.size}u * sizeof state->state_{number}[0]"
+        place = "0"
+        if state.columns > 1:
+            place = f"state->head_{number} * {state.size}"
+        self.body.append(
+            f"memcpy(&state->state_{number}[{place}], "
+            f"{self._column(op.column)}, {bytes_});"
+        )
+        if state.columns > 1:
+            self.body.append(
+                f"state->head_{number} = "
+                f"eb_ring_place(state->head_{number}, 1, {state.columns});"
+            )
+
+    def _state_number(self, state: State) -> int:
+        return self.program.states.index(state)
+
+    def _vector(self, vector) -> str:
+        return f"&state->arena[{self.arena.places[vector]}]"
+
+    def _column(self, column: Column) -> str:
+        if not isinstance(column.source, State):
+            place = self.arena.places[column.source] + column.index
+            return f"&state->arena[{place}]"
+        number, state = self._state_number(column.source), column.source
+        if state.columns == 1:
+            return f"state->state_{number}"
+        return (
+            f"&state->state_{number}[eb_ring_place(state->head_{number}, "
+            f"{column.index}, {state.columns}) * {state.size}]"
+        )

@@ -1,0 +1,408 @@
+"""Read a quantized ONNX stream as a :class:`.program.Program`.
+
+Moving values of a QDQ graph are float between a DequantizeLinear and a
+QuantizeLinear; :mod:`.values` says what each of them can be here.
+"""
+
+from pathlib import Path
+
+from edgebrain.errors import UserError
+from edgebrain.onnx import files, metadata
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from deploy.c.generator.program import (
+    Column,
+    Program,
+    Quantization,
+    State,
+    Update,
+    Vector,
+)
+from deploy.c.generator.read_elements import (
+    ARITHMETIC,
+    PROLOGUE_ONLY,
+    UNARY,
+    ElementReader,
+)
+from deploy.c.generator.read_layers import LayerReader
+from deploy.c.generator.values import (
+    Features,
+    Integers,
+    Refused,
+    Waiting,
+    Weights,
+)
+
+F32 = np.float32
+_SUPPORTED = {
+    *UNARY,
+    *PROLOGUE_ONLY,
+    *ARITHMETIC,
+    *"Conv Gemm MatMul PRelu Clip Pow Concat Slice Squeeze Unsqueeze Reshape "
+    "Identity Constant QuantizeLinear DequantizeLinear".split(),
+}
+
+
+def read(path: str | Path) -> Program:
+    """Read an int8 or int16x8 stream of this project.
+
+    Arguments
+    ---------
+    path : str or Path
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    UserError
+        For a damaged file, one that is no quantized stream of this project,
+        and what the C code does not compute: each with the node, the reason
+        and the mend.
+    """
+    model = files.load(path)
+    card = metadata.read(path)
+    _check_card(path, card)
+    _check_shapes(path, model)
+    files.check_finite(model, str(path))
+    reader = Reader(model, card)
+    problems = reader.run()
+    if problems:
+        raise UserError.collect(f"{path}: cannot become C", problems)
+    return reader.program
+
+
+def _check_card(path, card) -> None:
+    if card is None:
+        raise UserError(
+            f"{path}: carries no metadata of this project: export the "
+            "network with export_onnx.py and quantize it with quantize.py"
+        )
+    problems = []
+    if card.form != "stream":
+        problems.append(
+            f"it is the {card.form} form; C takes the stream form: "
+            "export_onnx.py --forms stream, then quantize.py"
+        )
+    if card.precision not in ("int8", "int16x8"):
+        problems.append(
+            f"it is {card.precision}: quantize it with quantize.py "
+            "--precision int8 or int16x8"
+        )
+    if card.signal.peak_normalize:
+        problems.append(
+            "peak_normalize: a stream does not know its peak; train with "
+            "peak_normalize false"
+        )
+    if problems:
+        raise UserError.collect(f"{path}: cannot become C", problems)
+
+
+def _check_shapes(path, model) -> None:
+    problems = []
+    for value in [*model.graph.input, *model.graph.output]:
+        shape = files.shape_of(value)
+        if shape is None or not all(shape):
+            problems.append(
+                f"{value.name}: its shape is not fixed; export the stream "
+                "form, whose shapes are"
+            )
+        elif shape[0] != 1:
+            problems.append(
+                f"{value.name}: a batch of {shape[0]}; a device runs 1"
+            )
+    if problems:
+        raise UserError.collect(f"{path}: cannot become C", problems)
+
+
+class Reader(LayerReader, ElementReader):
+    """Walks the nodes in order."""
+
+    def __init__(self, model: onnx.ModelProto, card) -> None:
+        super().__init__()
+        self.nodes = model.graph.node
+        self.card = card
+        self.raw = {
+            t.name: numpy_helper.to_array(t) for t in model.graph.initializer
+        }
+        self.problems: list[str] = []
+        self.states = {s["input"]: s for s in card.states}
+        self.made: dict[str, State] = {}
+        self.prologue = self.features = None
+        shapes = {v.name: files.shape_of(v) for v in model.graph.input}
+        self.shapes = shapes
+        self.outputs = [v.name for v in model.graph.output]
+        inputs = [n for n in shapes if n not in self.states]
+        if len(inputs) != 1 or len(shapes[inputs[0]]) != 3:
+            raise UserError(
+                "the graph's inputs are not a magnitude and the states that "
+                "its metadata names: export it again"
+            )
+        bins, frames = shapes[inputs[0]][1:]
+        if bins != card.signal.bins:
+            raise UserError(
+                f"{inputs[0]} has {bins} bins, the metadata {card.signal.bins}"
+            )
+        if frames != 1:
+            raise UserError(
+                f"{inputs[0]} takes {frames} frames a call: C goes hop by "
+                "hop; export with --stream_frames 1"
+            )
+        power = float(card.signal.power)
+        steps = [("pow", F32(power))] if power != 1 else []
+        self.values[inputs[0]] = Features(steps, bins)
+
+    def run(self) -> list[str]:
+        """Read all nodes; return what is wrong."""
+        for number, node in enumerate(self.nodes):
+            name = node.name or f"{node.op_type}_{number}"
+            try:
+                self._read(node, name)
+            except Refused as refused:
+                self.problems.append(f"{name} ({node.op_type}): {refused}")
+                # What follows from it would be refused for the same reason.
+                break
+            except UserError as error:
+                self.problems.append(str(error))
+                break
+        if not self.problems:
+            try:
+                self._finish()
+            except Refused as refused:
+                self.problems.append(str(refused))
+        return self.problems
+
+    def _read(self, node, name: str) -> None:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in _SUPPORTED:
+            raise Refused(
+                "no C kernel for this operator; the kernels are those of "
+                "STFTTCNN, LSTMMask, ConvLSTM and NNSE"
+            )
+        getattr(self, f"_read_{node.op_type.lower()}", self._read_simple)(
+            node, name
+        )
+
+    # Integers to float and back
+
+    def _read_constant(self, node, name) -> None:
+        value = helper.get_attribute_value(node.attribute[0])
+        self.raw[node.output[0]] = numpy_helper.to_array(value)
+
+    def _read_quantizelinear(self, node, name) -> None:
+        quantization = self._quantization(node)
+        source, target = node.input[0], node.output[0]
+        if source in self.states:
+            self.levels[target] = self._state(source, quantization)
+            return
+        if source in self.raw:
+            raise Refused("quantizes a constant: fold constants first")
+        value = self._value(source)
+        if isinstance(value, Features):
+            if self.features is not None:
+                raise Refused("a second QuantizeLinear of the features")
+            self.prologue = value.steps
+            self.features = Vector(source, value.size, quantization)
+            self.levels[target] = Integers(
+                [Column(self.features, 0, value.size)], False
+            )
+        elif isinstance(value, Integers):
+            if value.quantization != quantization:
+                vector = self._emit_unary(name, [], value, quantization)
+                self.levels[target] = vector
+            else:
+                self.levels[target] = value
+        elif isinstance(value, Waiting):
+            self.levels[target] = self._emit(value, quantization)
+        else:
+            raise Refused("quantizes what is no moving value")
+
+    def _quantization(self, node) -> Quantization:
+        scale, zero = self._raw(node.input[1]), np.int8(0)
+        if len(node.input) > 2 and node.input[2]:
+            zero = self._raw(node.input[2])
+        if scale.size != 1:
+            raise Refused(
+                "activations with a scale a channel: give one a tensor"
+            )
+        kind = np.asarray(zero).dtype
+        wanted = "int8" if self.card.precision == "int8" else "int16"
+        if kind != wanted:
+            unsigned = kind.kind == "u"
+            raise Refused(
+                f"{'unsigned ' if unsigned else ''}{kind} activations in an "
+                f"{self.card.precision} network: quantize with signed "
+                f"{wanted} activations (quantize.py does)"
+            )
+        zero_point = int(np.asarray(zero).reshape(-1)[0])
+        if kind == "int16" and zero_point:
+            raise Refused(
+                "int16 activations with a zero point: quantize with "
+                "ActivationSymmetric=True (quantize.py does)"
+            )
+        scale = F32(scale.reshape(-1)[0])
+        if not (np.isfinite(scale) and scale > 0):
+            raise Refused(f"a scale of {scale}: calibrate with real audio")
+        return Quantization(scale, zero_point, 8 * kind.itemsize)
+
+    def _read_dequantizelinear(self, node, name) -> None:
+        source, target = node.input[0], node.output[0]
+        if source in self.raw:
+            zero = np.zeros((), np.int32)
+            if len(node.input) > 2 and node.input[2]:
+                zero = self._raw(node.input[2])
+            levels, scale = self._raw(source), self._raw(node.input[1])
+            if np.any(zero):
+                raise Refused(
+                    "weights with a zero point other than 0: quantize with "
+                    "symmetric weights"
+                )
+            self.values[target] = Weights(levels, scale, np.int32(0))
+            return
+        if source not in self.levels:
+            raise Refused(f"{source} holds no integers")
+        value = self.levels[source]
+        if value.quantization != self._quantization(node):
+            raise Refused(
+                "dequantizes with another scale than it was quantized with: "
+                "quantize the network again"
+            )
+        self.values[target] = value
+
+    def _state(self, name: str, quantization: Quantization) -> Integers:
+        shape = self.shapes[name]
+        columns = shape[2] if len(shape) == 3 else 1
+        state = self.made.get(name)
+        if state is None:
+            state = State(name, columns, shape[1], quantization)
+            self.made[name] = state
+        elif state.quantization != quantization:
+            raise Refused(
+                f"the state {name} is quantized with several scales: give "
+                "it one (quantize.py ties them)"
+            )
+        return Integers(
+            [Column(state, j, state.size) for j in range(columns)],
+            len(shape) == 2,
+        )
+
+    # Shapes
+
+    def _read_identity(self, node, name) -> None:
+        self.values[node.output[0]] = self._value(node.input[0])
+
+    def _read_squeeze(self, node, name) -> None:
+        self._reshaped(node, True)
+
+    def _read_unsqueeze(self, node, name) -> None:
+        self._reshaped(node, False)
+
+    def _read_reshape(self, node, name) -> None:
+        self._reshaped(node, len(self._raw(node.input[1])) == 2)
+
+    def _reshaped(self, node, flat: bool) -> None:
+        value = self._integers(node.input[0])
+        if len(value.columns) != 1:
+            raise Refused("reshapes several frames into one")
+        self.values[node.output[0]] = Integers(value.columns, flat)
+
+    def _read_concat(self, node, name) -> None:
+        parts = [self._integers(n) for n in node.input]
+        axis = self._attributes(node).get("axis")
+        if any(p.flat for p in parts) or axis not in (2, -1):
+            raise Refused("joins along another axis than that of time")
+        if len({(p.size, p.quantization) for p in parts}) != 1:
+            raise Refused(
+                "joins parts with several scales or sizes: give the state "
+                "and what follows it one scale (quantize.py ties them)"
+            )
+        self.values[node.output[0]] = Integers(
+            [c for p in parts for c in p.columns], False
+        )
+
+    def _read_slice(self, node, name) -> None:
+        value = self._integers(node.input[0])
+        starts, ends = (self._raw(n).reshape(-1) for n in node.input[1:3])
+        axes = np.arange(len(starts))
+        if len(node.input) > 3 and node.input[3]:
+            axes = self._raw(node.input[3]).reshape(-1)
+        step = 1
+        if len(node.input) > 4 and node.input[4]:
+            step = int(self._raw(node.input[4]).reshape(-1)[0])
+        if len(starts) != 1 or step < 1:
+            raise Refused("slices several axes, or backwards")
+        rank = 2 if value.flat else 3
+        axis, span = int(axes[0]) % rank, (int(starts[0]), int(ends[0]))
+        if axis == 2:
+            columns = value.columns[span[0] : span[1] : step]
+        elif axis == 1 and step == 1 and len(value.columns) == 1:
+            first, last, _ = slice(*span).indices(value.size)
+            whole = value.columns[0]
+            if isinstance(whole.source, State):
+                raise Refused("takes channels out of a state")
+            column = Column(whole.source, whole.index + first, last - first)
+            columns = [column] if last > first else []
+        else:
+            raise Refused("slices another axis than channels or time")
+        if not columns:
+            raise Refused("leaves nothing")
+        self.values[node.output[0]] = Integers(columns, value.flat)
+
+        # The end
+
+    def _finish(self) -> None:
+        mask_name = [n for n in self.outputs if n not in self._state_outputs()]
+        if len(mask_name) != 1:
+            raise Refused("the outputs are not a mask and the new states")
+        mask = self.values.get(mask_name[0])
+        if not isinstance(mask, Integers) or len(mask.columns) != 1:
+            raise Refused(
+                f"{mask_name[0]}: the mask is computed in float: quantize "
+                "the last layer"
+            )
+        if isinstance(mask.columns[0].source, State):
+            raise Refused(f"{mask_name[0]}: is an old state, not computed")
+        if self.features is None:
+            raise Refused("nothing reads the magnitude")
+        program = Program(
+            self.card,
+            self.prologue,
+            self.features,
+            mask.columns[0],
+            self.operations,
+            list(self.made.values()),
+        )
+        for entry in self.card.states:
+            self._update(program, entry)
+        self.program = program
+
+    def _state_outputs(self) -> set[str]:
+        return {s["output"] for s in self.card.states}
+
+    def _update(self, program: Program, entry) -> None:
+        state = self.made.get(entry["input"])
+        value = self.values.get(entry["output"])
+        if state is None or not isinstance(value, Integers):
+            raise Refused(
+                f"the state {entry['input']} is not quantized, or not used: "
+                "quantize the network again"
+            )
+        if value.quantization != state.quantization:
+            raise Refused(
+                f"the state {state.name} goes in with scale "
+                f"{state.quantization.scale:g} and comes out with "
+                f"{value.quantization.scale:g}: give it one scale "
+                "(quantize.py ties them)"
+            )
+        kept = [Column(state, j, state.size) for j in range(1, state.columns)]
+        *old, new = value.columns
+        if old != kept or isinstance(new.source, State):
+            raise Refused(
+                f"the state {state.name} is not its own last columns and a "
+                "new one: no kernel for that"
+            )
+        program.operations.append(Update(state, new))
+
+    # Small parts

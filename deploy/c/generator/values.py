@@ -1,0 +1,114 @@
+"""What a float tensor of a QDQ graph can be while it is read.
+
+Columns of integers that were dequantized; a computation that waits for the
+QuantizeLinear which says the scale of its output; a constant; or the
+magnitude on its way to the first QuantizeLinear.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import helper
+
+from deploy.c.generator.program import Column, Quantization
+
+F32 = np.float32
+
+
+@dataclass
+class Integers:
+    """Columns of integers; ``flat`` where the graph has no axis of time."""
+
+    columns: list[Column]
+    flat: bool
+
+    @property
+    def size(self) -> int:
+        """Channels."""
+        return self.columns[0].size
+
+    @property
+    def quantization(self) -> Quantization:
+        """Of all columns."""
+        return self.columns[0].quantization
+
+
+@dataclass
+class Waiting:
+    """A computation whose QuantizeLinear has not come yet."""
+
+    node: str
+    kind: str
+    parts: tuple
+    size: int
+    flat: bool
+
+
+@dataclass
+class Weights:
+    """A dequantized constant."""
+
+    levels: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+
+    @property
+    def values(self) -> np.ndarray:
+        """float32."""
+        steps = self.levels.astype(np.int32) - self.zero_point
+        scale = self.scale
+        if scale.ndim:
+            shape = (-1, *([1] * (self.levels.ndim - 1)))
+            scale = scale.reshape(shape)
+        return steps.astype(F32) * scale
+
+
+@dataclass
+class Features:
+    """The magnitude after some float steps."""
+
+    steps: list[tuple]
+    size: int
+
+
+class Refused(Exception):
+    """What is wrong with the node at hand."""
+
+
+class Values:
+    """What is known of each tensor so far."""
+
+    def __init__(self) -> None:
+        self.raw: dict = {}  # constants
+        self.values: dict = {}  # float tensors
+        self.levels: dict = {}  # tensors of integers
+        self.states: dict = {}  # entries of the metadata by input
+        self.operations: list = []
+
+    def _value(self, name: str):
+        if name in self.values:
+            return self.values[name]
+        if name in self.raw:
+            return self.raw[name]
+        if name in self.states:
+            raise Refused(f"the state {name} is used in float: quantize it")
+        raise Refused(f"its input {name} comes from nowhere")
+
+    def _integers(self, name: str) -> Integers:
+        value = self._value(name)
+        if isinstance(value, Waiting):
+            raise Refused(
+                f"a float layer: its input {name} is not quantized; do not "
+                "exclude the node before it"
+            )
+        if not isinstance(value, Integers):
+            raise Refused(f"a float layer: its input {name} is not integers")
+        return value
+
+    def _raw(self, name: str) -> np.ndarray:
+        if name not in self.raw:
+            raise Refused(f"{name} is no constant")
+        return np.asarray(self.raw[name])
+
+    def _attributes(self, node) -> dict:
+        return {a.name: helper.get_attribute_value(a) for a in node.attribute}
