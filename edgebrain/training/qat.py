@@ -16,6 +16,7 @@ the scale of that channel's weights; rounding the weights before it is then
 the same as rounding the folded weights that the exported file has.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 import pickle
@@ -84,9 +85,14 @@ class FakeQuantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the values rounded; as they are before any was seen."""
+        return self.rounding()(x)
+
+    def rounding(self) -> Callable[[Tensor], Tensor]:
+        """Return what :meth:`forward` does as long as the range stays."""
         if not self.seen:
-            return x
-        return torch.fake_quantize_per_tensor_affine(x, *self.parameters_of())
+            return lambda x: x
+        values = self.parameters_of()
+        return lambda x: torch.fake_quantize_per_tensor_affine(x, *values)
 
 
 def fake_quantize_weight(weight: Tensor, axis: int | None = 0) -> Tensor:
@@ -267,7 +273,10 @@ class QuantizationAware(nn.Module):
         )
         bias_ih = getattr(lstm, f"bias_ih_l{layer}")
         bias_hh = getattr(lstm, f"bias_hh_l{layer}")
-        points = {part: self.points[prefix + part] for part in self._cell}
+        # Ranges stay the same within a batch, so this is done once.
+        points = {
+            part: self.points[prefix + part].rounding() for part in self._cell
+        }
         seen: dict[str, list[Tensor]] = {part: [] for part in self._cell}
         keep = self.observing or self._recorded is not None
 
@@ -300,7 +309,7 @@ class QuantizationAware(nn.Module):
                 if self._recorded is not None:
                     self._recorded[prefix + name] = whole
                 else:
-                    points[name].observe(whole)
+                    self.points[prefix + name].observe(whole)
         return torch.stack(outputs, dim=1)
 
 
