@@ -73,7 +73,7 @@ def load_main(script):
 def words(row, data, out, *more):
     folder, flags = data[row["data"]]
     return [
-        Path(row["yaml"]).name,
+        os.path.relpath(row["yaml"], Path(row["script"]).parent),
         *("--data_folder", str(folder), "--output_folder", str(out)),
         *("--cache_folder", str(out.parent / "cache")),
         *LOADERS,
