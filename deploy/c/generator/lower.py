@@ -7,6 +7,8 @@ from deploy.c.generator import numbers
 from deploy.c.generator.program import Binary, Dense, Depthwise, Unary
 
 F32 = np.float32
+#: Up to here the kernels round a float by adding a large number.
+_ROUNDED = 2.0**22
 #: Functions that are straight lines, bent at 0.
 _BENT = {"relu", "prelu", "clip", "mul", "div"}
 
@@ -25,11 +27,32 @@ def wide(op: Dense | Depthwise) -> bool:
     return int((np.abs(op.bias.astype(np.int64)) + reach).max()) >= 2**31
 
 
+def check_reach(node: str, steps: float) -> None:
+    """Refuse results that the 8-bit kernels cannot round.
+
+    Arguments
+    ---------
+    node : str
+    steps : float
+        Greatest size of a result before saturation, in steps of the output.
+
+    Raises
+    ------
+    UserError
+    """
+    if not steps < _ROUNDED - 256:
+        raise UserError(
+            f"{node}: its result could be {steps:.3g} steps of its output's "
+            "scale, far outside int8: calibrate with real audio"
+        )
+
+
 def add_s8(op: Binary) -> tuple[np.float32, np.float32, np.float32]:
     """Return both ratios and the fixed part, as onnxruntime has them."""
     a, b = op.first.quantization, op.second.quantization
     y = op.out.quantization
     first, second = F32(a.scale / y.scale), F32(b.scale / y.scale)
+    check_reach(op.node, 255.0 * (float(first) + float(second)))
     moved = F32(first * F32(a.zero_point)) + F32(second * F32(b.zero_point))
     return first, second, F32(F32(y.zero_point) - F32(moved))
 
@@ -37,7 +60,9 @@ def add_s8(op: Binary) -> tuple[np.float32, np.float32, np.float32]:
 def mul_s8(op: Binary) -> np.float32:
     """Return the ratio of scales of a product."""
     a, b = op.first.quantization, op.second.quantization
-    return F32(F32(a.scale * b.scale) / op.out.quantization.scale)
+    ratio = F32(F32(a.scale * b.scale) / op.out.quantization.scale)
+    check_reach(op.node, 255.0 * 255.0 * float(ratio))
+    return ratio
 
 
 def add_s16(op: Binary) -> tuple[list[int], int]:

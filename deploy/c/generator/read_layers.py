@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from deploy.c.generator.lower import check_reach
 from deploy.c.generator.program import (
     Binary,
     Column,
@@ -175,6 +176,9 @@ class LayerReader(Values):
             F32
         ) / out.quantization.scale
         ratio = np.broadcast_to(ratio.astype(F32).reshape(-1), len(weights))
+        if out.quantization.bits == 8:
+            steps = (np.abs(folded) + reach) * ratio.astype(np.float64)
+            check_reach(value.node, float(steps.max()))
         folded = folded.astype(np.int32)
         if value.kind == "depthwise":
             return Depthwise(

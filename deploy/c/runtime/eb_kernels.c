@@ -14,7 +14,7 @@
 typedef char eb_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
 
 /* Adding 1.5 * 2^23 leaves no bits for a fraction: the sum is rounded half to
- * even, and its low bits are the integer. */
+ * even, and its low bits are the integer. For values within +-2^22. */
 #define EB_MAGIC 12582912.0f
 #define EB_MAGIC_BITS 0x4B400000
 
@@ -38,14 +38,26 @@ static float eb_limit(float value, float low, float high)
     return limited;
 }
 
+static int8_t eb_saturate_s8(int32_t value)
+{
+#if defined(EB_USE_DSP)
+    int32_t limited;
+    __asm__("ssat %0, #8, %1" : "=r"(limited) : "r"(value));
+    return (int8_t)limited;
+#else
+    int32_t limited = value > -128 ? value : -128;
+    limited = limited < 127 ? limited : 127;
+    return (int8_t)limited;
+#endif
+}
+
 #if !defined(EB_USE_MVE)
 
-/* Integers lie within -128..127 after the zero point was added. */
+/* The generator refuses layers whose products could leave +-2^22, so that
+ * rounding comes first and saturation is one instruction. */
 static int8_t eb_requantize(int32_t sum, float ratio, int32_t zero)
 {
-    const float low = (float)(-128 - zero);
-    const float high = (float)(127 - zero);
-    return (int8_t)(eb_round(eb_limit((float)sum * ratio, low, high)) + zero);
+    return eb_saturate_s8(eb_round((float)sum * ratio) + zero);
 }
 
 #endif
@@ -131,35 +143,35 @@ static void eb_pairs_s16(const int16_t *in, int16_t *out, int32_t size,
     }
 }
 
-#define EB_ROW(sum, weights)                                              \
-    do {                                                                  \
-        const int32_t word = eb_load(weights);                            \
-        (weights) += 4;                                                   \
-        (sum) = __smlad(__sxtb16(word), even, (sum));                     \
-        (sum) = __smlad(eb_odd(word), odd, (sum));                        \
+#define EB_ROW(sum, from)                                \
+    do {                                                 \
+        const int32_t word = eb_load(from);              \
+        (sum) = __smlad(__sxtb16(word), even, (sum));    \
+        (sum) = __smlad(eb_odd(word), odd, (sum));       \
     } while (0)
 
 /* Four rows at once; a layer's last rows one by one. */
-static void eb_dot_4(const int8_t *weights, int32_t stride, const int16_t *in,
-                     int32_t *sums)
+static void eb_dot_4(const int8_t *weights, const int32_t *bias,
+                     int32_t stride, const int16_t *in, int32_t *sums)
 {
-    const int8_t *w0 = weights;
-    const int8_t *w1 = w0 + stride;
-    const int8_t *w2 = w1 + stride;
-    const int8_t *w3 = w2 + stride;
     const int16_t *const end = in + stride;
-    int32_t s0 = sums[0];
-    int32_t s1 = sums[1];
-    int32_t s2 = sums[2];
-    int32_t s3 = sums[3];
+    const int32_t third = 3 * stride;
+    int32_t s0 = bias[0];
+    int32_t s1 = bias[1];
+    int32_t s2 = bias[2];
+    int32_t s3 = bias[3];
     while (in != end) {
         const int32_t even = eb_load(in);
         const int32_t odd = eb_load(in + 2);
         in += 4;
-        EB_ROW(s0, w0);
-        EB_ROW(s1, w1);
-        EB_ROW(s2, w2);
-        EB_ROW(s3, w3);
+        /* One moving pointer and two offsets: four pointers would be more
+         * than there are registers. The empty statement keeps it so. */
+        __asm__("" : "+r"(stride) : "r"(third));
+        EB_ROW(s3, weights + third);
+        EB_ROW(s2, weights + 2 * stride);
+        EB_ROW(s1, weights + stride);
+        EB_ROW(s0, weights);
+        weights += 4;
     }
     sums[0] = s0;
     sums[1] = s1;
@@ -176,6 +188,7 @@ static int32_t eb_dot_1(const int8_t *weights, int32_t stride,
         const int32_t odd = eb_load(in + 2);
         in += 4;
         EB_ROW(sum, weights);
+        weights += 4;
     }
     return sum;
 }
@@ -183,12 +196,11 @@ static int32_t eb_dot_1(const int8_t *weights, int32_t stride,
 static void eb_dots(const int8_t *weights, const int32_t *bias, int32_t stride,
                     const int16_t *in, int32_t *sums, int32_t count)
 {
-    memcpy(sums, bias, (uint32_t)count * sizeof *sums);
     if (count == 4) {
-        eb_dot_4(weights, stride, in, sums);
+        eb_dot_4(weights, bias, stride, in, sums);
     } else {
         for (int32_t r = 0; r < count; r++) {
-            sums[r] = eb_dot_1(weights + r * stride, stride, in, sums[r]);
+            sums[r] = eb_dot_1(weights + r * stride, stride, in, bias[r]);
         }
     }
 }
@@ -305,43 +317,49 @@ static int32x4_t eb_requantize_4(int32x4_t sum, float32x4_t ratio, int32_t zero)
 void eb_dense_s8(const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
                  int16_t *scratch)
 {
+    /* Copies, for the compiler must think that out overlaps the layer. */
     const int32_t stride = layer->stride;
-#if defined(EB_USE_DSP)
-    eb_pairs_s8(in, scratch, layer->columns, stride);
-#else
-    (void)scratch;
-#endif
-#if defined(EB_USE_MVE) || defined(EB_USE_DSP)
-    for (int32_t row = 0; row < layer->rows; row += 4) {
-        const int32_t left = layer->rows - row;
-        const int32_t count = left < 4 ? left : 4;
-        int32_t sums[4] = {0, 0, 0, 0};
-        const int8_t *const weights = layer->weights + row * stride;
+    const int32_t rows = layer->rows;
+    const int32_t columns = layer->columns;
+    const int32_t zero = layer->zero;
+    const int32_t *const bias = layer->bias;
+    const float *const ratio = layer->ratio;
+    const int8_t *weights = layer->weights;
 #if defined(EB_USE_MVE)
+    (void)scratch;
+    for (int32_t row = 0; row < rows; row += 4) {
+        const int32_t left = rows - row;
+        const int32_t count = left < 4 ? left : 4;
         const mve_pred16_t p = vctp32q((uint32_t)count);
-        eb_dots_s8(weights, &layer->bias[row], stride, in, layer->columns,
-                   sums, count);
+        int32_t sums[4] = {0, 0, 0, 0};
+        eb_dots_s8(weights, &bias[row], stride, in, columns, sums, count);
         vstrbq_p_s32(&out[row],
                      eb_requantize_4(vldrwq_s32(sums),
-                                     vldrwq_z_f32(&layer->ratio[row], p),
-                                     layer->zero),
+                                     vldrwq_z_f32(&ratio[row], p), zero),
                      p);
-#else
-        eb_dots(weights, &layer->bias[row], stride, scratch, sums, count);
+        weights += 4 * stride;
+    }
+#elif defined(EB_USE_DSP)
+    eb_pairs_s8(in, scratch, columns, stride);
+    for (int32_t row = 0; row < rows; row += 4) {
+        const int32_t left = rows - row;
+        const int32_t count = left < 4 ? left : 4;
+        int32_t sums[4];
+        eb_dots(weights, &bias[row], stride, scratch, sums, count);
         for (int32_t r = 0; r < count; r++) {
-            out[row + r] = eb_requantize(sums[r], layer->ratio[row + r],
-                                         layer->zero);
+            out[row + r] = eb_requantize(sums[r], ratio[row + r], zero);
         }
-#endif
+        weights += 4 * stride;
     }
 #else
-    for (int32_t row = 0; row < layer->rows; row++) {
-        const int8_t *const weights = layer->weights + row * stride;
-        int32_t sum = layer->bias[row];
-        for (int32_t k = 0; k < layer->columns; k++) {
+    (void)scratch;
+    for (int32_t row = 0; row < rows; row++) {
+        int32_t sum = bias[row];
+        for (int32_t k = 0; k < columns; k++) {
             sum += (int32_t)weights[k] * (int32_t)in[k];
         }
-        out[row] = eb_requantize(sum, layer->ratio[row], layer->zero);
+        out[row] = eb_requantize(sum, ratio[row], zero);
+        weights += stride;
     }
 #endif
 }
@@ -408,12 +426,19 @@ void eb_depthwise_s8(const eb_depthwise_s8_layer *layer,
                      p);
     }
 #else
+    const int32_t taps = layer->taps;
+    const int32_t zero = layer->zero;
+    const int32_t *const bias = layer->bias;
+    const float *const ratio = layer->ratio;
+    const int8_t *const weights = layer->weights;
     for (int32_t c = 0; c < size; c++) {
-        int32_t sum = layer->bias[c];
-        for (int32_t k = 0; k < layer->taps; k++) {
-            sum += (int32_t)layer->weights[k * size + c] * (int32_t)in[k][c];
+        const int8_t *weight = &weights[c];
+        int32_t sum = bias[c];
+        for (int32_t k = 0; k < taps; k++) {
+            sum += (int32_t)*weight * (int32_t)in[k][c];
+            weight += size;
         }
-        out[c] = eb_requantize(sum, layer->ratio[c], layer->zero);
+        out[c] = eb_requantize(sum, ratio[c], zero);
     }
 #endif
 }
@@ -434,12 +459,15 @@ void eb_depthwise_s16(const eb_depthwise_s16_layer *layer,
 void eb_add_s8(const eb_add_s8_layer *layer, const int8_t *first,
                const int8_t *second, int8_t *out, int32_t size)
 {
+    const float first_ratio = layer->first_ratio;
+    const float second_ratio = layer->second_ratio;
+    const float fixed = layer->fixed;
     for (int32_t i = 0; i < size; i++) {
         /* Fused as onnxruntime's AVX2 kernel has it: the second one first. */
         const float part =
-            fmaf((float)second[i], layer->second_ratio, layer->fixed);
-        const float sum = fmaf((float)first[i], layer->first_ratio, part);
-        out[i] = (int8_t)eb_round(eb_limit(sum, -128.0f, 127.0f));
+            fmaf((float)second[i], second_ratio, fixed);
+        const float sum = fmaf((float)first[i], first_ratio, part);
+        out[i] = eb_saturate_s8(eb_round(sum));
     }
 }
 
@@ -463,7 +491,7 @@ void eb_mul_s8(const eb_mul_s8_layer *layer, const int8_t *first,
                                 ((int32_t)second[i] - layer->second_zero);
         /* The zero point is added before rounding, as onnxruntime does. */
         const float value = (float)product * layer->ratio;
-        out[i] = (int8_t)eb_round(eb_limit(value + zero, -128.0f, 127.0f));
+        out[i] = eb_saturate_s8(eb_round(value + zero));
     }
 }
 
