@@ -91,7 +91,7 @@ class Enhancer:
         UserError
             If the samples are not finite floating point of shape (n,).
         """
-        wav = _checked(wav)
+        wav = checked(wav)
         if not len(wav):
             return wav
         gain = peak_gain(wav) if self.signal.peak_normalize else np.float32(1)
@@ -231,8 +231,14 @@ class EnhancerStream:
         self._masker.reset()
 
 
-def _checked(wav: np.ndarray) -> np.ndarray:
-    """Return float32 samples, or raise UserError."""
+def checked(wav: np.ndarray) -> np.ndarray:
+    """Return float32 samples.
+
+    Raises
+    ------
+    UserError
+        If the samples are not finite floating point of shape (n,).
+    """
     wav = np.asarray(wav)
     if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
         raise UserError(

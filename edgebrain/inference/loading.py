@@ -10,6 +10,8 @@ FORMS = ("stream", "offline", "patch")
 PRECISIONS = ("float32", "int16x8", "int8")
 #: In a folder of deploy/nnse_tables.py.
 _TABLES = "nnse_tables.json"
+#: Made with deploy/c_engine.py and a C compiler.
+_LIBRARIES = (".so", ".dylib", ".dll")
 
 
 def load_enhancer(
@@ -25,7 +27,8 @@ def load_enhancer(
     path : Path or str
         An ONNX file of any form; a results folder ``results/<name>/<seed>``
         (PyTorch, its best checkpoint); a folder of ONNX files such as
-        ``models/<name>``; a folder of C tables of deploy/nnse_tables.py.
+        ``models/<name>``; a folder of C tables of deploy/nnse_tables.py;
+        a shared library made in a folder of deploy/c_engine.py.
     form : str, optional
         "torch", "stream", "offline" or "patch". Left out: PyTorch for a
         results folder; of a folder of ONNX files the stream form, else the
@@ -54,8 +57,8 @@ def load_enhancer(
     >>> enhanced = enhancer.enhance(noisy)  # doctest: +SKIP
     """
     path = Path(path)
-    if form is not None and form not in ("torch", *FORMS):
-        raise unknown_name("form", form, ("torch", *FORMS))
+    if form is not None and form not in ("torch", "c", *FORMS):
+        raise unknown_name("form", form, ("torch", "c", *FORMS))
     if precision is not None and precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
     if not path.exists():
@@ -101,9 +104,12 @@ def _load_torch(path: Path, overrides: dict) -> Enhancer:
 
 
 def _load_file(path, form, precision, overrides) -> Enhancer:
+    if path.suffix.lower() in _LIBRARIES:
+        return _load_library(path, form, precision, overrides)
     if path.suffix.lower() != ".onnx":
         raise UserError(
-            f"{path}: is not an ONNX file (*.onnx) nor a results folder"
+            f"{path}: is not an ONNX file (*.onnx), a C library (*.so) nor a "
+            "results folder"
         )
     enhancer = _load_runner(path, overrides)
     _check_kind(enhancer, path, form, precision)
@@ -126,6 +132,19 @@ def _load_tables(path, form, precision, overrides) -> Enhancer:
             + ", ".join(f"--{name}" for name in overrides)
         )
     enhancer = Enhancer(load_tables(path), path)
+    _check_kind(enhancer, path, form, precision)
+    return enhancer
+
+
+def _load_library(path, form, precision, overrides) -> Enhancer:
+    from edgebrain.inference.c_library import Library, LibraryEnhancer
+
+    if overrides:
+        raise UserError(
+            f"{path}: a C library knows its settings; leave out "
+            + ", ".join(f"--{name}" for name in overrides)
+        )
+    enhancer = LibraryEnhancer(Library(path), path)
     _check_kind(enhancer, path, form, precision)
     return enhancer
 
