@@ -8,7 +8,8 @@ from edgebrain.onnx import files
 from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
 import onnx
-from onnx import numpy_helper
+
+from deploy.constants import read_constants
 
 #: Limits of the runtime.
 MAX_LAYERS = 10
@@ -110,15 +111,13 @@ def read_network(path: str | Path) -> FloatNetwork:
     """
     path = find_model(path)
     model = files.load(path)
+    constants = read_constants(model, path)
     files.check_finite(model, str(path))
     properties = {p.key: p.value for p in model.metadata_props}
     metadata = GraphMetadata.from_properties(properties, str(path))
     _check_kind(path, metadata)
     arguments = metadata.model_arguments or {}
     _check_limits(path, metadata, arguments)
-    constants = {
-        t.name: numpy_helper.to_array(t) for t in model.graph.initializer
-    }
     try:
         filters, mean, invstd = _front_end(model, constants)
         layers = _layers(arguments["layers"], constants)

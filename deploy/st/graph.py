@@ -7,7 +7,8 @@ from edgebrain.onnx import files
 from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
 import onnx
-from onnx import numpy_helper
+
+from deploy.constants import read_constants
 
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"
@@ -41,23 +42,21 @@ class Graph:
     Raises
     ------
     UserError
-        When there is no such file, or it is no ONNX file.
+        When there is no such file, it is no ONNX file, or a constant in it
+        is damaged.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.model = files.load(self.path)
         graph = self.model.graph
-        self.constants = {
-            t.name: numpy_helper.to_array(t) for t in graph.initializer
-        }
-        self.nodes = []
-        for node in graph.node:
-            value = attribute(node, "value")
-            if node.op_type == "Constant" and value is not None:
-                self.constants[node.output[0]] = numpy_helper.to_array(value)
-            else:
-                self.nodes.append(node)
+        self.constants = read_constants(self.model, self.path)
+        self.nodes = [
+            node
+            for node in graph.node
+            if node.op_type != "Constant"
+            or node.output[0] not in self.constants
+        ]
         self.producers, self.consumers = {}, defaultdict(list)
         for node in self.nodes:
             for name in node.output:
