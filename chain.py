@@ -24,6 +24,7 @@ import sys
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.errors import UserError, nearest
 from edgebrain.files import write_json
+from edgebrain.stamps import digest
 import yaml
 
 ROOT = Path(__file__).resolve().parent
@@ -431,33 +432,6 @@ def digests(step: Step) -> dict[str, str]:
         "inputs": digest(step.inputs),
         "outputs": digest(step.outputs),
     }
-
-
-def digest(paths: list[Path]) -> str:
-    """Return a hash of files and folders.
-
-    Of recordings it takes name, size and time of change, for they may be
-    many; of everything else the content.
-    """
-    total = hashlib.sha256()
-    for path in paths:
-        files = [path] if path.is_file() else sorted(path.rglob("*"))
-        for file in files:
-            if not file.is_file() or _runtime(file.relative_to(path)):
-                continue
-            total.update(str(file.relative_to(path)).encode() + b"\0")
-            if file.suffix.lower() in (".wav", ".flac", ".mp3", ".ogg"):
-                facts = file.stat()
-                text = f"{facts.st_size} {facts.st_mtime_ns}"
-                total.update(text.encode())
-            else:
-                total.update(hashlib.sha256(file.read_bytes()).digest())
-    return total.hexdigest()
-
-
-def _runtime(path: Path) -> bool:
-    """Tell whether a file is only a trace of how something ran."""
-    return "__pycache__" in path.parts or path.name.startswith(".")
 
 
 def _names(paths: list[Path]) -> str:

@@ -105,7 +105,9 @@ def _on_board(package, metadata, target) -> str:
             "over those of the application.\n"
             "3. Build in STM32CubeIDE, sign the binary, and program the "
             "application at 0x70100000 and the weights (*.raw) at "
-            f"{target.memory_pool[-1]['address']}.\n\n"
+            f"{_weights_at(target)}.\n\n"
+            "The lines of the microphone are those of the STM32N6570-DK: keep "
+            "those of your version of the application where they differ.\n\n"
             "The application scales a loud patch to its peak before the "
             "network. Training does not, unless it covered such levels: "
             "compare with and without it."
@@ -122,3 +124,9 @@ def _on_board(package, metadata, target) -> str:
         "for the complex spectrum."
     )
     return "\n".join(lines)
+
+
+def _weights_at(target) -> str:
+    """Return the address of the pool that holds the weights."""
+    pools = [p for p in target.memory_pool if p.get("constants_preferred")]
+    return pools[0]["address"] if pools else "the address of its pool"

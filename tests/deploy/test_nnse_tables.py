@@ -1,6 +1,7 @@
 import importlib.util
 import json
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
@@ -66,6 +67,8 @@ def written(tmp_path_factory):
 @pytest.fixture(scope="module")
 def host(written, tmp_path_factory):
     """Return the program that unpacks and runs the tables in C."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler: install gcc")
     program = tmp_path_factory.mktemp("host") / "host"
     files = [HERE / "nnse_host.c", *sorted(written[0].glob("*.c"))]
     includes = ["-I", HERE / "nnse_headers", "-I", written[0]]
@@ -113,6 +116,17 @@ def test_c_gives_every_weight_back(written, host):
         # A wrong order would not be this close.
         assert both[:, :-1].std() > 10 * step
     assert at == len(rows)
+
+
+def test_tables_compile_for_the_processor(written, tmp_path):
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no cross compiler: install gcc-arm-none-eabi")
+    command = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-O2"]
+    command += ["-Wall", "-Wextra", "-Werror", "-I", HERE / "nnse_headers"]
+    for source in sorted(written[0].glob("*.c")):
+        target = tmp_path / f"{source.stem}.o"
+        words = [*command, "-c", source, "-o", target]
+        subprocess.run(list(map(str, words)), check=True)
 
 
 def test_integer_reference_is_the_c_arithmetic(written, host):

@@ -1,6 +1,7 @@
 import json
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
@@ -360,7 +361,7 @@ def _no_node(rng, node, graph):
 def test_damaged_graphs_are_judged_and_never_crash(models, tmp_path, damage):
     """Most damage fails; a few attributes are as good as their default."""
     failed = 0
-    for seed in range(12):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         model = onnx.load(models["lstm" if seed % 2 else "stream"])
         node = model.graph.node[rng.integers(len(model.graph.node))]
@@ -374,7 +375,7 @@ def test_damaged_graphs_are_judged_and_never_crash(models, tmp_path, damage):
             continue
         report.text()
         failed += report.level == "fail"
-    assert failed >= (0 if damage is _drop_attribute else 8)
+    assert failed >= (0 if damage is _drop_attribute else 4)
 
 
 # -- targets -------------------------------------------------------------
@@ -445,6 +446,8 @@ def test_vectors_hold_threaded_states_and_what_comes_out(models, tmp_path):
 
 
 def test_header_fits_the_model_and_compiles(models, tmp_path):
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler: install gcc")
     folder = tmp_path / "p"
     words = ("--silence_threshold_db", -45, "--frames_per_patch", 30)
     assert build(models, "even", folder, *words) == 0

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -107,19 +108,11 @@ def test_steps_are_skipped_while_current_and_redone_when_not(
         assert chain.main([name, str(path)]) == 0
         return done(capfd.readouterr().out)
 
-    order = ["evaluate", "quantize", "evaluate", "benchmark"]
-    assert run("eqeb") == (order, [])
-    names = ("test_float32", "test_patch_int8")
-    scores = [
-        json.loads((folder / name / "metrics.json").read_text())
-        for name in names
-    ]
-    facts = [s["models"]["enhanced"] for s in scores]
-    assert [f["precision"] for f in facts] == ["float32", "int8"]
+    order = ["quantize", "benchmark"]
+    assert run("qb") == (order, [])
     package = folder / "benchmark_stm32n6" / "package.json"
     assert json.loads(package.read_text())["precision"] == "int8"
-
-    assert run("eqeb") == ([], order)
+    assert run("qb") == ([], order)
     # Part of the same work, and a step that is new.
     assert run("qd") == (["deploy"], ["quantize"])
     vectors = folder / "deploy_stedgeai" / "vectors"
@@ -127,19 +120,41 @@ def test_steps_are_skipped_while_current_and_redone_when_not(
 
     # Another option, and what hangs on its result.
     changed = {"quantize": {"random_seed": 7, "per_channel": False}}
-    assert run("qb", **changed) == (["quantize", "benchmark"], [])
+    assert run("qb", **changed) == (order, [])
 
-    # A result that is gone, one that was changed by hand.
+    # A result that is gone.
     shutil.rmtree(package.parent)
     assert run("qb", **changed) == (["benchmark"], ["quantize"])
-    (folder / "test_float32" / "metrics.json").write_text("{}")
-    todo = chain.plan(
-        "eqe",
-        yaml.safe_load(config(model=str(model)).read_text()),
-        chain.Layout(model, folder, model, folder / "patch_int8.onnx"),
-    )[0]
-    stamp = folder / "chain" / f"{todo.key}.json"
-    assert stamp.is_file() and not chain.is_current(todo, stamp)
+
+
+def test_a_result_changed_by_hand_is_not_current(tmp_path):
+    source, result = tmp_path / "in", tmp_path / "out"
+    source.write_text("a")
+    result.write_text("b")
+    step = chain.Step("q", "quantize", [["x.py"]], [source], [result])
+    stamp = tmp_path / "stamp.json"
+    assert not chain.is_current(step, stamp)
+    stamp.write_text(json.dumps(chain.digests(step)))
+    assert chain.is_current(step, stamp)
+    other = dataclasses.replace(step, commands=[["x.py", "--y"]])
+    assert not chain.is_current(other, stamp)
+    result.write_text("c")
+    assert not chain.is_current(step, stamp)
+    result.unlink()
+    assert not chain.is_current(step, stamp)
+
+
+def test_float_is_scored_before_and_int8_after_quantization(config, results):
+    sections = chain.read_config(config(), "eqeb")
+    steps = chain.plan("eqeb", sections, chain.make_layout(sections))
+    models = [Path(s.commands[-1][1]) for s in steps]
+    int8 = results / "export" / "stream_int8.onnx"
+    source = results / "export" / "stream.onnx"
+    assert models == [results, source, int8, int8]
+    assert len({s.key for s in steps}) == 4
+    outputs = [s.outputs[0].relative_to(results) for s in steps]
+    assert outputs[0] == Path("test_float32/metrics.json")
+    assert outputs[2] == Path("test_stream_int8/metrics.json")
 
 
 @pytest.mark.slow
@@ -157,6 +172,9 @@ def test_training_goes_on_with_its_best_model(
     path = config(model=str(tmp_path / "new"), train=train)
     assert chain.main(["tqe", str(path)]) == 0
     assert done(capfd.readouterr().out)[0] == ["train", "quantize", "evaluate"]
+    scores = tmp_path / "new" / "test_stream_int8" / "metrics.json"
+    facts = json.loads(scores.read_text())["models"]["enhanced"]
+    assert (facts["form"], facts["precision"]) == ("stream", "int8")
     assert chain.main(["tqe", str(path)]) == 0
     assert done(capfd.readouterr().out)[0] == []
 
