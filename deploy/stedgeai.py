@@ -139,7 +139,8 @@ def hand_off(arguments, graph, target, report, folder, say):
     from deploy.st.vectors import read_clips
 
     runner = load_runner(graph.path, **model_arguments(arguments))
-    clips = read_clips(arguments.audio, runner.metadata.signal.sample_rate)
+    rate = runner.metadata.signal.sample_rate
+    clips = read_clips(arguments.audio, rate, arguments.vectors)
     package = write_package(
         folder,
         graph,

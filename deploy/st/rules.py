@@ -129,7 +129,8 @@ def software_nodes(graph: Graph, target: Target) -> Findings:
         yield Finding(
             label(node),
             f"{node.op_type} {why}: it runs on the processor",
-            "fine for a prologue; else quantize it, or use another operator",
+            "expected of a prologue and of an LSTM's cell state; else "
+            "quantize it, or use another operator",
             WARN,
         )
 

@@ -11,7 +11,9 @@ import numpy as np
 SECONDS = 4.0
 
 
-def read_clips(paths: Iterable[Path], sample_rate: int) -> list[np.ndarray]:
+def read_clips(
+    paths: Iterable[Path], sample_rate: int, most: int = 20
+) -> list[np.ndarray]:
     """Return recordings at a sample rate; none given: a synthetic voice.
 
     Arguments
@@ -20,6 +22,8 @@ def read_clips(paths: Iterable[Path], sample_rate: int) -> list[np.ndarray]:
         Audio files, or folders of them.
     sample_rate : int
         Hz.
+    most : int
+        Of more files so many are read, evenly spread.
 
     Returns
     -------
@@ -46,6 +50,8 @@ def read_clips(paths: Iterable[Path], sample_rate: int) -> list[np.ndarray]:
             if not found:
                 raise UserError(f"{path}: holds no audio file")
         files += found
+    if len(files) > most:
+        files = [files[n * len(files) // most] for n in range(most)]
     clips = []
     for path in files:
         info = audio.inspect(path)

@@ -445,6 +445,16 @@ def test_vectors_hold_threaded_states_and_what_comes_out(models, tmp_path):
         assert np.array_equal(c, load["out_new_lstm0_c"][row : row + 1])
 
 
+def test_of_many_recordings_some_are_read(models):
+    from deploy.st.vectors import read_clips
+
+    assert len(read_clips([models["noisy"]], 16000)) == 3
+    assert len(read_clips([models["noisy"]], 8000, 2)) == 2
+    assert len(read_clips([models["noisy"] / "1.wav"], 8000, 2)[0]) == 8000
+    with pytest.raises(UserError, match="holds no audio"):
+        read_clips([Path(__file__).with_name("nnse_headers")], 8000)
+
+
 def test_header_fits_the_model_and_compiles(models, tmp_path):
     if shutil.which("cc") is None:
         pytest.skip("no C compiler: install gcc")
