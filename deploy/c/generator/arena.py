@@ -2,6 +2,7 @@
 
 from deploy.c.generator.program import (
     Binary,
+    Cell,
     Column,
     Dense,
     Depthwise,
@@ -76,6 +77,8 @@ def _read_by(op) -> list[Column]:
         return op.inputs
     if isinstance(op, Binary):
         return [op.first, op.second]
+    if isinstance(op, Cell):
+        return [op.forget, op.input, op.gate]
     if isinstance(op, Unary):
         return [op.source]
     return [op.column] if isinstance(op, Update) else []

@@ -160,6 +160,8 @@ const char *{self.name}_describe(void);
         if late:
             members.append(("float", "late", late * (signal.n_fft + 2), 4))
             members.append(("int32_t", "late_head", 0, 4))
+        for number, cell in enumerate(self.program.cells):
+            members.append(("float", f"cell_{number}", cell.size, 4))
         for number, state in enumerate(self.program.states):
             if state.columns > 1:
                 members.append(("int32_t", f"head_{number}", 0, 4))

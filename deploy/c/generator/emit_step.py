@@ -8,6 +8,8 @@ from deploy.c.generator.arena import Arena
 from deploy.c.generator.c_text import comment, float_text, int_text, lines
 from deploy.c.generator.program import (
     Binary,
+    Cell,
+    CellUnary,
     Column,
     Dense,
     Depthwise,
@@ -154,6 +156,8 @@ class StepEmitter:
             Depthwise: self._depthwise,
             Binary: self._binary,
             Unary: self._unary,
+            Cell: self._cell,
+            CellUnary: self._cell_unary,
         }[type(op)](number, op)
 
     def _dense(self, number: int, op: Dense) -> None:
@@ -253,6 +257,37 @@ class StepEmitter:
             f"eb_{op.kind}_s{self.bits}(&layer_{number}, "
             f"{self._column(op.first)}, {self._column(op.second)}, "
             f"{self._vector(op.out)}, {op.out.size});"
+        )
+
+    def _cell(self, number: int, op: Cell) -> None:
+        fields = []
+        for column in (op.forget, op.input, op.gate):
+            quantization = column.quantization
+            fields.append(float_text(quantization.scale))
+            fields.append(str(quantization.zero_point))
+        self.tables.append(
+            f"static const eb_cell_s8_layer layer_{number} = {{\n"
+            f"    {', '.join(fields)},\n}};"
+        )
+        cell = self.program.cells.index(op.state)
+        self.body.append(
+            f"eb_cell_s8(&layer_{number}, {self._column(op.forget)}, "
+            f"{self._column(op.input)}, {self._column(op.gate)}, "
+            f"state->cell_{cell}, {op.state.size});"
+        )
+
+    def _cell_unary(self, number: int, op: CellUnary) -> None:
+        target = op.out.quantization
+        edges = numbers.signed_thresholds(op.steps, target)
+        fill = np.full(256 - len(edges), np.finfo(F32).max, F32)
+        name = self._array(
+            f"edges_{number}", "float", np.concatenate([edges, fill])
+        )
+        cell = self.program.cells.index(op.cell.state)
+        self.body.append(
+            f"eb_count_edges_s8({name}, state->cell_{cell}, "
+            f"{self._vector(op.out)}, {op.out.size}, "
+            f"{numbers.lowest_level(op.steps, target)});"
         )
 
     def _unary(self, number: int, op: Unary) -> None:

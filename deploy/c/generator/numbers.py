@@ -42,7 +42,7 @@ _FUNCTIONS = {
     "square": lambda x, a: x * x,
     "relu": lambda x, a: np.maximum(x, 0.0),
     "sigmoid": lambda x, a: 1.0 / (1.0 + np.exp(-x)),
-    "tanh": lambda x, a: np.tanh(x),
+    "tanh": lambda x, a: runtime_tanh(x),
     "prelu": lambda x, a: np.where(x < 0, x * float(a), x),
     "clip": lambda x, a: np.clip(x, a[0], a[1]),
     "mel": lambda x, a: a.astype(np.float64) @ x,
@@ -102,6 +102,83 @@ def thresholds(steps: list[tuple], target) -> np.ndarray | None:
         low = np.where(reached, low, middle)
     edges = high.astype(np.int32).view(F32)
     return edges[target.quantize(apply(steps, edges)) >= wanted]
+
+
+def signed_thresholds(steps: list[tuple], target) -> np.ndarray | None:
+    """Return :func:`thresholds` of a function of any float.
+
+    The integer of the most negative float plus the number of thresholds up
+    to an input is the integer of that input. tanh is computed as onnxruntime
+    does, see :func:`runtime_tanh`.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        None: a function that does not rise, or no known one.
+    """
+    if [name for name, _ in steps] not in (["tanh"], []):
+        return None
+
+    def levels(keys):
+        values = np.sign(keys) * np.abs(keys).astype(np.int32).view(F32)
+        values = values.astype(F32)
+        return target.quantize(runtime_tanh(values) if steps else values)
+
+    ends = levels(np.array([-_LARGEST_FLOAT, _LARGEST_FLOAT], np.int64))
+    wanted = np.arange(int(ends[0]) + 1, int(ends[1]) + 1)
+    low = np.full(len(wanted), -_LARGEST_FLOAT, np.int64)
+    high = np.full(len(wanted), _LARGEST_FLOAT, np.int64)
+    while (low + 1 < high).any():
+        middle = (low + high) // 2
+        reached = levels(middle) >= wanted
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle)
+    edges = np.abs(high).astype(np.int32).view(F32) * np.sign(high)
+    return edges.astype(F32)
+
+
+def lowest_level(steps: list[tuple], target) -> int:
+    """Return the integer of the most negative float."""
+    least = np.full(1, -np.finfo(F32).max, F32)
+    return int(target.quantize(runtime_tanh(least) if steps else least)[0])
+
+
+def runtime_tanh(values: np.ndarray) -> np.ndarray:
+    """Return tanh as onnxruntime computes it in float32 on x86 with FMA.
+
+    x p(x^2) / q(x^2) with polynomials of degree 6 and 3, for |x| up to 9;
+    fused products and sums. A float64 sum that is rounded again differs from
+    a fused one about once in 2^29.
+    """
+    x = np.clip(np.asarray(values, F32), F32(-9), F32(9))
+    square = (x * x).astype(F32)
+
+    def polynomial(terms):
+        total = np.full_like(x, F32(terms[0]))
+        for term in terms[1:]:
+            product = total.astype(np.float64) * square
+            total = (product + np.float64(F32(term))).astype(F32)
+        return total
+
+    p = (polynomial(_TANH_OVER) * x).astype(F32)
+    return (p / polynomial(_TANH_UNDER)).astype(F32)
+
+
+_TANH_OVER = (
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+_TANH_UNDER = (
+    1.19825839466702e-06,
+    1.18534705686654e-04,
+    2.26843463243900e-03,
+    4.89352518554385e-03,
+)
 
 
 def factor(ratio: float, node: str) -> tuple[int, int]:

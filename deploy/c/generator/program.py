@@ -164,6 +164,35 @@ class Unary:
 
 
 @dataclass(eq=False)
+class FloatState:
+    """The cell state of an LSTM in an int8 network: float32 from 0 on."""
+
+    name: str
+    size: int
+
+
+@dataclass(eq=False)
+class Cell:
+    """state = forget * state + input * gate, in float32, in place."""
+
+    node: str
+    forget: Column
+    input: Column
+    gate: Column
+    state: FloatState
+
+
+@dataclass(eq=False)
+class CellUnary:
+    """Quantized function of a cell state after its :class:`Cell`."""
+
+    node: str
+    steps: list[tuple]
+    cell: Cell
+    out: Vector
+
+
+@dataclass(eq=False)
 class Update:
     """The state drops its oldest columns and takes a new one."""
 
@@ -185,6 +214,7 @@ class Program:
     operations : list
     mask : Column
     states : list of State
+    cells : list of FloatState
     """
 
     metadata: GraphMetadata
@@ -193,6 +223,7 @@ class Program:
     mask: Column
     operations: list = field(default_factory=list)
     states: list[State] = field(default_factory=list)
+    cells: list[FloatState] = field(default_factory=list)
 
     @property
     def bits(self) -> int:

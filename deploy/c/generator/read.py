@@ -13,6 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from deploy.c.generator.program import (
+    Cell,
     Column,
     Program,
     Quantization,
@@ -130,7 +131,6 @@ class Reader(LayerReader, ElementReader):
         }
         self.problems: list[str] = []
         self.states = {s["input"]: s for s in card.states}
-        self.made: dict[str, State] = {}
         self.prologue = self.features = None
         shapes = {v.name: files.shape_of(v) for v in model.graph.input}
         self.shapes = shapes
@@ -214,6 +214,8 @@ class Reader(LayerReader, ElementReader):
                 self.levels[target] = vector
             else:
                 self.levels[target] = value
+        elif isinstance(value, Waiting) and value.kind == "cell_unary":
+            self.levels[target] = self._emit_cell(value, quantization)
         elif isinstance(value, Waiting):
             self.levels[target] = self._emit(value, quantization)
         else:
@@ -373,6 +375,7 @@ class Reader(LayerReader, ElementReader):
             mask.columns[0],
             self.operations,
             list(self.made.values()),
+            list(self.cells.values()),
         )
         for entry in self.card.states:
             self._update(program, entry)
@@ -384,6 +387,10 @@ class Reader(LayerReader, ElementReader):
     def _update(self, program: Program, entry) -> None:
         state = self.made.get(entry["input"])
         value = self.values.get(entry["output"])
+        if isinstance(value, Cell) and value.state is self.cells.get(
+            entry["input"]
+        ):
+            return
         if state is None or not isinstance(value, Integers):
             raise Refused(
                 f"the state {entry['input']} is not quantized, or not used: "

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from deploy.c.generator.program import Cell, FloatState
 from deploy.c.generator.values import (
     Features,
     Integers,
@@ -48,6 +49,12 @@ class ElementReader(Values):
                     "fold it into the layer before"
                 )
             self._unary(node, name, first, (kind, F32(constant.reshape(-1)[0])))
+        elif kind == "add" and self._is_cell(first, second):
+            self.values[node.output[0]] = self._cell(name, first, second)
+        elif kind == "mul" and isinstance(second, FloatState):
+            self.values[node.output[0]] = self._forget(name, first, second)
+        elif kind == "mul" and isinstance(first, FloatState):
+            self.values[node.output[0]] = self._forget(name, second, first)
         elif isinstance(first, Integers) and isinstance(second, Integers):
             if kind not in ("add", "mul") or first.size != second.size:
                 raise Refused("no kernel for two moving values of this kind")
@@ -56,6 +63,30 @@ class ElementReader(Values):
             )
         else:
             raise Refused("an operand is float: quantize what gives it")
+
+    def _forget(self, name, gate, state: FloatState) -> Waiting:
+        if not isinstance(gate, Integers) or gate.size != state.size:
+            raise Refused("no cell of an LSTM: quantize what gives its gates")
+        if gate.quantization.bits != 8:
+            raise Refused(
+                "a float cell state in an int16x8 network: quantize it with "
+                "quantize.py, which gives it 16 bits"
+            )
+        return Waiting(name, "forget", (gate, state), gate.size, True)
+
+    def _is_cell(self, first, second) -> bool:
+        kinds = {getattr(v, "kind", None) for v in (first, second)}
+        return kinds == {"forget", "mul"}
+
+    def _cell(self, name, first: Waiting, second: Waiting) -> Cell:
+        if first.kind != "forget":
+            first, second = second, first
+        columns = [first.parts[0], *second.parts]
+        if any(len(c.columns) != 1 for c in columns):
+            raise Refused("several frames at once")
+        cell = Cell(name, *(c.columns[0] for c in columns), first.parts[1])
+        self.operations.append(cell)
+        return cell
 
     def _read_simple(self, node, name) -> None:
         value = self._value(node.input[0])
@@ -99,6 +130,11 @@ class ElementReader(Values):
         if isinstance(value, Waiting) and value.kind == "unary":
             source, steps = value.parts
             parts = (source, [*steps, step])
+        elif isinstance(value, Cell):
+            self.values[node.output[0]] = Waiting(
+                name, "cell_unary", (value, [step]), value.state.size, True
+            )
+            return
         elif isinstance(value, Integers) and len(value.columns) == 1:
             parts = (value, [step])
         else:

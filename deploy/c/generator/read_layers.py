@@ -3,8 +3,10 @@
 import numpy as np
 
 from deploy.c.generator.lower import check_reach
+from deploy.c.generator.numbers import signed_thresholds
 from deploy.c.generator.program import (
     Binary,
+    CellUnary,
     Column,
     Dense,
     Depthwise,
@@ -148,6 +150,14 @@ class LayerReader(Values):
         else:
             self.operations.append(self._layer(value, out))
         return Integers([Column(out, 0, out.size)], value.flat)
+
+    def _emit_cell(self, value: Waiting, quantization) -> Integers:
+        cell, steps = value.parts
+        out = Vector(value.node, value.size, quantization)
+        if signed_thresholds(steps, quantization) is None:
+            raise Refused("a function of the cell state that does not rise")
+        self.operations.append(CellUnary(value.node, steps, cell, out))
+        return Integers([Column(out, 0, out.size)], True)
 
     def _emit_unary(self, node, steps, value, quantization) -> Integers:
         if len(value.columns) != 1:

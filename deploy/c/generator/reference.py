@@ -5,6 +5,8 @@ import numpy as np
 from deploy.c.generator import lower, numbers
 from deploy.c.generator.program import (
     Binary,
+    Cell,
+    CellUnary,
     Column,
     Dense,
     Depthwise,
@@ -46,6 +48,9 @@ class Reference:
             )
             for state in self.program.states
         }
+        self.cells = {
+            state: np.zeros(state.size, F32) for state in self.program.cells
+        }
 
     def step(self, magnitude: np.ndarray) -> np.ndarray:
         """Return the mask of the next frame, both (bins,) float32."""
@@ -72,7 +77,14 @@ class Reference:
         }
         updates = []
         for op in self.program.operations:
-            if isinstance(op, Update):
+            if isinstance(op, Cell):
+                forget, given, gate = (
+                    c.quantization.dequantize(self._take(c))
+                    for c in (op.forget, op.input, op.gate)
+                )
+                kept = forget * self.cells[op.state]
+                self.cells[op.state] = kept + given * gate
+            elif isinstance(op, Update):
                 updates.append((op, self._take(op.column).copy()))
             else:
                 self.values[op.out] = self._run(op)
@@ -102,6 +114,13 @@ class Reference:
         if isinstance(op, Binary):
             a, b = self._take(op.first), self._take(op.second)
             return (_binary_16 if wide else _binary_8)(op, a, b)
+        if isinstance(op, CellUnary):
+            target = op.out.quantization
+            edges = numbers.signed_thresholds(op.steps, target)
+            first = numbers.lowest_level(op.steps, target)
+            state = self.cells[op.cell.state]
+            count = np.searchsorted(edges, state, side="right")
+            return (first + count).astype(np.int8)
         if not isinstance(op, Unary):
             raise TypeError(f"no such operation: {op}")
         x = self._take(op.source)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import helper
 
-from deploy.c.generator.program import Column, Quantization
+from deploy.c.generator.program import Column, FloatState, Quantization
 
 F32 = np.float32
 
@@ -83,6 +83,8 @@ class Values:
         self.values: dict = {}  # float tensors
         self.levels: dict = {}  # tensors of integers
         self.states: dict = {}  # entries of the metadata by input
+        self.made: dict = {}  # states of integers by input
+        self.cells: dict = {}  # states of floats by input
         self.operations: list = []
 
     def _value(self, name: str):
@@ -91,8 +93,16 @@ class Values:
         if name in self.raw:
             return self.raw[name]
         if name in self.states:
-            raise Refused(f"the state {name} is used in float: quantize it")
+            return self._float_state(name)
         raise Refused(f"its input {name} comes from nowhere")
+
+    def _float_state(self, name: str) -> FloatState:
+        shape = self.states[name]["shape"]
+        if len(shape) != 2:
+            raise Refused(f"the state {name} is used in float: quantize it")
+        if name in self.made:
+            raise Refused(f"the state {name} is used in float and integers")
+        return self.cells.setdefault(name, FloatState(name, shape[1]))
 
     def _integers(self, name: str) -> Integers:
         value = self._value(name)

@@ -504,6 +504,22 @@ void eb_mul_s16(const eb_scale_s16_layer *layer, const int16_t *first,
     }
 }
 
+void eb_cell_s8(const eb_cell_s8_layer *layer, const int8_t *forget,
+                const int8_t *input, const int8_t *gate, float *state,
+                int32_t size)
+{
+    for (int32_t i = 0; i < size; i++) {
+        const float f = (float)((int32_t)forget[i] - layer->forget_zero) *
+                        layer->forget_scale;
+        const float x = (float)((int32_t)input[i] - layer->input_zero) *
+                        layer->input_scale;
+        const float g = (float)((int32_t)gate[i] - layer->gate_zero) *
+                        layer->gate_scale;
+        const float kept = f * state[i];
+        state[i] = kept + x * g;
+    }
+}
+
 void eb_table_s8(const int8_t *table, const int8_t *in, int8_t *out,
                  int32_t size)
 {

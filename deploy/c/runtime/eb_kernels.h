@@ -102,6 +102,16 @@ typedef struct {
     int32_t high;
 } eb_bent_s16_layer;
 
+/* The gates of an LSTM whose cell state is float. */
+typedef struct {
+    float forget_scale;
+    int32_t forget_zero;
+    float input_scale;
+    int32_t input_zero;
+    float gate_scale;
+    int32_t gate_zero;
+} eb_cell_s8_layer;
+
 /* scratch: `stride` elements. */
 void eb_dense_s8(const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
                  int16_t *scratch);
@@ -119,6 +129,11 @@ void eb_mul_s8(const eb_mul_s8_layer *layer, const int8_t *first,
                const int8_t *second, int8_t *out, int32_t size);
 void eb_mul_s16(const eb_scale_s16_layer *layer, const int16_t *first,
                 const int16_t *second, int16_t *out, int32_t size);
+
+/* state = forget * state + input * gate, in float. */
+void eb_cell_s8(const eb_cell_s8_layer *layer, const int8_t *forget,
+                const int8_t *input, const int8_t *gate, float *state,
+                int32_t size);
 
 /* out = table[in + 128]: any function of one int8. */
 void eb_table_s8(const int8_t *table, const int8_t *in, int8_t *out,

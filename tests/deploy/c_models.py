@@ -1,0 +1,118 @@
+"""Miniature networks, sounds and builds for the tests of the C code."""
+
+import subprocess
+
+from edgebrain.signal import SignalSettings, magnitude, stft
+import numpy as np
+
+SIGNAL = SignalSettings(n_fft=64, win_length=50, hop_length=20)
+NNSE_SIGNAL = SignalSettings(
+    n_fft=60, win_length=45, hop_length=15, window="sqrt_hann"
+)
+NNSE_LAYERS = [
+    {"layer_type": "conv1d", "layer_neurons": 9, "kernel_size": 4},
+    {"layer_type": "lstm", "layer_neurons": 7},
+    {"layer_type": "fc", "layer_neurons": 10, "activation": "relu6"},
+    {"layer_type": "fc", "layer_neurons": 31, "activation": "sigmoid"},
+]
+#: Odd sizes on purpose: each leaves a rest in every vector instruction.
+NETWORKS = ("tcnn", "tcnn_prelu", "tcnn_late", "lstm", "conv_lstm", "nnse")
+
+
+def network(name):
+    """Return an untrained network with lively statistics, and its signal."""
+    from edgebrain.models import NNSE, STFTTCNN, ConvLSTM, LSTMMask
+    import torch
+
+    torch.manual_seed(3)
+    model = {
+        "tcnn": lambda: STFTTCNN(
+            2, 3, 33, 13, 2, bottleneck_channels=9, prologue="power"
+        ),
+        "tcnn_prelu": lambda: STFTTCNN(
+            1,
+            3,
+            33,
+            21,
+            3,
+            "tanh",
+            kernel_size=4,
+            activation="prelu",
+            prologue="log1p",
+        ),
+        "tcnn_late": lambda: STFTTCNN(
+            1, 2, 33, 18, lookahead_frames=2, prologue="power"
+        ),
+        "lstm": lambda: LSTMMask(33, 11, 2, 7),
+        "conv_lstm": lambda: ConvLSTM(33, 10, 1, prologue="linear"),
+        "nnse": lambda: NNSE(NNSE_LAYERS, bins=31, n_mels=11),
+    }[name]()
+    generator = torch.Generator().manual_seed(4)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.3, 1.5, generator=generator)
+        if isinstance(module, torch.nn.PReLU):
+            module.weight.data.uniform_(0.05, 0.4, generator=generator)
+    return model.eval(), NNSE_SIGNAL if name == "nnse" else SIGNAL
+
+
+def sound(samples, seed=0):
+    """Return bursts of coloured noise between silences, int16."""
+    rng = np.random.default_rng(seed)
+    wav = np.convolve(rng.standard_normal(samples), [1, 0.9, 0.5], "same")
+    at = np.arange(samples) / 1600
+    wav *= (
+        np.abs(np.sin(at))
+        * 10
+        ** rng.uniform(-2, 0, 1 + samples // 1600)[np.arange(samples) // 1600]
+    )
+    wav[samples // 3 : samples // 3 + 400] = 0
+    return np.clip(wav * 6000, -32768, 32767).astype(np.int16)
+
+
+def frames(pcm, signal):
+    """Return magnitudes (bins, frames)."""
+    wav = pcm.astype(np.float32) / 32768
+    return np.ascontiguousarray(magnitude(stft(wav, signal), signal))
+
+
+def build(folder, *targets):
+    """Run make with warnings as errors."""
+    done = subprocess.run(
+        ["make", "-s", "CFLAGS=-O2 -Werror", *targets],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def quantized_release(name, precision, folder):
+    """Return a stream as large as a released model, with random weights."""
+    from edgebrain.models import STFTTCNN, LSTMMask
+    from edgebrain.onnx.export import export_stream
+    from edgebrain.onnx.quantization import (
+        QuantizationSettings,
+        load_source,
+        quantize,
+    )
+    from edgebrain.onnx.quantization_calibration import Clips
+    import torch
+
+    torch.manual_seed(1)
+    if name == "tcnn-120k":
+        model = STFTTCNN(
+            2, 4, 257, 96, 2, bottleneck_channels=56, prologue="power"
+        )
+    else:
+        model = LSTMMask(257, 72, 2, 56)
+    signal = SignalSettings()
+    export_stream(model.eval(), signal, folder / "float.onnx")
+    clips = (frames(sound(8000), signal),)
+    settings = QuantizationSettings(precision=precision)
+    target = folder / f"{precision}.onnx"
+    source = load_source(folder / "float.onnx")
+    quantize(source, target, Clips(clips, clips, False), settings)
+    return target
