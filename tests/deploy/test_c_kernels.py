@@ -1,0 +1,475 @@
+"""Each kernel against onnxruntime or exact integers, and mutants of each."""
+
+import ctypes
+from fractions import Fraction
+from pathlib import Path
+import shutil
+import subprocess
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+import pytest
+
+from deploy.c.generator.package import tanh_source
+
+RUNTIME = Path(__file__).parents[2] / "deploy" / "c" / "runtime"
+F32 = np.float32
+pytestmark = pytest.mark.skipif(
+    not shutil.which("cc"), reason="no C compiler (cc) on this machine"
+)
+
+
+def layer(**fields):
+    """Return a structure of pointers to arrays, floats and integers."""
+    kinds, values = [], []
+    for name, value in fields.items():
+        if isinstance(value, np.ndarray):
+            kinds.append((name, ctypes.c_void_p))
+            values.append(value.ctypes.data)
+        else:
+            whole = isinstance(value, int)
+            kinds.append((name, ctypes.c_int32 if whole else ctypes.c_float))
+            values.append(value)
+    made = type("Made", (ctypes.Structure,), {"_fields_": kinds})
+    structure = made(*values)
+    structure.kept = fields
+    return ctypes.byref(structure), structure
+
+
+def compile_kernels(folder, changes=(), flags=()):
+    """Return the runtime as a library, with changes to its source."""
+    text = (RUNTIME / "eb_kernels.c").read_text()
+    for old, new in changes:
+        assert old in text, f"the mutant changes nothing: {old}"
+        text = text.replace(old, new)
+    (folder / "eb_kernels.c").write_text(text)
+    (folder / "eb_tanh.c").write_text(tanh_source())
+    subprocess.run(
+        ["cc", "-O1", "-std=c99", "-ffp-contract=off", "-fPIC", "-shared"]
+        + [*flags, f"-I{RUNTIME}", "-o", "kernels.so"]
+        + ["eb_kernels.c", "eb_tanh.c", "-lm"],
+        cwd=folder,
+        check=True,
+    )
+    return ctypes.CDLL(str(folder / "kernels.so"))
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory):
+    return compile_kernels(tmp_path_factory.mktemp("kernels"))
+
+
+def run_onnx(op, inputs, weights, out, **attributes):
+    """Return what onnxruntime gives for one quantized node.
+
+    inputs: (levels (1, n, 1), scale, zero point) each; weights: (levels,
+    scales, zero point) or None; out: (scale, zero point).
+    """
+    from edgebrain.onnx.session import make_session
+
+    nodes, known, names, feeds, graph_inputs = [], [], [], {}, []
+
+    def constant(name, value):
+        known.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    for i, (levels, scale, zero) in enumerate(inputs):
+        graph_inputs.append(
+            helper.make_tensor_value_info(
+                f"x{i}", TensorProto.INT8, levels.shape
+            )
+        )
+        feeds[f"x{i}"] = levels
+        nodes.append(
+            helper.make_node(
+                "DequantizeLinear",
+                [
+                    f"x{i}",
+                    constant(f"s{i}", F32(scale)),
+                    constant(f"z{i}", np.int8(zero)),
+                ],
+                [f"f{i}"],
+            )
+        )
+        names.append(f"f{i}")
+    for i, (levels, scales) in enumerate(weights):
+        zero = np.zeros(len(scales), levels.dtype)
+        nodes.append(
+            helper.make_node(
+                "DequantizeLinear",
+                [
+                    constant(f"w{i}", levels),
+                    constant(f"ws{i}", scales),
+                    constant(f"wz{i}", zero),
+                ],
+                [f"wf{i}"],
+                axis=0,
+            )
+        )
+        names.append(f"wf{i}")
+    nodes.append(helper.make_node(op, names, ["y"], **attributes))
+    nodes.append(
+        helper.make_node(
+            "QuantizeLinear",
+            ["y", constant("ys", F32(out[0])), constant("yz", np.int8(out[1]))],
+            ["Y"],
+        )
+    )
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        graph_inputs,
+        [helper.make_tensor_value_info("Y", TensorProto.INT8, None)],
+        known,
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    session = make_session(model.SerializeToString())
+    return session.run(None, feeds)[0]
+
+
+def random_layer(rng, rows, columns, ties):
+    weights = rng.integers(-127, 128, (rows, columns)).astype(np.int8)
+    x = rng.integers(-128, 128, columns).astype(np.int8)
+    bias = rng.integers(-3000, 3000, rows).astype(np.int32)
+    x_scale, y_scale = F32(2.0**-6), F32(2.0**-4)
+    if ties:
+        # Ratios of 1/2 and sums that are small: half of all are ties.
+        weights = rng.integers(-1, 2, (rows, columns)).astype(np.int8)
+        x = rng.integers(-20, 20, columns).astype(np.int8)
+        bias = rng.integers(-200, 200, rows).astype(np.int32)
+        scales = np.full(rows, F32(2.0**1 / 2**0), F32)
+    else:
+        scales = rng.uniform(1e-4, 4e-2, rows).astype(F32)
+    return weights, x, bias, x_scale, scales, y_scale
+
+
+def check_dense(kernels):
+    rng = np.random.default_rng(0)
+    for rows, columns, ties in [
+        (64, 31, True),
+        (33, 57, False),
+        (5, 1, False),
+        (7, 16, True),
+    ]:
+        weights, x, bias, xs, ws, ys = random_layer(rng, rows, columns, ties)
+        x_zero, y_zero = (int(v) for v in rng.integers(-128, 128, 2))
+        x_zero = min(x_zero, 30)
+        want = run_onnx(
+            "Conv",
+            [(x[None, :, None], xs, x_zero)],
+            [(weights[:, :, None], ws), (bias, (xs * ws).astype(F32))],
+            (ys, y_zero),
+        )[0, :, 0]
+        ratio = ((xs * ws).astype(F32) / ys).astype(F32)
+        stride = -(-columns // 4) * 4
+        padded = np.zeros((rows, stride), np.int8)
+        padded[:, :columns] = weights
+        folded = bias - x_zero * weights.astype(np.int32).sum(1)
+        given, keep = layer(
+            w=padded,
+            b=folded.astype(np.int32),
+            r=ratio,
+            rows=rows,
+            columns=columns,
+            stride=stride,
+            zero=y_zero,
+        )
+        out, scratch = np.zeros(rows, np.int8), np.zeros(stride, np.int16)
+        kernels.eb_dense_s8(
+            given,
+            ctypes.c_void_p(x.ctypes.data),
+            ctypes.c_void_p(out.ctypes.data),
+            ctypes.c_void_p(scratch.ctypes.data),
+        )
+        np.testing.assert_array_equal(out, want)
+        assert keep
+
+
+def check_depthwise(kernels):
+    rng = np.random.default_rng(1)
+    for size, taps, ties in [(37, 3, True), (22, 5, False)]:
+        weights, _, bias, xs, ws, ys = random_layer(rng, size, taps, ties)
+        x = rng.integers(-128, 128, (size, taps)).astype(np.int8)
+        y_zero, x_zero = 17, -128
+        want = run_onnx(
+            "Conv",
+            [(x[None], xs, x_zero)],
+            [(weights[:, None, :], ws), (bias, (xs * ws).astype(F32))],
+            (ys, y_zero),
+            group=size,
+        )[0, :, 0]
+        folded = bias - x_zero * weights.astype(np.int32).sum(1)
+        columns = [np.ascontiguousarray(c) for c in x.T]
+        pointers = (ctypes.c_void_p * taps)(*(c.ctypes.data for c in columns))
+        given, keep = layer(
+            w=np.ascontiguousarray(weights.T),
+            b=folded.astype(np.int32),
+            r=((xs * ws).astype(F32) / ys).astype(F32),
+            size=size,
+            taps=taps,
+            zero=y_zero,
+        )
+        out = np.zeros(size, np.int8)
+        kernels.eb_depthwise_s8(
+            given, pointers, ctypes.c_void_p(out.ctypes.data)
+        )
+        np.testing.assert_array_equal(out, want)
+        assert keep
+
+
+def every_pair():
+    levels = np.arange(-128, 128)
+    a, b = np.meshgrid(levels, levels)
+    return a.ravel().astype(np.int8), b.ravel().astype(np.int8)
+
+
+#: Scales of a, b and the output, zero points; the first of each make ties.
+PAIRS = [
+    (0.5, 0.25, 1.0, 3, -7, 11),
+    (0.013, 0.0021, 0.0107, -128, 5, -30),
+    (0.03, 0.03, 0.01, 0, 127, -128),
+]
+
+
+def check_add(kernels):
+    from deploy.c.generator import lower
+    from deploy.c.generator.program import (
+        Binary,
+        Column,
+        Quantization,
+        Vector,
+    )
+
+    a, b = every_pair()
+    for sa, sb, sy, za, zb, zy in PAIRS:
+        for kind, op in (("add", "Add"), ("mul", "Mul")):
+            if kind == "mul":
+                sy = sa * sb * 64 if sa == 0.5 else sa * sb * 90
+            want = run_onnx(
+                op,
+                [(a[None, :, None], sa, za), (b[None, :, None], sb, zb)],
+                [],
+                (sy, zy),
+            ).reshape(-1)
+            parts = [
+                Column(Vector(kind, 1, Quantization(F32(s), z, 8)), 0, 1)
+                for s, z in ((sa, za), (sb, zb), (sy, zy))
+            ]
+            binary = Binary(kind, kind, *parts[:2], parts[2].source)
+            if kind == "add":
+                first, second, fixed = map(float, lower.add_s8(binary))
+                given, keep = layer(a=first, b=second, c=fixed)
+            else:
+                ratio = float(lower.mul_s8(binary))
+                given, keep = layer(r=ratio, a=za, b=zb, y=zy)
+            out = np.zeros(len(a), np.int8)
+            getattr(kernels, f"eb_{kind}_s8")(
+                given,
+                *(ctypes.c_void_p(v.ctypes.data) for v in (a, b, out)),
+                len(a),
+            )
+            np.testing.assert_array_equal(out, want, err_msg=kind)
+            assert keep
+
+
+def rounded(value, low=-32768, high=32767):
+    """Half up, exactly."""
+    return max(low, min(high, (value + Fraction(1, 2)).__floor__()))
+
+
+def check_16_bits(kernels):
+    rng = np.random.default_rng(2)
+    x = rng.integers(-32768, 32768, 40).astype(np.int16)
+    x[:4] = -32768, 32767, 0, -1
+    for wide in (0, 1):
+        weights = rng.integers(-127, 128, (9, 40)).astype(np.int8)
+        weights[0] = 127
+        bias = rng.integers(-(2**20), 2**20, 9).astype(np.int32)
+        if wide:
+            bias[1] = 2**31 - 1
+            weights[1, :] = np.sign(x).astype(np.int8) * 127
+        factor = rng.integers(2**22, 2**23, 9).astype(np.int32)
+        shift = rng.integers(33, 45, 9).astype(np.uint8)
+        if not wide:
+            # Ties: sums of odd halves.
+            factor[2], shift[2], weights[2] = 2**22, 23, 0
+            bias[2] = 7
+            factor[3], shift[3], weights[3] = 2**22, 23, 0
+            bias[3] = -7
+        given, keep = layer(
+            w=weights,
+            b=bias,
+            f=factor,
+            s=shift,
+            rows=9,
+            columns=40,
+            stride=40,
+            wide=wide,
+        )
+        out, scratch = np.zeros(9, np.int16), np.zeros(40, np.int16)
+        pointers = [ctypes.c_void_p(v.ctypes.data) for v in (x, out, scratch)]
+        kernels.eb_dense_s16(given, *pointers)
+        sums = weights.astype(object) @ x.astype(object) + bias.astype(object)
+        want = [
+            rounded(Fraction(int(s) * int(f), 1 << int(h)))
+            for s, f, h in zip(sums, factor, shift, strict=True)
+        ]
+        np.testing.assert_array_equal(out, want)
+        assert keep
+    y, z = x[::-1].copy(), x.copy()
+    pairs = [(int(a), int(b)) for a, b in zip(x, y, strict=True)]
+    pointers = [ctypes.c_void_p(v.ctypes.data) for v in (x, y, z)]
+    given, keep = layer(a=2**22, b=2**21, s=23)
+    kernels.eb_add_s16(given, *pointers, len(x))
+    want = [rounded(Fraction(2 * a + b, 4)) for a, b in pairs]
+    np.testing.assert_array_equal(z, want)
+    given, keep = layer(f=2**22, s=37)
+    kernels.eb_mul_s16(given, *pointers, len(x))
+    want = [rounded(Fraction(a * b, 2**15)) for a, b in pairs]
+    np.testing.assert_array_equal(z, want)
+    given, keep = layer(p=2**22, n=2**20, s=22, low=-5000, high=9000)
+    kernels.eb_bent_s16(given, pointers[0], pointers[2], len(x))
+    want = [
+        rounded(Fraction(int(a), 1 if a >= 0 else 4), -5000, 9000) for a in x
+    ]
+    np.testing.assert_array_equal(z, want)
+    assert keep
+
+
+def check_tanh_16(kernels):
+    """Input of 8 / 2^15 a step, output of 2^-15: near the true function."""
+    x = np.arange(-32768, 32768).astype(np.int16)
+    out = np.zeros_like(x)
+    pointers = [ctypes.c_void_p(v.ctypes.data) for v in (x, out)]
+    into, keep_in = layer(f=2**22, s=18)  # x * 16: Q16 of x / 4096
+    same, keep_out = layer(f=2**22, s=22)
+    half, keep_half = layer(f=2**22, s=23)
+    real = x / 4096.0
+    kernels.eb_tanh_s16(into, same, *pointers, len(x))
+    want = np.clip(np.tanh(real) * 32768, -32768, 32767)
+    assert np.abs(out - want).max() < 1.6
+    mirrored = np.minimum(-out[1:32768].astype(int), 32767)
+    np.testing.assert_array_equal(out[:32768:-1], mirrored)
+    kernels.eb_sigmoid_s16(into, half, *pointers, len(x))
+    want = np.clip(32768 / (1 + np.exp(-2 * real)), 0, 32767)
+    assert np.abs(out - want).max() < 1.6
+    assert (np.diff(out.astype(int)) >= 0).all()
+    assert keep_in and keep_out and keep_half
+
+
+def check_edges(kernels):
+    """Quantizing: ties to even, saturation; thresholds: each edge."""
+    x = (np.arange(-700, 700) / 4).astype(F32)
+    out = np.zeros(len(x), np.int8)
+    pointers = [ctypes.c_void_p(v.ctypes.data) for v in (x, out)]
+    kernels.eb_quantize_s8(*pointers, len(x), ctypes.c_float(0.5), 10)
+    want = np.clip(np.rint(x / F32(0.5)) + 10, -128, 127)
+    np.testing.assert_array_equal(out, want)
+    edges = np.full(256, np.finfo(F32).max, F32)
+    edges[:255] = np.arange(255) - 100
+    kernels.eb_count_edges_s8(
+        ctypes.c_void_p(edges.ctypes.data), *pointers, len(x), -128
+    )
+    want = np.searchsorted(edges, x, side="right") - 128
+    np.testing.assert_array_equal(out, want)
+    table = np.arange(127, -129, -1).astype(np.int8)
+    levels = np.arange(-128, 128).astype(np.int8)
+    kernels.eb_table_s8(
+        ctypes.c_void_p(table.ctypes.data),
+        ctypes.c_void_p(levels.ctypes.data),
+        pointers[1],
+        256,
+    )
+    np.testing.assert_array_equal(out[:256], table)
+    # The oldest column of a ring follows its head.
+    places = [kernels.eb_ring_place(3, age, 5) for age in range(5)]
+    assert places == [3, 4, 0, 1, 2]
+
+
+CHECKS = [
+    check_dense,
+    check_depthwise,
+    check_add,
+    check_16_bits,
+    check_tanh_16,
+    check_edges,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__[6:])
+def test_kernel(check, kernels):
+    check(kernels)
+
+
+HALF_AWAY = (
+    "    return bits - EB_MAGIC_BITS;",
+    "    (void)bits; return (int32_t)(value < 0 ? value - 0.5f : "
+    "value + 0.5f);",
+)
+MUTANTS = {
+    "half away from zero": [HALF_AWAY],
+    "half down in 16 bits": [
+        ("factor + half) >> shift", "factor + half - 1) >> shift"),
+    ],
+    "no zero point of the output": [("ratio) + zero", "ratio)")],
+    "saturates at -127": [
+        ("value > -128 ? value : -128", "value > -127 ? value : -127"),
+    ],
+    "saturates at 126": [
+        ("limited < 127 ? limited : 127", "limited < 126 ? limited : 126"),
+    ],
+    "wraps in 16 bits": [("if (limited > 32767) {", "if (limited > 98303) {")],
+    "forgets the last column": [("k < columns; k++", "k < columns - 1; k++")],
+    "forgets the last tap": [("k < taps; k++", "k < taps - 1; k++")],
+    "swapped ratios": [
+        (
+            "fmaf((float)second[i], second_ratio",
+            "fmaf((float)second[i], first_ratio",
+        ),
+        (
+            "fmaf((float)first[i], first_ratio",
+            "fmaf((float)first[i], second_ratio",
+        ),
+    ],
+    "not fused, in another order": [
+        (
+            "fmaf((float)second[i], second_ratio, fixed)",
+            "((float)first[i] * first_ratio + (float)second[i] * second_ratio)",
+        ),
+        ("fmaf((float)first[i], first_ratio, part)", "rintf(part) + fixed"),
+    ],
+    "zero points of a product left out": [
+        ("(int32_t)first[i] - layer->first_zero", "(int32_t)first[i]")
+    ],
+    "rounds a product before the zero point": [
+        ("eb_round(value + zero)", "(eb_round(value) + layer->zero)")
+    ],
+    "32-bit sums where they are too small": [
+        ("int64_t sum = layer->bias[row]", "int32_t sum = layer->bias[row]"),
+    ],
+    "slopes swapped": [
+        (
+            "layer->negative : layer->positive",
+            "layer->positive : layer->negative",
+        )
+    ],
+    "tanh without a line": [("((rise * rest + 512) >> 10)", "0")],
+    "sigmoid not halved": [("32768 + eb_tanh_q15", "32767 + 2 * eb_tanh_q15")],
+    "an edge belongs below": [("+ step - 1] <= x", "+ step - 1] < x")],
+    "table off by one": [("(int32_t)in[i] + 128]", "(int32_t)in[i] + 127]")],
+    "ring one too long": [("place < columns ?", "place <= columns ?")],
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_wrong_kernel_fails(name, tmp_path):
+    mutant = compile_kernels(tmp_path, MUTANTS[name], ["-fwrapv"])
+    failed = []
+    for check in CHECKS:
+        try:
+            check(mutant)
+        except AssertionError:
+            failed.append(check.__name__)
+    assert failed, f"no test notices a kernel that is wrong: {name}"
