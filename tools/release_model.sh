@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Make a released model from its yaml: train, export, quantize, score.
 #
-#   bash tools/release_model.sh tcnn-120k /path/to/edge16k [results folder]
+#   bash tools/release_model.sh NAME DATA [RESULTS [CHECKPOINT]]
 #
-# A results folder that is there is used as it is. The scores of every form,
+# NAME is a folder of models/, DATA the folder of edge16k. A finished results
+# folder is used as it is; the best checkpoint unless one is named. The scores of every form,
 # at several input levels, go to results/evaluation/release-<name>/.
 set -euo pipefail
-name=$1 data=$2 results=${3:-results/$1/1234}
+name=$1 data=$2 results=${3:-results/$1/1234} checkpoint=${4:-}
 python=${PYTHON:-python} pairs=results/pairs
 target=models/$name
 
@@ -17,7 +18,8 @@ for split in train test; do
     --output_folder $pairs
 done
 
-"$python" export_onnx.py "$results" --overwrite --output_folder "$target"
+"$python" export_onnx.py "$results" ${checkpoint:+--checkpoint "$checkpoint"} \
+  --overwrite --output_folder "$target"
 for precision in int8 int16x8; do
   "$python" quantize.py "$target/stream.onnx" --precision $precision \
     --calibration_folder $pairs/noisy_trainset_wav --overwrite
@@ -30,7 +32,8 @@ if [ -e "$target/patch.onnx" ]; then # a recurrent network has none
   rm "$target/patch.onnx" # 2 MiB a model: export_onnx.py makes it again
 fi
 
-"$python" evaluate.py "$results" --compare "${forms[@]}" \
+scored=$results${checkpoint:+/save/$checkpoint}
+"$python" evaluate.py "$scored" --compare "${forms[@]}" \
   --noisy_folder $pairs/noisy_testset_wav \
   --clean_folder $pairs/clean_testset_wav \
   --output_folder "results/evaluation/release-$name"

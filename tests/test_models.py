@@ -1,0 +1,61 @@
+"""The released models: there, whole, small enough and as their cards say."""
+
+from pathlib import Path
+import re
+
+import numpy as np
+import pytest
+
+from edgebrain.inference import load_enhancer
+from edgebrain.onnx.metadata import read
+
+MODELS = sorted((Path(__file__).parents[1] / "models").iterdir())
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda p: p.name)
+def test_folder_is_complete_and_small(folder):
+    assert sum(p.stat().st_size for p in folder.rglob("*")) <= 2 * 2**20
+    card = (folder / "README.md").read_text()
+    assert (folder / "train.yaml").is_file()
+    for path in folder.glob("*.onnx"):
+        assert path.name in card, f"{path.name} is not in the card"
+    for word in ("CC BY 4.0", "PESQ", "Known weaknesses", "release_model.sh"):
+        assert word in card
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda p: p.name)
+def test_all_forms_come_from_one_checkpoint(folder):
+    found = [read(path) for path in sorted(folder.glob("*.onnx"))]
+    assert len({m.checkpoint_sha256 for m in found}) == 1
+    forms = {(m.form, m.precision) for m in found}
+    assert {("stream", p) for p in ("float32", "int8", "int16x8")} <= forms
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda p: p.name)
+def test_forms_agree_on_a_signal(folder):
+    rng = np.random.default_rng(0)
+    time = np.arange(32000) / 16000
+    speech = np.sin(2 * np.pi * 180 * time) * (1 + np.sin(2 * np.pi * 3 * time))
+    noisy = (0.1 * speech + 0.02 * rng.standard_normal(32000)).astype("f4")
+    whole = load_enhancer(folder, form="offline").enhance(noisy)
+    stream = load_enhancer(folder, form="stream").enhance(noisy)
+    assert np.abs(whole - stream).max() < 1e-4
+    for precision in ("int8", "int16x8"):
+        quantized = load_enhancer(
+            folder, form="stream", precision=precision
+        ).enhance(noisy)
+        error = np.mean((quantized - whole) ** 2) / np.mean(whole**2)
+        assert -10 * np.log10(error) > 15, precision
+    assert load_enhancer(folder).latency_samples == 400
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda p: p.name)
+def test_int8_costs_what_it_may(folder):
+    card = (folder / "README.md").read_text()
+    rows = dict(
+        re.findall(r"^\| (stream\w*\.onnx)\S* .*?\| (\d\.\d+) \|", card, re.M)
+        + re.findall(r"^\| (stream\w*\.onnx) \| (\d\.\d+) \|", card, re.M)
+    )
+    loss = {k: float(rows["stream.onnx"]) - float(v) for k, v in rows.items()}
+    assert loss["stream_int8.onnx"] <= 0.05
+    assert loss["stream_int16x8.onnx"] <= 0.01
