@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+r"""Measure what the C code of quantized streams costs on Cortex-M.
+
+    python deploy/c/cost.py export/stream_int8.onnx [MORE.onnx ...]
+
+Builds each model for three boards, runs a second of noise on them in qemu
+with counted instructions and prints a table. Instructions are not cycles: a
+Cortex-M4 takes somewhat more cycles than instructions, a Cortex-M55 fewer or
+more, by its memory. Needs arm-none-eabi-gcc and qemu-system-arm (Debian:
+gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm).
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import tempfile
+import wave
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from edgebrain.command_line import exit_on_user_error  # noqa: E402
+from edgebrain.errors import UserError  # noqa: E402
+import numpy as np  # noqa: E402
+
+from deploy.c.generator.package import generate  # noqa: E402
+
+BOARDS = {"m4": "Cortex-M4", "m33": "Cortex-M33", "m55": "Cortex-M55"}
+_TOOLS = ("make", "cc", "arm-none-eabi-gcc", "qemu-system-arm")
+_OURS = ("model", "eb_kernels", "eb_float", "eb_stft", "eb_tanh")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model on a board.
+
+    Attributes
+    ----------
+    model, board : str
+    macs : int
+        Multiplications with weights in a frame.
+    instructions, network : int
+        A frame: in all, and of the network alone.
+    code, constants, ram : int
+        Bytes of our objects, and of the memory of a stream.
+    mhz : float
+        Million instructions a second for real time.
+    same_as_host : bool
+        Whether the output has the bits of this computer's.
+    """
+
+    model: str
+    board: str
+    macs: int
+    instructions: int
+    network: int
+    code: int
+    constants: int
+    ram: int
+    mhz: float
+    same_as_host: bool
+
+
+def measure(path: str | Path) -> list[Row]:
+    """Measure a model on every board.
+
+    Arguments
+    ---------
+    path : str or Path
+        An int8 or int16x8 ONNX stream.
+
+    Returns
+    -------
+    list of Row
+
+    Raises
+    ------
+    UserError
+        When the model cannot become C, a tool is missing or fails.
+    """
+    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    if missing:
+        raise UserError(
+            f"not installed: {', '.join(missing)}; Debian: apt-get install "
+            "gcc make gcc-arm-none-eabi libnewlib-arm-none-eabi "
+            "qemu-system-arm"
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "c")
+        program = generate(path, folder, "net")
+        signal = program.metadata.signal
+        _noise(folder / "noisy.wav", signal.sample_rate)
+        _make(folder, "enhance_wav", "boards")
+        subprocess.run(
+            ["./enhance_wav", "noisy.wav", "host.wav"], cwd=folder, check=True
+        )
+        host = (folder / "host.wav").read_bytes()
+        rows = []
+        for board in BOARDS:
+            words = _make(folder, f"run-{board}").split()
+            found = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+            code, constants = _sizes(folder / f"build-{board}")
+            rate = signal.sample_rate / signal.hop_length
+            rows.append(
+                Row(
+                    model=Path(path).stem,
+                    board=board,
+                    macs=program.macs,
+                    instructions=found["instructions"],
+                    network=found["network"],
+                    code=code,
+                    constants=constants,
+                    ram=found["bytes"],
+                    mhz=found["instructions"] * rate / 1e6,
+                    same_as_host=(folder / "enhanced.wav").read_bytes() == host,
+                )
+            )
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as text."""
+    lines = [
+        f"{'model':24} {'core':10} {'instr/frame':>11} {'network':>9} "
+        f"{'/MAC':>5} {'MHz':>6} {'code':>6} {'const':>8} {'RAM':>7}  bits"
+    ]
+    for row in rows:
+        lines.append(
+            f"{row.model[-24:]:24} {BOARDS[row.board]:10} "
+            f"{row.instructions:11,} {row.network:9,} "
+            f"{row.network / row.macs:5.2f} {row.mhz:6.1f} {row.code:6,} "
+            f"{row.constants:8,} {row.ram:7,}  "
+            f"{'as host' if row.same_as_host else 'DIFFER'}"
+        )
+    lines.append(
+        "MHz: million instructions a second for real time; bytes of code, "
+        "constants and a stream's memory"
+    )
+    return "\n".join(lines)
+
+
+def _noise(path: Path, rate: int) -> None:
+    samples = np.random.default_rng(0).normal(0, 3000, rate)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def _make(folder: Path, *targets: str) -> str:
+    done = subprocess.run(
+        ["make", "-s", *targets], cwd=folder, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise UserError(f"make {' '.join(targets)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def _sizes(folder: Path) -> tuple[int, int]:
+    """Return the bytes of code and constants of our objects."""
+    code = constants = 0
+    for name in _OURS:
+        text = subprocess.run(
+            ["arm-none-eabi-size", "-A", str(folder / f"{name}.o")],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for line in text.splitlines():
+            section, *numbers = line.split() or [""]
+            if section.startswith(".text"):
+                code += int(numbers[0])
+            elif section.startswith(".rodata"):
+                constants += int(numbers[0])
+    return code, constants
+
+
+def main(argv):
+    """Run with the words of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", nargs="+", metavar="MODEL")
+    rows = [row for m in parser.parse_args(argv).model for row in measure(m)]
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])

@@ -1,0 +1,106 @@
+"""The C code on emulated Cortex-M4, M33 and M55: the bits of the host."""
+
+import shutil
+import subprocess
+
+from c_models import build, sound
+from edgebrain.data import audio
+import numpy as np
+import pytest
+import soundfile
+
+BOARDS = ("m4", "m33", "m55")
+TOOLS = ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm")
+MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"not installed: {' '.join(MISSING)}"
+)
+
+
+def run(folder, board):
+    """Return the counts that the board prints."""
+    (folder / "enhanced.wav").unlink(missing_ok=True)
+    done = subprocess.run(
+        ["make", "-s", f"run-{board}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert not done.returncode, done.stdout + done.stderr
+    words = done.stdout.split()
+    return dict(zip(words[::2], map(int, words[1::2]), strict=True))
+
+
+@pytest.mark.parametrize(
+    "name, precision",
+    [
+        ("tcnn", "int8"),
+        ("tcnn_prelu", "int16x8"),
+        pytest.param("tcnn_late", "int8", marks=pytest.mark.slow),
+        ("lstm", "int8"),
+        pytest.param("lstm", "int16x8", marks=pytest.mark.slow),
+        pytest.param("nnse", "int8", marks=pytest.mark.slow),
+        pytest.param("nnse", "int16x8", marks=pytest.mark.slow),
+    ],
+)
+def test_boards_give_the_bits_of_the_host(name, precision, generated):
+    program, folder = generated(name, precision)
+    signal = program.metadata.signal
+    pcm = sound(40 * signal.hop_length + 7, 6)
+    pcm[100:110] = 32767
+    pcm[200:210] = -32768
+    soundfile.write(folder / "noisy.wav", pcm, signal.sample_rate)
+    subprocess.run(
+        ["./enhance_wav", "noisy.wav", "host.wav"], cwd=folder, check=True
+    )
+    host = (folder / "host.wav").read_bytes()
+    assert audio.inspect(folder / "host.wav").frames == len(pcm)
+    enhanced = soundfile.read(folder / "host.wav", dtype="int16")[0]
+    assert np.ptp(enhanced.astype(int)) > 50
+    build(folder, "boards")
+    for board in BOARDS:
+        counts = run(folder, board)
+        assert (folder / "enhanced.wav").read_bytes() == host, board
+        late = program.metadata.lookahead_frames or 0
+        assert counts["frames"] >= 40 + late
+        assert 0 < counts["network"] < counts["instructions"]
+
+
+@pytest.mark.slow
+def test_vector_instructions_give_the_bits_of_plain_loops(generated):
+    _, folder = generated("tcnn", "int8")
+    soundfile.write(folder / "noisy.wav", sound(2000), 16000)
+    build(folder, "boards")
+    fast = {board: run(folder, board)["network"] for board in BOARDS}
+    enhanced = (folder / "enhanced.wav").read_bytes()
+    for elf in folder.glob("*.elf"):
+        elf.unlink()
+    subprocess.run(
+        ["make", "-s", "CFLAGS=-O2 -DEB_SCALAR", "boards"],
+        cwd=folder,
+        check=True,
+    )
+    for board in BOARDS:
+        assert run(folder, board)["network"] > fast[board]
+        assert (folder / "enhanced.wav").read_bytes() == enhanced, board
+    for elf in folder.glob("*.elf"):
+        elf.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k"])
+def test_cost_of_the_released_sizes(name, tmp_path):
+    """The limits are what was measured, and a little."""
+    from c_models import quantized_release
+
+    from deploy.c import cost
+
+    path = quantized_release(name, "int8", tmp_path)
+    rows = {row.board: row for row in cost.measure(path)}
+    assert list(rows) == list(BOARDS)
+    per_mac = {b: r.network / r.macs for b, r in rows.items()}
+    assert per_mac["m4"] < 2.8 and per_mac["m33"] < 2.8
+    assert per_mac["m55"] < 1.2
+    assert all(row.same_as_host for row in rows.values())
+    assert all(row.ram < 20_000 for row in rows.values())

@@ -1,0 +1,355 @@
+"""The command, what it refuses, and the code that it writes."""
+
+import ctypes
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+from c_models import build, sound
+from edgebrain.errors import UserError
+from edgebrain.inference import load_enhancer
+import numpy as np
+import onnx
+from onnx import numpy_helper
+import pytest
+import soundfile
+
+from deploy.c.generator.emit import radices
+from deploy.c.generator.package import check_name, generate, identifier
+from deploy.c.generator.read import read
+
+SCRIPT = Path(__file__).parents[2] / "deploy" / "c_engine.py"
+RUNTIME = SCRIPT.parent / "c" / "runtime"
+HAS_CC = bool(shutil.which("cc"))
+needs_cc = pytest.mark.skipif(not HAS_CC, reason="no C compiler (cc)")
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@needs_cc
+def test_command_to_enhanced_file(quantized, tmp_path):
+    """The way of the README, over a folder that was there before too."""
+    folder = tmp_path / "firmware"
+    for _ in range(2):
+        done = command(
+            quantized("tcnn_late", "int8"), "--output_folder", folder
+        )
+        assert not done.returncode, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["firmware"]
+    assert "STFTTCNN, int8" in done.stdout and "samples late" in done.stdout
+    build(folder, "all")
+    pcm = sound(1234)
+    soundfile.write(tmp_path / "noisy.wav", pcm, 16000)
+    subprocess.run(
+        ["./enhance_wav", tmp_path / "noisy.wav", tmp_path / "out.wav"],
+        cwd=folder,
+        check=True,
+    )
+    out = soundfile.read(tmp_path / "out.wav", dtype="float32")[0]
+    library = folder / "libtcnn_late_int8.so"
+    want = load_enhancer(library).enhance(pcm.astype(np.float32) / 32768)
+    np.testing.assert_array_equal(out, want)
+    for bad in (tmp_path / "none.wav", library):
+        args = ["./enhance_wav", bad, tmp_path / "x.wav"]
+        assert subprocess.run(args, cwd=folder).returncode
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    "name, precision", [("tcnn", "int8"), ("tcnn_late", "int16x8")]
+)
+def test_sanitizers_find_nothing(name, precision, generated):
+    """Extreme and random samples, two streams, guards around the memory."""
+    _, folder = generated(name, precision)
+    build(folder, "sanitized")
+    sums = set()
+    for seed in (1, 2):
+        done = subprocess.run(
+            ["./sanitized", "600", str(seed)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert not done.returncode, done.stdout + done.stderr
+        sums.add(done.stdout)
+    assert len(sums) == 2
+
+
+@needs_cc
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+@pytest.mark.parametrize("name", ["tcnn_prelu", "lstm", "conv_lstm", "nnse"])
+def test_sanitizers_find_nothing_in_others(name, precision, generated):
+    test_sanitizers_find_nothing(name, precision, generated)
+
+
+@needs_cc
+def test_memory_is_the_callers(generated):
+    _, folder = generated("tcnn", "int8")
+    library = ctypes.CDLL(str(folder / "libnet.so"))
+    library.eb_init.restype = ctypes.c_void_p
+    size = library.eb_size()
+    memory = (ctypes.c_uint64 * (size // 8 + 2))()
+    at = ctypes.addressof(memory)
+    init = library.eb_init
+    assert init(ctypes.c_void_p(at), size) == at
+    assert init(ctypes.c_void_p(at), size - 1) is None
+    assert init(ctypes.c_void_p(at + 2), size) is None
+    assert init(None, size) is None
+    # No variables: everything lies in the caller's memory.
+    for name in ("net", "eb_kernels", "eb_float", "eb_stft"):
+        source = folder / (
+            f"{name}.c" if name == "net" else f"runtime/{name}.c"
+        )
+        done = subprocess.run(
+            [
+                "cc",
+                "-std=c99",
+                "-O2",
+                "-fno-pic",
+                "-I",
+                folder / "runtime",
+                "-I",
+                folder,
+            ]
+            + ["-c", source, "-o", folder / "x.o"],
+        )
+        assert not done.returncode
+        symbols = subprocess.run(
+            ["nm", folder / "x.o"], capture_output=True, text=True
+        ).stdout
+        kinds = {line.split()[-2] for line in symbols.splitlines()}
+        assert not kinds & set("bBdDcC"), symbols
+        undefined = [s.split()[-1] for s in symbols.splitlines() if " U " in s]
+        assert not set(undefined) & {"malloc", "free", "calloc", "printf"}
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    "n_fft, win, hop",
+    [(512, 400, 160), (480, 480, 120), (26, 25, 7), (2, 2, 1), (1764, 883, 99)],
+)
+def test_transform_is_that_of_numpy(n_fft, win, hop, tmp_path):
+    """Spectrum of the last samples, and the samples of an untouched one."""
+    kinds = [("sizes", ctypes.c_int32 * 4), ("radix", ctypes.c_uint8 * 16)]
+    kinds += [(n, ctypes.c_void_p) for n in ("window", "gain", "twiddle")]
+    settings = type("S", (ctypes.Structure,), {"_fields_": kinds})
+    subprocess.run(
+        ["cc", "-O1", "-std=c99", "-ffp-contract=off", "-shared", "-fPIC"]
+        + ["-o", tmp_path / "stft.so", RUNTIME / "eb_stft.c", "-lm"],
+        check=True,
+    )
+    library = ctypes.CDLL(str(tmp_path / "stft.so"))
+    from edgebrain.signal.windows import make_window, split_hops
+
+    window = make_window("hann" if win > 2 else "hamming", win)
+    squares = split_hops(window, hop).sum(0)
+    angle = 2 * np.pi * np.arange(n_fft) / n_fft
+    tables = [
+        window.astype("f4"),
+        (32768 / n_fft / squares).astype("f4"),
+        np.stack([np.cos(angle), -np.sin(angle)], 1).astype("f4"),
+    ]
+    stages = radices(n_fft)
+    given = settings(
+        (n_fft, win, hop, len(stages)),
+        (ctypes.c_uint8 * 16)(*stages),
+        *(t.ctypes.data for t in tables),
+    )
+    pcm = np.random.default_rng(0).integers(-32768, 32768, hop * 30)
+    pcm = pcm.astype(np.int16)
+    history = np.zeros(win, np.int16)
+    spectrum, other = np.zeros((2, n_fft + 2), "f4")
+    overlap, out = np.zeros(win, "f4"), np.zeros(len(pcm), np.int16)
+    pointer = {
+        k: ctypes.c_void_p(v.ctypes.data)
+        for k, v in {
+            "history": history,
+            "spectrum": spectrum,
+            "other": other,
+            "overlap": overlap,
+        }.items()
+    }
+    s = ctypes.byref(given)
+    for at in range(0, len(pcm), hop):
+        library.eb_take_hop(
+            s, pointer["history"], ctypes.c_void_p(pcm[at:].ctypes.data)
+        )
+        library.eb_analyse(
+            s, pointer["history"], pointer["spectrum"], pointer["other"]
+        )
+        want = np.fft.rfft(history / 32768 * window, n_fft)
+        got = spectrum[::2] + 1j * spectrum[1::2]
+        np.testing.assert_allclose(got, want, atol=2e-5 * np.sqrt(n_fft))
+        library.eb_synthesise(
+            s,
+            pointer["spectrum"],
+            pointer["other"],
+            pointer["overlap"],
+            ctypes.c_void_p(out[at:].ctypes.data),
+        )
+    delay = win - hop
+    same = out[delay:].astype(int) - pcm[: len(pcm) - delay]
+    assert np.abs(same).max() <= 1
+
+
+def test_impossible_transforms_are_refused():
+    assert radices(512) == [4, 4, 4, 4]
+    with pytest.raises(UserError, match="prime factor above 13"):
+        radices(2 * 17)
+    with pytest.raises(UserError, match="even"):
+        radices(25)
+
+
+def test_names():
+    assert identifier("My Model-2_int8") == "my_model_2_int8"
+    assert identifier("8bit") == "m_8bit"
+    check_name("net")
+    for bad in ("1x", "float", "a b", "eb_x", ""):
+        with pytest.raises(UserError, match="--name"):
+            check_name(bad)
+
+
+def changed(path, target, change):
+    """Write a copy of a model after ``change(model)``."""
+    model = onnx.load(path)
+    change(model)
+    target.write_bytes(model.SerializeToString())
+    return target
+
+
+def constant(model, name):
+    return next(t for t in model.graph.initializer if t.name == name)
+
+
+def replace(model, name, array):
+    constant(model, name).CopyFrom(numpy_helper.from_array(array, name))
+
+
+def node(model, kind):
+    return next(n for n in model.graph.node if n.op_type == kind)
+
+
+def unknown_operator(model):
+    node(model, "Sigmoid").op_type = "HardSwish"
+
+
+def float_layer(model):
+    conv = node(model, "Conv")
+    name = conv.input[1]
+    source = next(n for n in model.graph.node if name in n.output)
+    values = numpy_helper.to_array(constant(model, source.input[0]))
+    model.graph.initializer.append(
+        numpy_helper.from_array(values.astype(np.float32), "plain")
+    )
+    conv.input[1] = "plain"
+
+
+def dynamic_shape(model):
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "frames"
+
+
+def unsigned(model):
+    for n in model.graph.node:
+        if n.op_type == "QuantizeLinear":
+            zero = constant(model, n.input[2])
+            value = numpy_helper.to_array(zero).astype(np.int16) + 128
+            replace(model, n.input[2], value.astype(np.uint8))
+            return
+
+
+def several_scales(model):
+    state = next(n for n in model.graph.input if n.name.endswith("cache"))
+    quantize = next(n for n in model.graph.node if state.name in n.input)
+    for n in model.graph.node:
+        if n.op_type == "DequantizeLinear" and (
+            n.input[0] == quantize.output[0]
+        ):
+            pair = (quantize, n)
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.float32(0.5), "other_scale")
+    )
+    for n in pair:
+        n.input[1] = "other_scale"
+
+
+def asymmetric_weights(model):
+    name = node(model, "Conv").input[1]
+    source = next(n for n in model.graph.node if name in n.output)
+    zero = numpy_helper.to_array(constant(model, source.input[2]))
+    replace(model, source.input[2], np.ones_like(zero))
+
+
+def no_metadata(model):
+    del model.metadata_props[:]
+
+
+def other_form(model):
+    for entry in model.metadata_props:
+        if entry.key == "edgebrain.form":
+            entry.value = "offline"
+
+
+def not_finite(model):
+    scale = node(model, "QuantizeLinear").input[1]
+    replace(model, scale, np.float32(np.nan))
+
+
+REFUSED = {
+    unknown_operator: ["HardSwish", "no C kernel"],
+    float_layer: ["(Conv)", "float layer", "do not exclude"],
+    dynamic_shape: ["magnitude", "not fixed"],
+    unsigned: ["(QuantizeLinear)", "unsigned uint8", "quantize.py"],
+    several_scales: ["(Concat)", "several scales", "ties"],
+    asymmetric_weights: ["(DequantizeLinear)", "zero point", "symmetric"],
+    no_metadata: ["no metadata", "export_onnx.py"],
+    other_form: ["offline form", "stream"],
+    not_finite: ["NaN"],
+}
+
+
+@pytest.mark.parametrize("change", REFUSED, ids=lambda c: c.__name__)
+def test_refused_with_reason_and_mend(change, quantized, tmp_path):
+    model = tmp_path / "bad.onnx"
+    changed(quantized("tcnn", "int8"), model, change)
+    with pytest.raises(UserError) as caught:
+        generate(model, tmp_path / "c")
+    for word in REFUSED[change]:
+        assert word in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.onnx"]
+
+
+def test_other_files_are_refused(quantized, tmp_path):
+    model = quantized("tcnn", "int8")
+    half = tmp_path / "half.onnx"
+    half.write_bytes(model.read_bytes()[: model.stat().st_size // 2])
+    plain = model.with_name("tcnn.onnx")
+    done = command(half, "--output_folder", tmp_path / "c")
+    assert done.returncode == 2 and "not an ONNX file" in done.stderr
+    assert "Traceback" not in done.stderr
+    with pytest.raises(UserError, match="float32: quantize it"):
+        read(plain)
+    with pytest.raises(UserError, match="no such file"):
+        read(tmp_path / "none.onnx")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("x")
+    with pytest.raises(UserError, match="holds other files"):
+        generate(model, mine)
+    assert [p.name for p in mine.iterdir()] == ["thesis.txt"]
+    library = tmp_path / "libx.so"
+    library.write_text("x")
+    with pytest.raises(UserError, match="no library of deploy/c_engine"):
+        load_enhancer(library)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "half.onnx",
+        "libx.so",
+        "mine",
+    ]
