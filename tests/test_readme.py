@@ -1,0 +1,88 @@
+"""The commands that the documents give exist, with the options they use."""
+
+import functools
+import os
+from pathlib import Path
+import re
+import shlex
+import subprocess
+import sys
+
+from edgebrain.training.config import load_hparams, parse_arguments
+from edgebrain.training.experiment import YAML_KEYS
+import pytest
+
+ROOT = Path(__file__).parents[1]
+READMES = sorted(
+    [ROOT / "README.md"]
+    + list((ROOT / "models").glob("*/README.md"))
+    + list((ROOT / "benchmarks").glob("*.md"))
+    + list((ROOT / "deploy").rglob("README.md"))
+)
+
+
+def commands(path):
+    """Return the commands of a document's code blocks, as lists of words."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL)
+    indented = re.findall(r"^    (make .*|python .*)$", text, re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines + indented]
+    known = ("python", "python3", "make", "bash", "torchrun")
+    return [command for command in words if command and command[0] in known]
+
+
+@functools.cache
+def help_of(script):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"--[a-z]\w*", done.stdout))
+
+
+def check_train(argv, monkeypatch):
+    if argv[0].startswith("my_"):
+        return  # the reader's own file
+    monkeypatch.chdir(ROOT)
+    yaml, _, overrides = parse_arguments(argv)
+    load_hparams(yaml, overrides, YAML_KEYS)
+
+
+@pytest.mark.parametrize(
+    "path", READMES, ids=lambda p: p.relative_to(ROOT).as_posix()
+)
+def test_commands_exist(path, monkeypatch):
+    for command in commands(path):
+        if command[0] == "make":
+            local = path.parent / "Makefile"
+            makefile = local if local.exists() else ROOT / "Makefile"
+            for word in command[1:]:
+                if "=" in word or word.startswith("-"):
+                    continue
+                found = re.search(rf"^{word}:", makefile.read_text(), re.M)
+                assert found, f"make {word}"
+            continue
+        if "train.py" in command:
+            after = command.index("train.py") + 1
+            check_train(command[after:], monkeypatch)
+            continue
+        if command[1].startswith("-"):
+            continue  # python -m, python -c
+        script = ROOT / command[1]
+        assert script.is_file(), f"{path}: {command[1]} does not exist"
+        if script.suffix == ".py":
+            used = {w.split("=")[0] for w in command if w.startswith("--")}
+            missing = used - help_of(command[1])
+            assert not missing, f"{path}: {command[1]} has no {missing}"
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for path in READMES:
+        for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            if "://" not in link:
+                assert (path.parent / link).exists(), f"{path}: {link}"
