@@ -50,8 +50,9 @@ def quantized(tmp_path_factory):
 @pytest.fixture(scope="session")
 def generated(quantized, tmp_path_factory):
     """Return a maker of (program, folder) with a built shared library."""
-    if not shutil.which("cc"):
-        pytest.skip("no C compiler (cc) on this machine")
+    missing = [tool for tool in ("cc", "make") if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"not installed: {' '.join(missing)}")
     from deploy.c.generator.package import generate
 
     folder, made = tmp_path_factory.mktemp("c"), {}

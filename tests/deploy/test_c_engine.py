@@ -21,8 +21,10 @@ from deploy.c.generator.read import read
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "c_engine.py"
 RUNTIME = SCRIPT.parent / "c" / "runtime"
-HAS_CC = bool(shutil.which("cc"))
-needs_cc = pytest.mark.skipif(not HAS_CC, reason="no C compiler (cc)")
+MISSING = [tool for tool in ("cc", "make", "nm") if not shutil.which(tool)]
+needs_cc = pytest.mark.skipif(
+    bool(MISSING), reason=f"not installed: {' '.join(MISSING)}"
+)
 
 
 def command(*arguments):
