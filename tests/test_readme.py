@@ -59,6 +59,8 @@ def check_train(argv, monkeypatch):
 def test_commands_exist(path, monkeypatch):
     for command in commands(path):
         if command[0] == "make":
+            if "-C" in command:
+                continue  # in a generated folder
             local = path.parent / "Makefile"
             makefile = local if local.exists() else ROOT / "Makefile"
             for word in command[1:]:
