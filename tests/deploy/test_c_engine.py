@@ -210,6 +210,15 @@ def test_impossible_transforms_are_refused():
         radices(25)
 
 
+def test_the_runtime_includes_no_generated_file():
+    known = {p.name for p in RUNTIME.glob("*.h")}
+    known |= {"stdint.h", "string.h", "math.h", "arm_mve.h", "arm_acle.h"}
+    for path in RUNTIME.iterdir():
+        for line in path.read_text().splitlines():
+            if line.startswith("#include"):
+                assert line.split()[1].strip('<>"') in known, path
+
+
 def test_names():
     assert identifier("My Model-2_int8") == "my_model_2_int8"
     assert identifier("8bit") == "m_8bit"
