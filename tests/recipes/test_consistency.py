@@ -24,7 +24,7 @@ YAMLS = sorted(
         *REPOSITORY.glob("models/*/*.yaml"),
         *RECIPES.rglob("*.yaml"),
     ]
-    if not MADE & set(path.parts)
+    if not MADE & set(path.parts) and path.name != "chain.yaml"
 )
 READMES = sorted(RECIPES.glob("*/*/README.md"))
 SCRIPTS = sorted(RECIPES.glob("*/*/train.py"))
@@ -104,6 +104,7 @@ def test_results_of_two_yamls_do_not_meet():
         names = [
             re.search(r"^experiment: (\S+)", p.read_text(), re.MULTILINE)[1]
             for p in folder.glob("[!.]*.yaml")
+            if p.name != "chain.yaml"
         ]
         assert len(names) == len(set(names)), folder
 
