@@ -13,6 +13,7 @@ PACKAGE = ROOT / "edgebrain"
 FLOORS = {
     "errors": 0,
     "files": 0,
+    "stamps": 0,
     "torchaudio_repair": 0,
     "signal": 1,
     "command_line": 1,

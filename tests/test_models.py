@@ -3,11 +3,10 @@
 from pathlib import Path
 import re
 
-import numpy as np
-import pytest
-
 from edgebrain.inference import load_enhancer
 from edgebrain.onnx.metadata import read
+import numpy as np
+import pytest
 
 MODELS = sorted((Path(__file__).parents[1] / "models").iterdir())
 

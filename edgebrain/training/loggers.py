@@ -89,7 +89,9 @@ class MLflowLogger(TrainLogger):
         if run_id is None:
             known.write_text(self.run.info.run_id)
             for key, value in (parameters or {}).items():
-                mlflow.log_param(key[:250], str(value)[:500])
+                # MLflow allows few characters; "!" marks the tag of a key
+                name = key.replace("!", ".tag")
+                mlflow.log_param(name[:250], str(value)[:500])
 
     def log_stats(
         self,
