@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+import sys
 import time
 
 from edgebrain import metrics
@@ -198,7 +199,12 @@ class EnhancementBrain(sb.Brain):
         if self.train_sampler is None and batch_sampler is not None:
             self.train_sampler = batch_sampler
         self.batches_per_epoch = len(self.train_loader)
+        kwargs.setdefault("progressbar", self._draws_bars())
         super().fit(epoch_counter, self.train_loader, valid_set, **kwargs)
+
+    def _draws_bars(self) -> bool:
+        """Tell whether progress bars are seen by a person."""
+        return sys.stderr.isatty() and not self.noprogressbar
 
     def on_fit_start(self):
         """Resume, or start from given weights and feature statistics."""
@@ -413,6 +419,7 @@ class EnhancementBrain(sb.Brain):
             higher = metrics.higher_is_better(key)
             max_key, min_key = (key, None) if higher else (None, key)
         self.test_data = test_set
+        kwargs.setdefault("progressbar", self._draws_bars())
         kwargs["test_loader_kwargs"] = dict(
             kwargs.get("test_loader_kwargs") or {}
         )
