@@ -1,5 +1,6 @@
 """What every recipe does around its Brain: check, prepare, announce."""
 
+import atexit
 from dataclasses import dataclass
 import functools
 import inspect
@@ -31,6 +32,7 @@ from speechbrain.utils.distributed import (
     if_main_process,
 )
 from speechbrain.utils.logger import get_logger
+import torch
 
 logger = get_logger(__name__)
 
@@ -75,6 +77,7 @@ def begin(hparams_file, hparams, overrides, run_opts) -> None:
         A value that cannot be; a model of another shape; too little disk;
         an output folder of another configuration.
     """
+    atexit.register(_leave_process_group)
     _check_values(hparams)
     model, signal = hparams["modules"]["model"], hparams["signal"]
     check_model_output(model, signal.bins)
@@ -125,6 +128,15 @@ def begin(hparams_file, hparams, overrides, run_opts) -> None:
         hparams.get("mlflow", False),
         parameters=flatten(hparams_file, overrides),
     )
+
+
+def _leave_process_group() -> None:
+    """End the threads of torch.distributed before the interpreter ends.
+
+    Else they may abort the process after all its work is done.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _check_values(hparams) -> None:
