@@ -24,7 +24,8 @@ READMES = sorted(
 def commands(path):
     """Return the commands of a document's code blocks, as lists of words."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-    blocks = re.findall(r"```(?:bash|sh)?\n(.*?)```", text, re.DOTALL)
+    fences = re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.M | re.S)
+    blocks = [block for kind, block in fences if kind in ("", "bash", "sh")]
     indented = re.findall(r"^    (make .*|python .*)$", text, re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines()]
     words = [shlex.split(line, comments=True) for line in lines + indented]
