@@ -95,7 +95,7 @@ def begin(hparams_file, hparams, overrides, run_opts) -> None:
         quantizer.attach(model)
         # Beside the model it moves to its device and is saved with it.
         hparams["modules"]["quantizer"] = quantizer
-    save = Path(hparams.get("save_folder") or folder / "save")
+    save = _save_folder(hparams)
     save.mkdir(parents=True, exist_ok=True)
     history = hparams.setdefault("history", History())
     key = hparams["select_by"]
@@ -165,10 +165,16 @@ def _check_values(hparams) -> None:
         raise UserError.collect("the configuration cannot be used", problems)
 
 
+def _save_folder(hparams) -> Path:
+    """Return where the checkpoints are, which the yaml may set."""
+    default = Path(hparams["output_folder"]) / "save"
+    return Path(hparams.get("save_folder") or default)
+
+
 def _check_unchanged(folder, hparams_file, hparams, overrides, run_opts):
     """Refuse to go on with other settings than those that began here."""
     before = folder / "hyperparams.yaml"
-    has_checkpoint = any(folder.glob("save/CKPT*"))
+    has_checkpoint = any(_save_folder(hparams).glob("CKPT*"))
     if not before.is_file() or not has_checkpoint:
         return
     ignore = set(RUNTIME_KEYS)
