@@ -59,6 +59,7 @@ READ = {
 #: Options that are given without a value.
 FLAGS = {
     "check_only",
+    "cloud",
     "json",
     "no_run",
     "reduce_range",

@@ -4,18 +4,25 @@
     python deploy/stedgeai.py export/stream_int8.onnx --target stm32n6
     python deploy/stedgeai.py export/patch_int8.onnx --target stm32n6 \
         --audio recordings --stedgeai ~/ST/STEdgeAI/4.0/Utilities/linux/stedgeai
+    python deploy/stedgeai.py export/stream_int8.onnx --target stm32n6 --cloud
 
 Checks what can be told from the file; writes a folder with the model, input
 and expected output of real audio, profiles, headers and the exact commands;
 and, where stedgeai is on the PATH or given, runs them and prints memory,
-operations and time. The real tool has not been run against this script.
+operations and time. With --cloud ST's developer cloud does so instead, and
+measures on a board of its farm: the model is uploaded, and deleted again. Its
+credentials are STM32AI_USERNAME and STM32AI_PASSWORD, or STM32AI_TOKEN, of the
+environment. Neither the real tool nor the real cloud has been run against
+this script: it is built from their documents, of the cloud from ST's public
+wrapper and OpenAPI pages.
 
 Exit status: 0 all well (warnings included), 1 the check failed and nothing
-was written, 2 wrong use, 3 the tool failed.
+was written, 2 wrong use, 3 the tool or the cloud failed.
 """
 
 import argparse
 import json
+import os
 from pathlib import Path
 import sys
 
@@ -61,7 +68,17 @@ def parse(argv):
         metavar="PORT",
         help="validate on a board, as serial:921600 (default: on the host)",
     )
-    add("--cloud", action="store_true", help="ST's developer cloud: not built")
+    add = parser.add_argument_group(
+        "ST's developer cloud, instead of the tool"
+    ).add_argument
+    add("--cloud", action="store_true", help="upload the model and run there")
+    add(
+        "--cloud_board",
+        metavar="NAME",
+        help="board to measure on, or none (default: that of the target)",
+    )
+    add("--cloud_version", metavar="V", help="of the tool; default: the latest")
+    add("--cloud_url", metavar="URL", help="default: ST's")
     add = parser.add_argument_group(
         "ST's audio application (stm32n6, patch form)"
     ).add_argument
@@ -82,20 +99,14 @@ def main(argv):
     from deploy.st.graph import Graph
     from deploy.st.package import MARKER
     from deploy.st.targets import get_target
-    from deploy.st.tool import find_tool
+    from deploy.st.tool import find_tool, run_steps
 
-    if arguments.cloud:
-        raise UserError(
-            "--cloud has not been built: the web interface of ST's developer "
-            "cloud is not documented for programs outside ST's own. Upload "
-            "model.onnx of the package on its web page, or install stedgeai "
-            "and run run.sh of the package"
-        )
     target = get_target(arguments.target, arguments.targets_file)
     if arguments.vectors < 1:
         raise UserError(f"--vectors {arguments.vectors}: at least 1")
+    cloud = make_cloud(arguments, target)
     program = None
-    if not (arguments.no_run or arguments.check_only):
+    if not (cloud or arguments.no_run or arguments.check_only):
         program = find_tool(arguments.stedgeai)
     model = arguments.model
     folder = arguments.output_folder
@@ -113,12 +124,20 @@ def main(argv):
         status = 1
         say("\nnothing was written: mend what fails, then run this again")
     elif not arguments.check_only:
-        status, more = hand_off(arguments, graph, target, report, folder, say)
+        if cloud is not None:
+            say(f"\n{cloud.connect()}")
+        more = hand_off(arguments, graph, target, report, folder, say)
         result |= more
-        if status == 0 and program is not None:
-            status, more = run_tool(program, folder, more["package"], say)
+        todo = more["package"]["steps"]
+        if cloud is not None:
+            result["cloud"] = cloud.facts()
+            steps = cloud.run(folder, model.stem, todo, say)
+            status, more = tell(steps, folder, say)
             result |= more
-        elif status == 0:
+        elif program is not None:
+            status, more = tell(run_steps(program, folder, todo), folder, say)
+            result |= more
+        else:
             say(
                 "\nstedgeai was not run"
                 + ("" if arguments.no_run else ": it is not on the PATH")
@@ -130,8 +149,35 @@ def main(argv):
     return status
 
 
+def make_cloud(arguments, target):
+    """Return the developer cloud, None without --cloud."""
+    from edgebrain.errors import UserError
+
+    names = ("cloud_board", "cloud_version", "cloud_url")
+    if not arguments.cloud:
+        given = [f"--{n}" for n in names if getattr(arguments, n) is not None]
+        if given:
+            raise UserError(f"{', '.join(given)}: goes with --cloud alone")
+        return None
+    others = ("stedgeai", "board", "no_run", "check_only")
+    against = [f"--{name}" for name in others if getattr(arguments, name)]
+    if against:
+        raise UserError(
+            f"--cloud and {', '.join(against)} contradict each other: the "
+            "cloud runs its own tool, on a board of its own (--cloud_board)"
+        )
+    try:
+        from deploy.st.cloud import Cloud
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--cloud needs {error.name}: pip install {error.name}"
+        ) from None
+    given = [getattr(arguments, name) for name in names]
+    return Cloud(target, *given, os.environ)
+
+
 def hand_off(arguments, graph, target, report, folder, say):
-    """Write the package; return 0 and what the JSON says of it."""
+    """Write the package; return what the JSON says of it."""
     from edgebrain.command_line import model_arguments
     from edgebrain.onnx.runner import load_runner
 
@@ -157,7 +203,7 @@ def hand_off(arguments, graph, target, report, folder, say):
     say(f"\npackage: {folder} ({package.calls} calls in vectors/)")
     if package.application is None:
         say(f"no header for ST's audio application: {package.no_header}")
-    return 0, {
+    return {
         "package": {
             "folder": str(folder),
             "calls": package.calls,
@@ -167,12 +213,10 @@ def hand_off(arguments, graph, target, report, folder, say):
     }
 
 
-def run_tool(program, folder, package, say):
-    """Run the tool on the package; return the status and the figures."""
+def tell(results, folder, say):
+    """Say what became of the steps; return the status and the figures."""
     from deploy.st.results import read_figures
-    from deploy.st.tool import run_steps
 
-    results = run_steps(program, folder, package["steps"])
     for result in results:
         word = "done" if result.ok else "FAILED"
         say(f"{result.name:<9} {word}  {result.reason}".rstrip())

@@ -8,6 +8,7 @@ from edgebrain.errors import UserError, unknown_name
 
 BUILT_IN = Path(__file__).with_name("targets.toml")
 _SEVERITIES = ("fail", "warn", "off")
+_OPTIONAL = ("on_chip_bytes", "memory_pool", "cloud")
 _NUMBERS = (
     "max_opset",
     "max_ir_version",
@@ -40,6 +41,7 @@ class Target:
     tool: dict
     on_chip_bytes: int | None = None
     memory_pool: list[dict] = field(default_factory=list)
+    cloud: dict = field(default_factory=dict)
 
     @property
     def accelerator(self) -> bool:
@@ -113,11 +115,7 @@ def _merged(name: str, tables: dict, seen: tuple) -> dict:
 def _make(name: str, tables: dict, seen: tuple) -> Target:
     table = _merged(name, tables, seen)
     fields = Target.__dataclass_fields__
-    needed = [
-        key
-        for key in fields
-        if key not in ("name", "on_chip_bytes", "memory_pool")
-    ]
+    needed = [key for key in fields if key not in ("name", *_OPTIONAL)]
     problems = [f"lacks {key}" for key in needed if key not in table]
     problems += [f"unknown key {key}" for key in table if key not in fields]
     problems += [
@@ -130,6 +128,12 @@ def _make(name: str, tables: dict, seen: tuple) -> Target:
         for rule, value in table.get("severity", {}).items()
         if value not in _SEVERITIES
     ]
+    cloud = table.get("cloud", {})
+    if not isinstance(cloud, dict) or any(
+        key != "board" or not isinstance(value, str)
+        for key, value in cloud.items()
+    ):
+        problems.append('cloud takes one key: board = "NAME"')
     if problems:
         raise UserError.collect(f"target {name}", problems)
     table["hardware"] = frozenset(table["hardware"])

@@ -633,8 +633,8 @@ def test_without_the_tool_it_says_so(models, tmp_path, monkeypatch, capsys):
     assert "not on the PATH" in capsys.readouterr().out
     with pytest.raises(UserError, match="no such program"):
         stedgeai.main([*words, "--stedgeai", "nowhere"])
-    with pytest.raises(UserError, match="has not been built"):
-        stedgeai.main([*words, "--cloud"])
+    with pytest.raises(UserError, match="--cloud and --no_run contradict"):
+        stedgeai.main([*words, "--cloud", "--no_run"])
 
 
 def test_command_without_torch_prints_json(models, tmp_path):

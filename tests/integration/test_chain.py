@@ -250,7 +250,7 @@ def test_flags_are_those_of_the_scripts(name):
         for part in usage.split()
         if part.startswith("[--") and part.endswith("]")
     }
-    assert flags - chain.OURS - {"cloud"} <= chain.FLAGS
+    assert flags - chain.OURS <= chain.FLAGS
 
 
 def test_the_example_configuration_is_understood(tmp_path, monkeypatch):
