@@ -2,9 +2,11 @@
 r"""Measure what the C code of quantized streams costs on Cortex-M.
 
     python deploy/c/cost.py export/stream_int8.onnx [MORE.onnx ...]
+    python deploy/c/cost.py export/stream_int8.onnx --layers
 
 Builds each model for three boards, runs a second of noise on them in qemu
-with counted instructions and prints a table. Instructions are not cycles: a
+with counted instructions and prints a table; with --layers another one of
+every kernel and size of layer. Instructions are not cycles: a
 Cortex-M4 takes somewhat more cycles than instructions, a Cortex-M55 fewer or
 more, by its memory. Needs arm-none-eabi-gcc and qemu-system-arm (Debian:
 gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm).
@@ -29,7 +31,8 @@ from deploy.c.generator.package import generate  # noqa: E402
 
 BOARDS = {"m4": "Cortex-M4", "m33": "Cortex-M33", "m55": "Cortex-M55"}
 _TOOLS = ("make", "cc", "arm-none-eabi-gcc", "qemu-system-arm")
-_OURS = ("model", "eb_kernels", "eb_float", "eb_stft", "eb_tanh")
+#: Objects of the examples, not of the code that ships.
+_EXAMPLES = {"startup.o", "main.o"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,33 @@ class Row:
     same_as_host: bool
 
 
+@dataclass(frozen=True)
+class Layers:
+    """The calls of one kernel with one size in a frame.
+
+    Attributes
+    ----------
+    model, board : str
+    kernel : str
+        Its name in runtime/eb_kernels.h.
+    shape : str
+        Rows x columns of a dense layer, channels x taps of a depthwise one,
+        else elements.
+    calls : int
+        In a frame.
+    macs, instructions : int
+        Of all the calls.
+    """
+
+    model: str
+    board: str
+    kernel: str
+    shape: str
+    calls: int
+    macs: int
+    instructions: int
+
+
 def measure(path: str | Path) -> list[Row]:
     """Measure a model on every board.
 
@@ -80,13 +110,7 @@ def measure(path: str | Path) -> list[Row]:
     UserError
         When the model cannot become C, a tool is missing or fails.
     """
-    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
-    if missing:
-        raise UserError(
-            f"not installed: {', '.join(missing)}; Debian: apt-get install "
-            "gcc make gcc-arm-none-eabi libnewlib-arm-none-eabi "
-            "qemu-system-arm"
-        )
+    _check_tools()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "c")
         program = generate(path, folder, "net")
@@ -120,6 +144,70 @@ def measure(path: str | Path) -> list[Row]:
     return rows
 
 
+def measure_layers(path: str | Path) -> list[Layers]:
+    """Measure each kernel of a model on every board.
+
+    The linker leads every call through a counter. What is missing to the
+    whole network is copying of states, and a few instructions a call.
+
+    Arguments
+    ---------
+    path : str or Path
+        An int8 or int16x8 ONNX stream.
+
+    Returns
+    -------
+    list of Layers
+        The costliest first, board by board.
+
+    Raises
+    ------
+    UserError
+        As for :func:`measure`.
+    """
+    _check_tools()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "c")
+        generate(path, folder, "net")
+        found = []
+        for board in BOARDS:
+            calls = {}
+            for line in _make(folder, f"profile-{board}").splitlines():
+                kernel, *numbers = line.split()
+                rows, columns, spent = map(int, numbers)
+                if kernel == "step":
+                    continue
+                shape = f"{rows}x{columns}" if columns else str(rows)
+                count, macs, total = calls.get((kernel, shape), (0, 0, 0))
+                calls[kernel, shape] = (
+                    count + 1,
+                    macs + rows * columns,
+                    total + spent,
+                )
+            ordered = sorted(calls.items(), key=lambda item: -item[1][2])
+            found += [
+                Layers(Path(path).stem, board, *name, *numbers)
+                for name, numbers in ordered
+            ]
+    return found
+
+
+def layers_table(rows: list[Layers]) -> str:
+    """Return the rows as text."""
+    lines = [
+        f"{'model':24} {'core':10} {'kernel':18} {'size':>8} {'calls':>5} "
+        f"{'MAC':>7} {'instr':>8} {'/MAC':>5}"
+    ]
+    for row in rows:
+        each = f"{row.instructions / row.macs:5.2f}" if row.macs else " " * 5
+        lines.append(
+            f"{row.model[-24:]:24} {BOARDS[row.board]:10} {row.kernel:18} "
+            f"{row.shape:>8} {row.calls:5} {row.macs:7,} "
+            f"{row.instructions:8,} {each}"
+        )
+    return "\n".join(lines)
+
+
 def table(rows: list[Row]) -> str:
     """Return the rows as text."""
     lines = [
@@ -139,6 +227,16 @@ def table(rows: list[Row]) -> str:
         "constants and a stream's memory"
     )
     return "\n".join(lines)
+
+
+def _check_tools() -> None:
+    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    if missing:
+        raise UserError(
+            f"not installed: {', '.join(missing)}; Debian: apt-get install "
+            "gcc make gcc-arm-none-eabi libnewlib-arm-none-eabi "
+            "qemu-system-arm"
+        )
 
 
 def _noise(path: Path, rate: int) -> None:
@@ -162,9 +260,11 @@ def _make(folder: Path, *targets: str) -> str:
 def _sizes(folder: Path) -> tuple[int, int]:
     """Return the bytes of code and constants of our objects."""
     code = constants = 0
-    for name in _OURS:
+    for path in sorted(folder.glob("*.o")):
+        if path.name in _EXAMPLES:
+            continue
         text = subprocess.run(
-            ["arm-none-eabi-size", "-A", str(folder / f"{name}.o")],
+            ["arm-none-eabi-size", "-A", str(path)],
             capture_output=True,
             text=True,
             check=True,
@@ -184,9 +284,14 @@ def main(argv):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", nargs="+", metavar="MODEL")
-    rows = [row for m in parser.parse_args(argv).model for row in measure(m)]
-    print(table(rows))
+    add = parser.add_argument
+    add("model", nargs="+", metavar="MODEL")
+    add("--layers", action="store_true", help="kernel by kernel, too")
+    arguments = parser.parse_args(argv)
+    print(table([row for m in arguments.model for row in measure(m)]))
+    if arguments.layers:
+        found = [row for m in arguments.model for row in measure_layers(m)]
+        print(f"\n{layers_table(found)}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import pytest
 from deploy.c.generator.package import tanh_source
 
 RUNTIME = Path(__file__).parents[2] / "deploy" / "c" / "runtime"
+#: Files of the runtime that are no kernels.
+NO_KERNELS = {"eb_float", "eb_stft", "eb_fft", "eb_tanh"}
 F32 = np.float32
 pytestmark = pytest.mark.skipif(
     not shutil.which("cc"), reason="no C compiler (cc) on this machine"
@@ -36,19 +38,30 @@ def layer(**fields):
     return ctypes.byref(structure), structure
 
 
-def compile_kernels(folder, changes=(), flags=()):
-    """Return the runtime as a library, with changes to its source."""
-    text = (RUNTIME / "eb_kernels.c").read_text()
+def write_kernels(folder, changes=()):
+    """Put the kernels into a folder, with changes to their source."""
+    texts = {
+        path.name: path.read_text()
+        for path in RUNTIME.glob("eb_*.[ch]")
+        if path.stem not in NO_KERNELS
+    }
     for old, new in changes:
-        assert old in text, f"the mutant changes nothing: {old}"
-        text = text.replace(old, new)
-    (folder / "eb_kernels.c").write_text(text)
+        holders = [name for name, text in texts.items() if old in text]
+        assert holders, f"the mutant changes nothing: {old}"
+        for name in holders:
+            texts[name] = texts[name].replace(old, new)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
     (folder / "eb_tanh.c").write_text(tanh_source())
+    return sorted(folder.glob("eb_*.c"))
+
+
+def compile_kernels(folder, changes=(), flags=()):
+    """Return the kernels as a library, with changes to their source."""
+    sources = write_kernels(folder, changes)
     subprocess.run(
         ["cc", "-O1", "-std=c99", "-ffp-contract=off", "-fPIC", "-shared"]
-        + [*flags, f"-I{RUNTIME}", "-o", "kernels.so"]
-        + ["eb_kernels.c", "eb_tanh.c", "-lm"],
-        cwd=folder,
+        + [*flags, "-o", folder / "kernels.so", *sources, "-lm"],
         check=True,
     )
     return ctypes.CDLL(str(folder / "kernels.so"))
@@ -293,11 +306,11 @@ def check_16_bits(kernels):
         factor = rng.integers(2**22, 2**23, 9).astype(np.int32)
         shift = rng.integers(33, 45, 9).astype(np.uint8)
         if not wide:
-            # Ties: sums of odd halves.
-            factor[2], shift[2], weights[2] = 2**22, 23, 0
-            bias[2] = 7
-            factor[3], shift[3], weights[3] = 2**22, 23, 0
-            bias[3] = -7
+            # Ties: 28 / 8, a half more than a whole number.
+            factor[2], shift[2], weights[2] = 2**30, 33, 0
+            bias[2] = 28
+            factor[3], shift[3], weights[3] = 2**30, 33, 0
+            bias[3] = -28
         given, keep = layer(
             w=weights,
             b=bias,
@@ -321,20 +334,30 @@ def check_16_bits(kernels):
     y, z = x[::-1].copy(), x.copy()
     pairs = [(int(a), int(b)) for a, b in zip(x, y, strict=True)]
     pointers = [ctypes.c_void_p(v.ctypes.data) for v in (x, y, z)]
-    given, keep = layer(a=2**22, b=2**21, s=23)
+    for shift in (23, 16):
+        given, keep = layer(a=2 ** (shift - 1), b=2 ** (shift - 2), s=shift)
+        kernels.eb_add_s16(given, *pointers, len(x))
+        want = [rounded(Fraction(2 * a + b, 4)) for a, b in pairs]
+        np.testing.assert_array_equal(z, want)
+    given, keep = layer(a=2**22, b=2**22, s=22)
     kernels.eb_add_s16(given, *pointers, len(x))
-    want = [rounded(Fraction(2 * a + b, 4)) for a, b in pairs]
+    want = [rounded(Fraction(a + b)) for a, b in pairs]
+    assert {32767, -32768} & set(want)
     np.testing.assert_array_equal(z, want)
-    given, keep = layer(f=2**22, s=37)
-    kernels.eb_mul_s16(given, *pointers, len(x))
-    want = [rounded(Fraction(a * b, 2**15)) for a, b in pairs]
-    np.testing.assert_array_equal(z, want)
-    given, keep = layer(p=2**22, n=2**20, s=22, low=-5000, high=9000)
-    kernels.eb_bent_s16(given, pointers[0], pointers[2], len(x))
-    want = [
-        rounded(Fraction(int(a), 1 if a >= 0 else 4), -5000, 9000) for a in x
-    ]
-    np.testing.assert_array_equal(z, want)
+    for shift in (37, 30):
+        given, keep = layer(f=2 ** (shift - 15), s=shift)
+        kernels.eb_mul_s16(given, *pointers, len(x))
+        want = [rounded(Fraction(a * b, 2**15)) for a, b in pairs]
+        np.testing.assert_array_equal(z, want)
+    for shift in (22, 16):
+        one = 2**shift
+        given, keep = layer(p=one, n=one // 4, s=shift, low=-5000, high=9000)
+        kernels.eb_bent_s16(given, pointers[0], pointers[2], len(x))
+        want = [
+            rounded(Fraction(int(a), 1 if a >= 0 else 4), -5000, 9000)
+            for a in x
+        ]
+        np.testing.assert_array_equal(z, want)
     assert keep
 
 
@@ -361,19 +384,25 @@ def check_tanh_16(kernels):
 
 def check_edges(kernels):
     """Quantizing: ties to even, saturation; thresholds: each edge."""
+    from deploy.c.generator import lower
+
     x = (np.arange(-700, 700) / 4).astype(F32)
     out = np.zeros(len(x), np.int8)
     pointers = [ctypes.c_void_p(v.ctypes.data) for v in (x, out)]
     kernels.eb_quantize_s8(*pointers, len(x), ctypes.c_float(0.5), 10)
     want = np.clip(np.rint(x / F32(0.5)) + 10, -128, 127)
     np.testing.assert_array_equal(out, want)
-    edges = np.full(256, np.finfo(F32).max, F32)
-    edges[:255] = np.arange(255) - 100
-    kernels.eb_count_edges_s8(
-        ctypes.c_void_p(edges.ctypes.data), *pointers, len(x), -128
-    )
-    want = np.searchsorted(edges, x, side="right") - 128
-    np.testing.assert_array_equal(out, want)
+    x[1], x[2] = -0.0, np.finfo(F32).max
+    for count in (255, 200):
+        # A zero among them, of either sign.
+        edges = (np.arange(count) - 100).astype(F32)
+        edges[100] = -0.0 if count == 255 else 0.0
+        keys = lower.float_keys(edges)
+        kernels.eb_count_edges_s8(
+            ctypes.c_void_p(keys.ctypes.data), *pointers, len(x), -128
+        )
+        want = np.searchsorted(edges, x, side="right") - 128
+        np.testing.assert_array_equal(out, want)
     table = np.arange(127, -129, -1).astype(np.int8)
     levels = np.arange(-128, 128).astype(np.int8)
     kernels.eb_table_s8(
@@ -413,7 +442,9 @@ MUTANTS = {
     "half down in 16 bits": [
         ("factor + half) >> shift", "factor + half - 1) >> shift"),
     ],
-    "no zero point of the output": [("ratio) + zero", "ratio)")],
+    "no zero point of the output": [
+        ("eb_round((float)sum * ratio) + zero", "eb_round((float)sum * ratio)"),
+    ],
     "saturates at -127": [
         ("value > -128 ? value : -128", "value > -127 ? value : -127"),
     ],
@@ -421,6 +452,9 @@ MUTANTS = {
         ("limited < 127 ? limited : 127", "limited < 126 ? limited : 126"),
     ],
     "wraps in 16 bits": [("if (limited > 32767) {", "if (limited > 98303) {")],
+    "wraps in 16 bits of 32": [
+        ("limited < 32767 ? limited : 32767", "limited"),
+    ],
     "forgets the last column": [("k < columns; k++", "k < columns - 1; k++")],
     "forgets the last tap": [("k < taps; k++", "k < taps - 1; k++")],
     "swapped ratios": [
@@ -441,23 +475,28 @@ MUTANTS = {
         ("fmaf((float)first[i], first_ratio, part)", "rintf(part) + fixed"),
     ],
     "zero points of a product left out": [
-        ("(int32_t)first[i] - layer->first_zero", "(int32_t)first[i]")
+        ("(int32_t)first[i] - first_zero", "(int32_t)first[i]")
     ],
     "rounds a product before the zero point": [
         ("eb_round(value + zero)", "(eb_round(value) + layer->zero)")
     ],
+    "half down in the high word": [
+        ("(high + ((int32_t)1 << (shift - 33)))", "(high)"),
+    ],
+    "half down in a sum": [("(high + half)", "(high + half - 1)")],
     "32-bit sums where they are too small": [
         ("int64_t sum = layer->bias[row]", "int32_t sum = layer->bias[row]"),
     ],
     "slopes swapped": [
-        (
-            "layer->negative : layer->positive",
-            "layer->positive : layer->negative",
-        )
+        ("? l.negative : l.positive", "? l.positive : l.negative")
     ],
     "tanh without a line": [("((rise * rest + 512) >> 10)", "0")],
     "sigmoid not halved": [("32768 + eb_tanh_q15", "32767 + 2 * eb_tanh_q15")],
-    "an edge belongs below": [("+ step - 1] <= x", "+ step - 1] < x")],
+    "an edge belongs below": [("- 1] <= key", "- 1] < key")],
+    "negative floats in the order of their bits": [
+        ("bits ^ ((bits >> 31) & INT32_MAX)", "bits"),
+    ],
+    "-0 below 0": [("value + 0.0f", "value")],
     "table off by one": [("(int32_t)in[i] + 128]", "(int32_t)in[i] + 127]")],
     "ring one too long": [("place < columns ?", "place <= columns ?")],
 }

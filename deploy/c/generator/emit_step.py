@@ -79,9 +79,8 @@ class StepEmitter:
             if edges is not None:
                 start = numbers.apply(steps, np.zeros(1, F32))
                 first = int(quantization.quantize(start)[0])
-                fill = np.full(256 - len(edges), np.finfo(F32).max, F32)
                 name = self._array(
-                    "feature_edges", "float", np.concatenate([edges, fill])
+                    "feature_edges", "int32_t", lower.float_keys(edges)
                 )
                 self.body.append(
                     f"eb_count_edges_s8({name}, magnitude, {target}, "
@@ -169,10 +168,7 @@ class StepEmitter:
         source = self._gathered(op)
         fields = self._layer_tables(number, op, weights)
         shape = f"{rows}, {columns}, {stride}"
-        last = op.out.quantization.zero_point
-        if self.bits == 16:
-            last = int(lower.wide(op))
-        self._layer(number, "dense", [*fields, shape, str(last)])
+        self._layer(number, "dense", [*fields, shape, self._last(op)])
         self.body.append(
             f"eb_dense_s{self.bits}(&layer_{number}, {source}, "
             f"{self._vector(op.out)}, state->scratch);"
@@ -195,9 +191,7 @@ class StepEmitter:
         taps, size = op.weights.shape
         fields = self._layer_tables(number, op, op.weights)
         shape = f"{size}, {taps}"
-        if self.bits == 8:
-            shape += f", {op.out.quantization.zero_point}"
-        self._layer(number, "depthwise", [*fields, shape])
+        self._layer(number, "depthwise", [*fields, shape, self._last(op)])
         columns = [self._column(c) for c in op.inputs]
         kind = f"int{self.bits}_t"
         self.body.append(
@@ -217,10 +211,16 @@ class StepEmitter:
         if self.bits == 8:
             fields.append(self._array(f"ratio_{number}", "float", op.ratio))
             return fields
-        factor, shift = lower.layer_factors(op)
+        factor, shift, _ = lower.layer_factors(op)
         fields.append(self._array(f"factor_{number}", "int32_t", factor))
         fields.append(self._array(f"shift_{number}", "uint8_t", shift))
         return fields
+
+    def _last(self, op: Dense | Depthwise) -> str:
+        """Return the field that differs between 8 and 16 bits."""
+        if self.bits == 8:
+            return str(op.out.quantization.zero_point)
+        return str(int(lower.layer_factors(op)[2]))
 
     def _layer(self, number: int, kind: str, fields: list[str]) -> None:
         suffix = "" if kind in ("scale", "bent") else f"_s{self.bits}"
@@ -279,9 +279,8 @@ class StepEmitter:
     def _cell_unary(self, number: int, op: CellUnary) -> None:
         target = op.out.quantization
         edges = numbers.signed_thresholds(op.steps, target)
-        fill = np.full(256 - len(edges), np.finfo(F32).max, F32)
         name = self._array(
-            f"edges_{number}", "float", np.concatenate([edges, fill])
+            f"edges_{number}", "int32_t", lower.float_keys(edges)
         )
         cell = self.program.cells.index(op.cell.state)
         self.body.append(

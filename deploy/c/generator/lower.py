@@ -9,22 +9,60 @@ from deploy.c.generator.program import Binary, Dense, Depthwise, Unary
 F32 = np.float32
 #: Up to here the kernels round a float by adding a large number.
 _ROUNDED = 2.0**22
+#: Shifts from here on leave the low word of a product out.
+_HIGH = 33
 #: Functions that are straight lines, bent at 0.
 _BENT = {"relu", "prelu", "clip", "mul", "div"}
 
 
-def layer_factors(op: Dense | Depthwise) -> tuple[np.ndarray, np.ndarray]:
-    """Return the integer factor and shift of each row of a 16-bit layer."""
+def layer_factors(
+    op: Dense | Depthwise,
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return the integer factors and shifts of the rows of a 16-bit layer.
+
+    Factors have 23 bits, and up to 8 more, which the shift takes away again,
+    so that the shift is 33 or above: then the product's high word is enough
+    to round by, see eb_arith.h. The results are the same.
+
+    Returns
+    -------
+    factor : numpy.ndarray
+        int32.
+    shift : numpy.ndarray
+        uint8.
+    wide : bool
+        Sums may need more than 32 bits, or a shift stays below 33. Then
+        nothing was raised.
+    """
     pairs = [numbers.factor(float(r), op.node) for r in op.ratio]
-    found, shifts = zip(*pairs, strict=True)
-    return np.array(found, np.int32), np.array(shifts, np.uint8)
+    factor, shift = (np.array(v, np.int64) for v in zip(*pairs, strict=True))
+    raised = np.clip(_HIGH - shift, 0, 31 - numbers.FACTOR_BITS)
+    wide = _wide_sums(op) or bool((shift + raised < _HIGH).any())
+    if not wide:
+        factor, shift = factor << raised, shift + raised
+    return factor.astype(np.int32), shift.astype(np.uint8), wide
 
 
-def wide(op: Dense | Depthwise) -> bool:
+def _wide_sums(op: Dense | Depthwise) -> bool:
     """Tell whether sums of a 16-bit layer may need more than 32 bits."""
     axis = 1 if isinstance(op, Dense) else 0
     reach = np.abs(op.weights.astype(np.int64)).sum(axis) << 15
     return int((np.abs(op.bias.astype(np.int64)) + reach).max()) >= 2**31
+
+
+def float_keys(edges: np.ndarray) -> np.ndarray:
+    """Return 256 int32 in the order of rising float32 edges.
+
+    Arguments
+    ---------
+    edges : numpy.ndarray
+        At most 256; the rest is filled up with the largest integer.
+    """
+    # -0 and 0 are one edge: adding 0 makes both 0.
+    bits = (np.asarray(edges, F32) + F32(0)).view(np.int32)
+    keys = np.full(256, np.iinfo(np.int32).max, np.int32)
+    keys[: len(bits)] = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    return keys
 
 
 def check_reach(node: str, steps: float) -> None:

@@ -170,7 +170,7 @@ def _layer_8(op, sums) -> np.ndarray:
 
 
 def _layer_16(op, sums) -> np.ndarray:
-    factor, shift = lower.layer_factors(op)
+    factor, shift, _ = lower.layer_factors(op)
     return _saturated(_scaled(sums, factor, shift))
 
 

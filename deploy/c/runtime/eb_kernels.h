@@ -13,10 +13,15 @@
 
 #include <stdint.h>
 
-#if !defined(EB_SCALAR) && defined(__ARM_FEATURE_MVE)
+#if !defined(EB_SCALAR)
+#if defined(__ARM_FEATURE_MVE)
+#if (__ARM_FEATURE_MVE & 2) != 0
 #define EB_USE_MVE 1
-#elif !defined(EB_SCALAR) && defined(__ARM_FEATURE_DSP)
+#endif
+#endif
+#if !defined(EB_USE_MVE) && defined(__ARM_FEATURE_DSP)
 #define EB_USE_DSP 1
+#endif
 #endif
 
 /* Steps a unit of eb_tanh_table, and its entries: 2^15 tanh(k / 64). */
@@ -44,7 +49,7 @@ typedef struct {
     int32_t rows;
     int32_t columns;
     int32_t stride;
-    int32_t wide; /* the sums need 64 bits */
+    int32_t wide; /* sums need 64 bits, or a shift is below 33 */
 } eb_dense_s16_layer;
 
 /* out[c] = ratio[c] * (bias[c] + sum_k weights[k * size + c] * in[k][c]). */
@@ -64,6 +69,7 @@ typedef struct {
     const uint8_t *shift;
     int32_t size;
     int32_t taps;
+    int32_t wide;
 } eb_depthwise_s16_layer;
 
 /* out = zero + first_ratio * a + second_ratio * b; fixed holds all that does
@@ -112,7 +118,7 @@ typedef struct {
     int32_t gate_zero;
 } eb_cell_s8_layer;
 
-/* scratch: `stride` elements. */
+/* scratch: `stride` elements, aligned to 4 bytes. */
 void eb_dense_s8(const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
                  int16_t *scratch);
 void eb_dense_s16(const eb_dense_s16_layer *layer, const int16_t *in,
@@ -155,9 +161,10 @@ void eb_quantize_s8(const float *in, int8_t *out, int32_t size, float scale,
                     int32_t zero);
 void eb_quantize_s16(const float *in, int16_t *out, int32_t size, float scale);
 
-/* out = first + number of edges[] up to in. `edges` holds 256 rising values,
- * filled up with FLT_MAX; in must be finite and below that. */
-void eb_count_edges_s8(const float *edges, const float *in, int8_t *out,
+/* out = first + number of edges up to in, which must be finite. `edges` are 256
+ * rising floats as integers of the same order, those below 0 with all bits but
+ * the sign inverted; filled up with INT32_MAX. */
+void eb_count_edges_s8(const int32_t *edges, const float *in, int8_t *out,
                        int32_t size, int32_t first);
 
 void eb_dequantize_s8(const int8_t *in, float *out, int32_t size, float scale,

@@ -1,6 +1,7 @@
 /* noisy.wav to enhanced.wav on a board, by semihosting; prints instructions a
  * frame when qemu counts them (-icount shift=0). */
 #include "names.h"
+#include "ticks.h"
 #include "wav.h"
 
 #include <stdlib.h>
@@ -12,20 +13,6 @@ static float mask[EB_BINS];
 static EB_CALL(memory) memory;
 
 #define STEPS 20u
-
-#define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
-#define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
-#define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
-
-/* Under -icount shift=0 an instruction takes 1 ns: a tick of SysTick is as
- * many instructions as its period has ns, here in hundredths. */
-#if defined(__ARM_FEATURE_MVE)
-#define TICK 3125u
-#elif defined(__ARM_ARCH_8M_MAIN__)
-#define TICK 5000u
-#else
-#define TICK 4000u
-#endif
 
 int main(void)
 {
@@ -41,9 +28,7 @@ int main(void)
         wav_header(enhanced, (uint32_t)total, EB_RATE) != 0) {
         return 1;
     }
-    SYST_RVR = 0xFFFFFFu;
-    SYST_CVR = 0;
-    SYST_CSR = 5u;
+    ticks_start();
     uint64_t ticks = 0;
     uint32_t frames = 0;
     int64_t left = total;
@@ -52,7 +37,7 @@ int main(void)
         (void)wav_read(noisy, in, EB_HOP);
         const uint32_t before = SYST_CVR;
         EB_CALL(process)(state, in, out);
-        ticks += (before - SYST_CVR) & 0xFFFFFFu;
+        ticks += ticks_since(before);
         frames++;
         const int64_t skipped = early < EB_HOP ? early : EB_HOP;
         int64_t count = EB_HOP - skipped;
@@ -72,7 +57,7 @@ int main(void)
     for (uint32_t i = 0; i < STEPS; i++) {
         const uint32_t before = SYST_CVR;
         EB_CALL(step)(state, magnitude, mask);
-        network += (before - SYST_CVR) & 0xFFFFFFu;
+        network += ticks_since(before);
     }
     printf("frames %lu instructions %lu network %lu bytes %lu\n",
            (unsigned long)frames,

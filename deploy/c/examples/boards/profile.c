@@ -1,0 +1,138 @@
+/* Instructions of each kernel call of a frame, under qemu -icount shift=0: the
+ * linker's --wrap leads every call through here. A line a call, in order. */
+#include "names.h"
+#include "ticks.h"
+
+#include "eb_kernels.h"
+
+#include <stdio.h>
+
+#define FRAMES 256u
+#define CALLS 512u
+
+static struct {
+    const char *kernel;
+    int32_t rows;
+    int32_t columns;
+    uint64_t ticks;
+} calls[CALLS];
+static uint32_t call;
+
+static float magnitude[EB_BINS];
+static float mask[EB_BINS];
+static EB_CALL(memory) memory;
+
+static void note(const char *kernel, int32_t rows, int32_t columns,
+                 uint32_t ticks)
+{
+    if (call < CALLS) {
+        calls[call].kernel = kernel;
+        calls[call].rows = rows;
+        calls[call].columns = columns;
+        calls[call].ticks += ticks;
+    }
+    call++;
+}
+
+/* columns is 0 where nothing is multiplied with weights. */
+#define WRAP(kernel, parameters, arguments, rows, columns)   \
+    void __real_##kernel parameters;                         \
+    void __wrap_##kernel parameters;                         \
+    void __wrap_##kernel parameters                          \
+    {                                                        \
+        const uint32_t before = SYST_CVR;                    \
+        __real_##kernel arguments;                           \
+        note(#kernel, rows, columns, ticks_since(before));   \
+    }
+
+#define BINARY(kernel, layer_type, type)                                  \
+    WRAP(kernel,                                                          \
+         (const layer_type *layer, const type *first, const type *second, \
+          type *out, int32_t size),                                       \
+         (layer, first, second, out, size), size, 0)
+
+#define CURVE_S16(kernel)                                             \
+    WRAP(kernel,                                                      \
+         (const eb_scale_s16_layer *to_q16,                           \
+          const eb_scale_s16_layer *from, const int16_t *in,          \
+          int16_t *out, int32_t size),                                \
+         (to_q16, from, in, out, size), size, 0)
+
+WRAP(eb_dense_s8,
+     (const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
+      int16_t *scratch),
+     (layer, in, out, scratch), layer->rows, layer->columns)
+WRAP(eb_dense_s16,
+     (const eb_dense_s16_layer *layer, const int16_t *in, int16_t *out,
+      int16_t *scratch),
+     (layer, in, out, scratch), layer->rows, layer->columns)
+WRAP(eb_depthwise_s8,
+     (const eb_depthwise_s8_layer *layer, const int8_t *const *in,
+      int8_t *out),
+     (layer, in, out), layer->size, layer->taps)
+WRAP(eb_depthwise_s16,
+     (const eb_depthwise_s16_layer *layer, const int16_t *const *in,
+      int16_t *out),
+     (layer, in, out), layer->size, layer->taps)
+BINARY(eb_add_s8, eb_add_s8_layer, int8_t)
+BINARY(eb_add_s16, eb_add_s16_layer, int16_t)
+BINARY(eb_mul_s8, eb_mul_s8_layer, int8_t)
+BINARY(eb_mul_s16, eb_scale_s16_layer, int16_t)
+WRAP(eb_cell_s8,
+     (const eb_cell_s8_layer *layer, const int8_t *forget,
+      const int8_t *input, const int8_t *gate, float *state, int32_t size),
+     (layer, forget, input, gate, state, size), size, 0)
+WRAP(eb_table_s8,
+     (const int8_t *table, const int8_t *in, int8_t *out, int32_t size),
+     (table, in, out, size), size, 0)
+WRAP(eb_bent_s16,
+     (const eb_bent_s16_layer *layer, const int16_t *in, int16_t *out,
+      int32_t size),
+     (layer, in, out, size), size, 0)
+CURVE_S16(eb_tanh_s16)
+CURVE_S16(eb_sigmoid_s16)
+WRAP(eb_quantize_s8,
+     (const float *in, int8_t *out, int32_t size, float scale, int32_t zero),
+     (in, out, size, scale, zero), size, 0)
+WRAP(eb_quantize_s16,
+     (const float *in, int16_t *out, int32_t size, float scale),
+     (in, out, size, scale), size, 0)
+WRAP(eb_count_edges_s8,
+     (const int32_t *edges, const float *in, int8_t *out, int32_t size,
+      int32_t first),
+     (edges, in, out, size, first), size, 0)
+WRAP(eb_dequantize_s8,
+     (const int8_t *in, float *out, int32_t size, float scale, int32_t zero),
+     (in, out, size, scale, zero), size, 0)
+WRAP(eb_dequantize_s16,
+     (const int16_t *in, float *out, int32_t size, float scale),
+     (in, out, size, scale), size, 0)
+
+int main(void)
+{
+    EB_CALL(state) *const state = EB_CALL(init)(&memory, sizeof memory);
+    if (state == NULL) {
+        return 1;
+    }
+    ticks_start();
+    uint64_t ticks = 0;
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        call = 0;
+        const uint32_t before = SYST_CVR;
+        EB_CALL(step)(state, magnitude, mask);
+        ticks += ticks_since(before);
+    }
+    if (call > CALLS) {
+        fprintf(stderr, "%lu calls a frame: more than %u\n",
+                (unsigned long)call, CALLS);
+        return 2;
+    }
+    for (uint32_t i = 0; i < call; i++) {
+        printf("%s %ld %ld %lu\n", calls[i].kernel, (long)calls[i].rows,
+               (long)calls[i].columns,
+               (unsigned long)(calls[i].ticks * TICK / 100u / FRAMES));
+    }
+    printf("step %d 0 %lu\n", EB_BINS,
+           (unsigned long)(ticks * TICK / 100u / FRAMES));
+    return 0;
+}

@@ -1,0 +1,167 @@
+/* Rounding and saturation that the kernels share; for runtime/ alone. */
+#ifndef EB_ARITH_H
+#define EB_ARITH_H
+
+#include "eb_kernels.h"
+
+#include <string.h>
+
+#if defined(EB_USE_MVE)
+#include <arm_mve.h>
+#elif defined(EB_USE_DSP)
+#include <arm_acle.h>
+#endif
+
+/* A floating-point unit of a Cortex-M, which rounds half to even. */
+#if !defined(EB_SCALAR) && defined(__ARM_FP) && defined(__ARM_ARCH_PROFILE)
+#if (__ARM_FP & 4) != 0 && __ARM_ARCH_PROFILE == 'M'
+#define EB_USE_FPU 1
+#endif
+#endif
+
+/* Right shifts of negative numbers must keep the sign. */
+typedef char eb_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
+
+/* Adding 1.5 * 2^23 leaves no bits for a fraction: the sum is rounded half to
+ * even, and its low bits are the integer. For values within +-2^22. */
+#define EB_MAGIC 12582912.0f
+#define EB_MAGIC_BITS 0x4B400000
+
+static inline int32_t eb_round(float value)
+{
+    int32_t bits;
+#if defined(EB_USE_FPU)
+    float whole;
+    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(whole) : "t"(value));
+    memcpy(&bits, &whole, sizeof bits);
+    return bits;
+#else
+    const float sum = value + EB_MAGIC;
+    memcpy(&bits, &sum, sizeof bits);
+    return bits - EB_MAGIC_BITS;
+#endif
+}
+
+static inline float eb_limit(float value, float low, float high)
+{
+    float limited = value;
+    if (limited < low) {
+        limited = low;
+    }
+    if (limited > high) {
+        limited = high;
+    }
+    return limited;
+}
+
+static inline int8_t eb_saturate_s8(int32_t value)
+{
+#if defined(EB_USE_DSP) || defined(EB_USE_MVE)
+    int32_t limited;
+    __asm__("ssat %0, #8, %1" : "=r"(limited) : "r"(value));
+    return (int8_t)limited;
+#else
+    int32_t limited = value > -128 ? value : -128;
+    limited = limited < 127 ? limited : 127;
+    return (int8_t)limited;
+#endif
+}
+
+static inline int16_t eb_saturate_s16(int32_t value)
+{
+#if defined(EB_USE_DSP) || defined(EB_USE_MVE)
+    int32_t limited;
+    __asm__("ssat %0, #16, %1" : "=r"(limited) : "r"(value));
+    return (int16_t)limited;
+#else
+    int32_t limited = value > -32768 ? value : -32768;
+    limited = limited < 32767 ? limited : 32767;
+    return (int16_t)limited;
+#endif
+}
+
+/* The generator refuses layers whose products could leave +-2^22, so that
+ * rounding comes first and saturation is one instruction. */
+static inline int8_t eb_requantize(int32_t sum, float ratio, int32_t zero)
+{
+    return eb_saturate_s8(eb_round((float)sum * ratio) + zero);
+}
+
+static inline int16_t eb_saturate(int64_t value)
+{
+    int64_t limited = value;
+    if (limited < -32768) {
+        limited = -32768;
+    }
+    if (limited > 32767) {
+        limited = 32767;
+    }
+    return (int16_t)limited;
+}
+
+static inline int64_t eb_scale(int64_t value, int32_t factor, int32_t shift)
+{
+    const int64_t half = (int64_t)1 << (shift - 1);
+    return (value * factor + half) >> shift;
+}
+
+/* The same for a value of 32 bits and a shift from 33 up: then half of the
+ * last place does not reach the low word of the product. */
+static inline int32_t eb_scale_high(int32_t value, int32_t factor,
+                                    int32_t shift)
+{
+    const int32_t high = (int32_t)(((int64_t)value * factor) >> 32);
+    return (high + ((int32_t)1 << (shift - 33))) >> (shift - 32);
+}
+
+/* And for one of 16 bits and a shift from 17 up. */
+static inline int32_t eb_scale_s16(int16_t value, int32_t factor,
+                                   int32_t shift)
+{
+    return eb_scale_high((int32_t)value * 65536, factor, shift + 16);
+}
+
+#if defined(EB_USE_DSP)
+
+static inline int32_t eb_load(const void *from)
+{
+    int32_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+
+/* Bytes 1 and 3 as int16; bytes 0 and 2 by __sxtb16. */
+static inline int32_t eb_odd(int32_t word)
+{
+    int32_t pair;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+    return pair;
+}
+
+#endif
+
+#if defined(EB_USE_MVE)
+
+/* The limits are those of int8 less the zero point, so that adding it cannot
+ * leave the range. */
+static inline int32x4_t eb_round_4(float32x4_t value, int32_t zero)
+{
+    const float32x4_t low = vdupq_n_f32((float)(-128 - zero));
+    const float32x4_t high = vdupq_n_f32((float)(127 - zero));
+    const float32x4_t limited = vminnmq_f32(vmaxnmq_f32(value, low), high);
+    return vaddq_n_s32(vcvtnq_s32_f32(limited), zero);
+}
+
+/* eb_scale_high of four, saturated; the shifts are given less 32. */
+static inline int32x4_t eb_scale_high_4(int32x4_t value, int32x4_t factor,
+                                        int32x4_t shift)
+{
+    const int32x4_t high = vmulhq_s32(value, factor);
+    const int32x4_t result = vrshlq_s32(high, vnegq_s32(shift));
+    return vminq_s32(vmaxq_s32(result, vdupq_n_s32(-32768)),
+                     vdupq_n_s32(32767));
+}
+
+#endif
+
+#endif
