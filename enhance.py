@@ -6,9 +6,10 @@
     python enhance.py MODEL --record 10 enhanced.wav
     python enhance.py MODEL --live
 
-MODEL is a results folder (results/<name>/<seed>), an ONNX file of any form,
-or a models/<name> folder. Files keep their rate, channels and length; they
-pass through in blocks, so hours need no more memory than seconds.
+MODEL is a results folder (results/<name>/<seed>), an ONNX file of any form, a
+models/<name> folder, the shared library of deploy/c_engine.py (lib<name>.so)
+or the folder of deploy/nnse_tables.py. Files keep their rate, channels and
+length; they pass through in blocks, so hours need no more memory than seconds.
 """
 
 import argparse

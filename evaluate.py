@@ -4,11 +4,12 @@
     python evaluate.py MODEL --noisy_folder N --clean_folder C
     python evaluate.py --compare A B C --noisy_folder N --clean_folder C
 
-MODEL is a results folder (results/<name>/<seed>), an ONNX file of any form,
-or a models/<name> folder. Every clip is enhanced whole: a patch model as a
-board runs it, a stream model frame by frame. Files are paired by relative
-name; make_pairs.py writes the mixtures of a recipe as such folders. The
-output folder gets metrics.json, per_clip.csv and table.txt, and with
+MODEL is a results folder (results/<name>/<seed>), an ONNX file of any form, a
+models/<name> folder, the shared library of deploy/c_engine.py (lib<name>.so)
+or the folder of deploy/nnse_tables.py. Every clip is enhanced whole: a patch
+model as a board runs it, a stream model frame by frame. Files are paired by
+relative name; make_pairs.py writes the mixtures of a recipe as such folders.
+The output folder gets metrics.json, per_clip.csv and table.txt, and with
 --compare or --report report.html, one file with charts and players.
 """
 
