@@ -67,7 +67,8 @@ class StandIn:
     """The services and the login.
 
     ``breaks["GET /path"]`` has one entry a request: (status, text), "drop"
-    (no answer), "drop after" (done, but no answer) or None (as usual).
+    (hangs up), "stall" (says nothing), "drop after" (done, but hangs up) or
+    None (as usual).
     """
 
     def __init__(self):
@@ -76,6 +77,7 @@ class StandIn:
         self.posted, self.logins = {}, []
         self.tokens, self.refreshes = {FIRST}, 0
         self.boards = dict(BOARDS)
+        self.released = threading.Event()
         self.archive = packed(ARCHIVE)
         self.old_benchmark = False
         self.states = {
@@ -131,6 +133,7 @@ class StandIn:
         ).start()
 
     def close(self):
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -149,7 +152,9 @@ class StandIn:
         body = handler.rfile.read(length)
         planned = self.breaks.get(key, [])
         how = planned.pop(0) if planned else None
-        if how == "drop":
+        if how == "stall":
+            self.released.wait(10)
+        if how in ("drop", "stall"):
             return
         if how is None or how == "drop after":
             try:

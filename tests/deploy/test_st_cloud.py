@@ -57,6 +57,18 @@ def model(quantized, tmp_path):
     return path
 
 
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """Return the path of a short recording: few calls to compute."""
+    from c_models import SIGNAL, sound
+    from edgebrain.data import audio
+
+    path = tmp_path_factory.mktemp("clip") / "clip.wav"
+    wav = sound(2000).astype("float32") / 32768
+    audio.write(path, wav, SIGNAL.sample_rate)
+    return path
+
+
 @pytest.fixture
 def service(monkeypatch):
     """Return the stand-in; what it did not understand fails the test."""
@@ -73,7 +85,7 @@ def service(monkeypatch):
 
 
 @pytest.fixture
-def run(service, model, tmp_path, monkeypatch, capsys, caplog):
+def run(service, model, clip, tmp_path, monkeypatch, capsys, caplog):
     """Return a function that runs the command; no secret may come out."""
     caplog.set_level(logging.INFO)
     folder = tmp_path / "p"
@@ -82,7 +94,7 @@ def run(service, model, tmp_path, monkeypatch, capsys, caplog):
         if token is not None:
             monkeypatch.setenv("STM32AI_TOKEN", token)
         arguments = [str(model), "--target", target, "--cloud", "--vectors"]
-        arguments += ["3", "--cloud_url", service.url]
+        arguments += ["3", "--audio", str(clip), "--cloud_url", service.url]
         arguments += ["--output_folder", str(folder), *words]
         try:
             status = stedgeai.main(arguments)
@@ -330,6 +342,7 @@ def test_an_expired_token_is_refreshed_where_it_can_be(run, service):
 def test_a_token_that_expires_in_the_queue_is_refreshed(run, service):
     both = json.dumps({"access_token": FIRST, "refresh_token": REFRESH})
     service.breaks["GET /api/benchmark/benchmark/1"] = [None, (401, "late")]
+    service.last["benchmark"]["message"] = f"signed by {SECOND}"
     assert run(token=both) == 0
     assert service.refreshes == 1
 
@@ -426,6 +439,13 @@ def test_reading_is_repeated_and_writing_is_not(run, service):
     run.folder.rename(run.folder.with_name("first"))
     fails(run, service, "(503): the service has a fault: 'busy'")
     assert service.asked(ANALYZE) == 2  # one each run
+
+
+def test_silence_ends(run, service, monkeypatch):
+    monkeypatch.setattr(cloud_http, "TIMEOUT", (5, 0.1))
+    service.breaks[MODELS] = ["stall"] * 9
+    refused(run, "no answer in time")
+    assert service.asked(MODELS) == cloud_http.ATTEMPTS
 
 
 def test_nobody_there_and_no_tls(run, service, monkeypatch):
@@ -541,19 +561,19 @@ def test_a_model_that_cannot_be_deleted_is_named(run, service, monkeypatch):
 # -- the archive -----------------------------------------------------------
 
 
-def _link():
+def _link(_):
     entry = zipfile.ZipInfo("network.c")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     return packed({"a.c": b"x", entry: b"/etc/passwd"})
 
 
-def _damaged():
+def _damaged(_):
     data = bytearray(packed({"network.c": b"text " * 99}))
     data[60] ^= 1
     return bytes(data)
 
 
-def _twice():
+def _twice(_):
     twin = zipfile.ZipInfo("network.c")
     return packed({"network.c": b"x", twin: b"y"})
 
@@ -562,17 +582,17 @@ def _twice():
 @pytest.mark.parametrize(
     "archive, message",
     [
-        (lambda: packed({"/tmp/evil.c": b"x"}), "outside"),
-        (lambda: packed({"a/../../evil.c": b"x"}), "outside"),
-        (lambda: packed({"..\\evil.c": b"x"}), "outside"),
-        (lambda: packed({"C:/evil.c": b"x"}), "outside"),
+        (lambda folder: packed({f"{folder}/evil.c": b"x"}), "outside"),
+        (lambda _: packed({"a/../../evil.c": b"x"}), "outside"),
+        (lambda _: packed({"..\\evil.c": b"x"}), "outside"),
+        (lambda _: packed({"C:/evil.c": b"x"}), "outside"),
         (_link, "outside"),
         (_damaged, "no whole zip"),
         (_twice, "no whole zip"),
-        (lambda: packed({"network.c": b"x"})[:-30], "no whole zip"),
-        (lambda: packed({"a": b"x", "a/b": b"x"}), "no whole zip"),
-        (lambda: packed({f"{n}": b"x" for n in range(21)}), "holds 21 files"),
-        (lambda: packed({"network.c": b"x" * 2001}), "unpacks to 2,001"),
+        (lambda _: packed({"network.c": b"x"})[:-30], "no whole zip"),
+        (lambda _: packed({"a": b"x", "a/b": b"x"}), "no whole zip"),
+        (lambda _: packed({f"{n}": b"x" for n in range(21)}), "holds 21 files"),
+        (lambda _: packed({"network.c": b"x" * 2001}), "unpacks to 2,001"),
     ],
 )
 def test_an_archive_is_unpacked_whole_or_not_at_all(
@@ -581,10 +601,9 @@ def test_an_archive_is_unpacked_whole_or_not_at_all(
     monkeypatch.setattr(cloud_archive, "MAX_FILES", 20)
     monkeypatch.setattr(cloud_archive, "MAX_BYTES", 2000)
     folder, path = tmp_path / "a" / "generate", tmp_path / "x.zip"
-    path.write_bytes(archive())
+    path.write_bytes(archive(tmp_path))
     with pytest.raises(UserError, match=message):
         cloud_archive.unpack(path, folder)
-    assert not list(folder.iterdir()) and not Path("/tmp/evil.c").exists()
     assert {p.name for p in tmp_path.rglob("*")} == {"a", "generate", "x.zip"}
 
 
