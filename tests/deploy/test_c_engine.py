@@ -15,7 +15,6 @@ from onnx import numpy_helper
 import pytest
 import soundfile
 
-from deploy.c.generator.emit import radices
 from deploy.c.generator.package import check_name, generate, identifier
 from deploy.c.generator.read import read
 
@@ -128,83 +127,6 @@ def test_memory_is_the_callers(generated):
         assert not kinds & set("bBdDcC"), symbols
         undefined = [s.split()[-1] for s in symbols.splitlines() if " U " in s]
         assert not set(undefined) & {"malloc", "free", "calloc", "printf"}
-
-
-@needs_cc
-@pytest.mark.parametrize(
-    "n_fft, win, hop",
-    [(512, 400, 160), (480, 480, 120), (26, 25, 7), (2, 2, 1), (1764, 883, 99)],
-)
-def test_transform_is_that_of_numpy(n_fft, win, hop, tmp_path):
-    """Spectrum of the last samples, and the samples of an untouched one."""
-    kinds = [("sizes", ctypes.c_int32 * 4), ("radix", ctypes.c_uint8 * 16)]
-    kinds += [(n, ctypes.c_void_p) for n in ("window", "gain", "twiddle")]
-    settings = type("S", (ctypes.Structure,), {"_fields_": kinds})
-    subprocess.run(
-        ["cc", "-O1", "-std=c99", "-ffp-contract=off", "-shared", "-fPIC"]
-        + ["-o", tmp_path / "stft.so", RUNTIME / "eb_stft.c", "-lm"],
-        check=True,
-    )
-    library = ctypes.CDLL(str(tmp_path / "stft.so"))
-    from edgebrain.signal.windows import make_window, split_hops
-
-    window = make_window("hann" if win > 2 else "hamming", win)
-    squares = split_hops(window, hop).sum(0)
-    angle = 2 * np.pi * np.arange(n_fft) / n_fft
-    tables = [
-        window.astype("f4"),
-        (32768 / n_fft / squares).astype("f4"),
-        np.stack([np.cos(angle), -np.sin(angle)], 1).astype("f4"),
-    ]
-    stages = radices(n_fft)
-    given = settings(
-        (n_fft, win, hop, len(stages)),
-        (ctypes.c_uint8 * 16)(*stages),
-        *(t.ctypes.data for t in tables),
-    )
-    pcm = np.random.default_rng(0).integers(-32768, 32768, hop * 30)
-    pcm = pcm.astype(np.int16)
-    history = np.zeros(win, np.int16)
-    spectrum, other = np.zeros((2, n_fft + 2), "f4")
-    overlap, out = np.zeros(win, "f4"), np.zeros(len(pcm), np.int16)
-    pointer = {
-        k: ctypes.c_void_p(v.ctypes.data)
-        for k, v in {
-            "history": history,
-            "spectrum": spectrum,
-            "other": other,
-            "overlap": overlap,
-        }.items()
-    }
-    s = ctypes.byref(given)
-    for at in range(0, len(pcm), hop):
-        library.eb_take_hop(
-            s, pointer["history"], ctypes.c_void_p(pcm[at:].ctypes.data)
-        )
-        library.eb_analyse(
-            s, pointer["history"], pointer["spectrum"], pointer["other"]
-        )
-        want = np.fft.rfft(history / 32768 * window, n_fft)
-        got = spectrum[::2] + 1j * spectrum[1::2]
-        np.testing.assert_allclose(got, want, atol=2e-5 * np.sqrt(n_fft))
-        library.eb_synthesise(
-            s,
-            pointer["spectrum"],
-            pointer["other"],
-            pointer["overlap"],
-            ctypes.c_void_p(out[at:].ctypes.data),
-        )
-    delay = win - hop
-    same = out[delay:].astype(int) - pcm[: len(pcm) - delay]
-    assert np.abs(same).max() <= 1
-
-
-def test_impossible_transforms_are_refused():
-    assert radices(512) == [4, 4, 4, 4]
-    with pytest.raises(UserError, match="prime factor above 13"):
-        radices(2 * 17)
-    with pytest.raises(UserError, match="even"):
-        radices(25)
 
 
 def test_the_runtime_includes_no_generated_file():

@@ -2,17 +2,14 @@
 
 import json
 
-from edgebrain.errors import UserError
-from edgebrain.signal.windows import EDGE_FLOOR, make_window, split_hops
 import numpy as np
 
 from deploy.c.generator.c_text import float_text, words
 from deploy.c.generator.emit_step import StepEmitter
 from deploy.c.generator.program import Dense, Depthwise, Program
+from deploy.c.generator.transform import MAX_STAGES, tables
 
 F32 = np.float32
-_MAX_RADIX, _MAX_STAGES = 13, 16
-_RADICES = (4, 2, 3, 5, 7, 11, 13)
 
 
 def delay_samples(program: Program) -> int:
@@ -20,27 +17,6 @@ def delay_samples(program: Program) -> int:
     signal = program.metadata.signal
     late = (program.metadata.lookahead_frames or 0) * signal.hop_length
     return signal.win_length - signal.hop_length + late
-
-
-def radices(n_fft: int) -> list[int]:
-    """Return the stages of an FFT of n_fft / 2 points.
-
-    Raises
-    ------
-    UserError
-        When n_fft / 2 has a prime factor above 13.
-    """
-    left, found = n_fft // 2, []
-    for radix in _RADICES:
-        while left % radix == 0 and left > 1:
-            found.append(radix)
-            left //= radix
-    if left > 1 or n_fft % 2 or len(found) > _MAX_STAGES:
-        raise UserError(
-            f"n_fft {n_fft}: the C transform takes even sizes whose half has "
-            f"no prime factor above {_MAX_RADIX}: train with 512, say"
-        )
-    return found
 
 
 class Emitter(StepEmitter):
@@ -151,10 +127,11 @@ const char *{self.name}_describe(void);
         """Return (type, name, count, bytes each) of the state."""
         signal = self.program.metadata.signal
         kind, size = f"int{self.bits}_t", self.bits // 8
+        kept = signal.win_length - signal.hop_length
         members = [
             ("float", "first", signal.n_fft + 2, 4),
             ("float", "second", signal.n_fft + 2, 4),
-            ("float", "overlap", signal.win_length, 4),
+            ("float", "overlap", max(kept, 1), 4),
         ]
         late = self.program.metadata.lookahead_frames or 0
         if late:
@@ -190,30 +167,22 @@ const char *{self.name}_describe(void);
     # Tables
     def _stft_tables(self) -> str:
         signal = self.program.metadata.signal
-        window = make_window(signal.window, signal.win_length)
-        squared = split_hops(window, signal.hop_length).sum(0)
-        floor = EDGE_FLOOR * squared.min()
-        gain = 32768.0 / signal.n_fft / np.maximum(squared, floor)
-        angle = 2 * np.pi * np.arange(signal.n_fft) / signal.n_fft
-        twiddle = np.stack([np.cos(angle), -np.sin(angle)], 1)
+        constants = tables(signal)
         before = len(self.tables)
-        names = [
-            self._array(n, "float", v.astype(F32))
-            for n, v in (
-                ("window", window),
-                ("gain", gain),
-                ("twiddle", twiddle),
-            )
-        ]
+        window, gain, twiddle, turns = (
+            self._array(n, "float", getattr(constants, n))
+            for n in ("window", "gain", "twiddle", "turns")
+        )
         own = self.tables[before:]
         del self.tables[before:]
-        stages = radices(signal.n_fft)
-        filled = [*stages, *[0] * (_MAX_STAGES - len(stages))]
+        stages = constants.radices
+        filled = [*stages, *[0] * (MAX_STAGES - len(stages))]
         own.append(
             "static const eb_stft stft = {\n"
-            f"    {signal.n_fft}, {signal.win_length}, {signal.hop_length}, "
-            f"{len(stages)},\n    {{{', '.join(map(str, filled))}}},\n"
-            f"    {', '.join(names)},\n}};"
+            f"    {signal.n_fft}, {signal.win_length}, {signal.hop_length},\n"
+            f"    {{{signal.n_fft // 2}, {len(stages)}, "
+            f"{{{', '.join(map(str, filled))}}},\n     {twiddle}}},\n"
+            f"    {window}, {gain}, {turns},\n}};"
         )
         return "\n\n".join(own)
 
@@ -302,11 +271,10 @@ void {name}_process({name}_state *state, const int16_t *in,
     float *const magnitude = state->second;
     float *const mask = &state->second[{bins}];
     eb_take_hop(&stft, state->history, in);
-    eb_analyse(&stft, state->history, state->first, state->second);
-    eb_magnitude(state->first, magnitude, {bins});
+    eb_analyse(&stft, state->history, state->first, magnitude);
     {name}_step(state, magnitude, mask);
-{delayed}    eb_apply_mask(state->first, mask, {bins});
-    eb_synthesise(&stft, state->first, state->second, state->overlap, out);
+{delayed}    eb_synthesise(&stft, state->first, mask, state->second,
+                  state->overlap, out);
 }}
 
 const char *{name}_describe(void)

@@ -20,7 +20,7 @@ _RESERVED = frozenset(
     "auto break case char const continue default do double else enum extern "
     "float for goto if inline int long main register restrict return short "
     "signed sizeof static struct switch typedef union unsigned void volatile "
-    "while stft window gain twiddle".split()
+    "while stft window gain twiddle turns".split()
 )
 
 

@@ -1,127 +1,27 @@
 /* Frame transforms, see eb_stft.h. Real numbers go two by two as complex ones
- * through an FFT of half the size (Stockham's, which sorts by itself). */
+ * through an FFT of half the size.
+ *
+ * The alternating signs of the window make z of the frame its conjugate. So
+ * the inverse transform, which is the conjugate of the forward one of the
+ * conjugate spectrum, has its signs put right by the same window. */
 #include "eb_stft.h"
+
+#include "eb_arith.h"
+#include "eb_overlap.h"
 
 #include <math.h>
 #include <string.h>
 
-/* 2^-15: full scale of int16 is 1. */
-#define EB_FULL_SCALE 3.0517578125e-5f
-#define EB_MAGIC 12582912.0f
-#define EB_MAGIC_BITS 0x4B400000
-
-static void eb_stage_2(const float *x, float *y, int32_t m, int32_t s,
-                       const float *tw)
+static float eb_root(float value)
 {
-    for (int32_t p = 0; p < m; p++) {
-        const float wr = tw[4 * p * s];
-        const float wi = tw[4 * p * s + 1];
-        const float *const a = &x[2 * s * p];
-        const float *const b = &x[2 * s * (p + m)];
-        float *const c = &y[2 * s * 2 * p];
-        float *const d = c + 2 * s;
-        for (int32_t q = 0; q < 2 * s; q += 2) {
-            const float dr = a[q] - b[q];
-            const float di = a[q + 1] - b[q + 1];
-            c[q] = a[q] + b[q];
-            c[q + 1] = a[q + 1] + b[q + 1];
-            d[q] = dr * wr - di * wi;
-            d[q + 1] = dr * wi + di * wr;
-        }
-    }
-}
-
-static void eb_stage_4(const float *x, float *y, int32_t m, int32_t s,
-                       const float *tw)
-{
-    for (int32_t p = 0; p < m; p++) {
-        const float *const w1 = &tw[4 * p * s];
-        const float *const w2 = &tw[8 * p * s];
-        const float *const w3 = &tw[12 * p * s];
-        const float *const a = &x[2 * s * p];
-        const float *const b = a + 2 * s * m;
-        const float *const c = b + 2 * s * m;
-        const float *const d = c + 2 * s * m;
-        float *const y0 = &y[2 * s * 4 * p];
-        float *const y1 = y0 + 2 * s;
-        float *const y2 = y1 + 2 * s;
-        float *const y3 = y2 + 2 * s;
-        for (int32_t q = 0; q < 2 * s; q += 2) {
-            const float acr = a[q] + c[q];
-            const float aci = a[q + 1] + c[q + 1];
-            const float amr = a[q] - c[q];
-            const float ami = a[q + 1] - c[q + 1];
-            const float bdr = b[q] + d[q];
-            const float bdi = b[q + 1] + d[q + 1];
-            /* -i (b - d) */
-            const float bmr = b[q + 1] - d[q + 1];
-            const float bmi = d[q] - b[q];
-            const float r1 = amr + bmr;
-            const float i1 = ami + bmi;
-            const float r2 = acr - bdr;
-            const float i2 = aci - bdi;
-            const float r3 = amr - bmr;
-            const float i3 = ami - bmi;
-            y0[q] = acr + bdr;
-            y0[q + 1] = aci + bdi;
-            y1[q] = r1 * w1[0] - i1 * w1[1];
-            y1[q + 1] = r1 * w1[1] + i1 * w1[0];
-            y2[q] = r2 * w2[0] - i2 * w2[1];
-            y2[q + 1] = r2 * w2[1] + i2 * w2[0];
-            y3[q] = r3 * w3[0] - i3 * w3[1];
-            y3[q + 1] = r3 * w3[1] + i3 * w3[0];
-        }
-    }
-}
-
-static void eb_stage_any(const float *x, float *y, int32_t m, int32_t s,
-                         int32_t r, int32_t size, const float *tw)
-{
-    for (int32_t p = 0; p < m; p++) {
-        for (int32_t q = 0; q < s; q++) {
-            for (int32_t k = 0; k < r; k++) {
-                float sr = 0.0f;
-                float si = 0.0f;
-                for (int32_t j = 0; j < r; j++) {
-                    const float *const a = &x[2 * (q + s * (p + m * j))];
-                    const float *const w = &tw[4 * ((j * k) % r) * (size / r)];
-                    sr += a[0] * w[0] - a[1] * w[1];
-                    si += a[0] * w[1] + a[1] * w[0];
-                }
-                const float *const w = &tw[4 * p * k * s];
-                float *const to = &y[2 * (q + s * (r * p + k))];
-                to[0] = sr * w[0] - si * w[1];
-                to[1] = sr * w[1] + si * w[0];
-            }
-        }
-    }
-}
-
-/* FFT of n_fft / 2 complex numbers in x; returns where the result is. */
-static float *eb_fft(const eb_stft *stft, float *x, float *y)
-{
-    const int32_t size = stft->n_fft / 2;
-    float *from = x;
-    float *to = y;
-    int32_t n = size;
-    int32_t s = 1;
-    for (int32_t stage = 0; stage < stft->stages; stage++) {
-        const int32_t r = stft->radix[stage];
-        const int32_t m = n / r;
-        if (r == 4) {
-            eb_stage_4(from, to, m, s, stft->twiddle);
-        } else if (r == 2) {
-            eb_stage_2(from, to, m, s, stft->twiddle);
-        } else {
-            eb_stage_any(from, to, m, s, r, size, stft->twiddle);
-        }
-        float *const swapped = from;
-        from = to;
-        to = swapped;
-        n = m;
-        s *= r;
-    }
-    return from;
+#if defined(EB_USE_FPU)
+    /* sqrtf also sets errno, which takes a comparison and a branch. */
+    float root;
+    __asm__("vsqrt.f32 %0, %1" : "=t"(root) : "t"(value));
+    return root;
+#else
+    return sqrtf(value);
+#endif
 }
 
 void eb_take_hop(const eb_stft *stft, int16_t *history, const int16_t *in)
@@ -131,110 +31,208 @@ void eb_take_hop(const eb_stft *stft, int16_t *history, const int16_t *in)
     memcpy(&history[kept], in, (uint32_t)stft->hop_length * sizeof *history);
 }
 
+/* Two samples times the window: a complex number. */
+EB_INLINE void eb_windowed(float to[2], const int16_t *samples,
+                           const float *window)
+{
+    to[0] = (float)samples[0] * window[0];
+    to[1] = (float)samples[1] * window[1];
+}
+
+static void eb_load_frame(const eb_stft *stft, const int16_t *history, float *z)
+{
+    const int32_t used = stft->win_length + (stft->win_length & 1);
+    for (int32_t i = 0; i < used; i += 2) {
+        eb_windowed(&z[i], &history[i], &stft->window[i]);
+    }
+    for (int32_t i = used; i < stft->n_fft; i++) {
+        z[i] = 0.0f;
+    }
+}
+
+/* A butterfly of the first stage, of radix 4, whose fourth number is 0 where
+ * `full` is. */
+EB_INLINE void eb_first_4(const int16_t *x0, const int16_t *x1,
+                          const int16_t *x2, const int16_t *x3,
+                          const float *w0, const float *w1, const float *w2,
+                          const float *w3, float *y0, float *y1, float *y2,
+                          float *y3, int32_t full)
+{
+    float a[2];
+    float b[2];
+    float c[2];
+    float d[2] = {0.0f, 0.0f};
+    eb_windowed(a, x0, w0);
+    eb_windowed(b, x1, w1);
+    eb_windowed(c, x2, w2);
+    if (full != 0) {
+        eb_windowed(d, x3, w3);
+    }
+    eb_butterfly_4(a, b, c, d, y0, y1, y2, y3);
+}
+
+/* `count` of them from the q-th on. */
+EB_INLINE void eb_first(const eb_stft *stft, const int16_t *restrict history,
+                        float *restrict y, int32_t q, int32_t count,
+                        int32_t full)
+{
+    const int32_t quarter = stft->n_fft / 4;
+    const int16_t *x0 = &history[2 * q];
+    const int16_t *x1 = x0 + quarter;
+    const int16_t *x2 = x1 + quarter;
+    const int16_t *x3 = full != 0 ? x2 + quarter : x2;
+    const float *w0 = &stft->window[2 * q];
+    const float *w1 = w0 + quarter;
+    const float *w2 = w1 + quarter;
+    const float *w3 = full != 0 ? w2 + quarter : w2;
+    float *y0 = &y[2 * q];
+    float *y1 = y0 + quarter;
+    float *y2 = y1 + quarter;
+    float *y3 = y2 + quarter;
+    for (int32_t left = count >> 1; left > 0; left--) {
+        eb_first_4(x0, x1, x2, x3, w0, w1, w2, w3, y0, y1, y2, y3, full);
+        eb_first_4(x0 + 2, x1 + 2, x2 + 2, x3 + 2, w0 + 2, w1 + 2, w2 + 2,
+                   w3 + 2, y0 + 2, y1 + 2, y2 + 2, y3 + 2, full);
+        x0 += 4;
+        x1 += 4;
+        x2 += 4;
+        x3 += 4;
+        w0 += 4;
+        w1 += 4;
+        w2 += 4;
+        w3 += 4;
+        y0 += 4;
+        y1 += 4;
+        y2 += 4;
+        y3 += 4;
+    }
+    if ((count & 1) != 0) {
+        eb_first_4(x0, x1, x2, x3, w0, w1, w2, w3, y0, y1, y2, y3, full);
+    }
+}
+
+/* The butterflies with four numbers, and those with three. */
+EB_NOINLINE void eb_first_full(const eb_stft *stft, const int16_t *history,
+                               float *y, int32_t full)
+{
+    eb_first(stft, history, y, 0, full, 1);
+}
+
+EB_NOINLINE void eb_first_rest(const eb_stft *stft, const int16_t *history,
+                               float *y, int32_t full)
+{
+    eb_first(stft, history, y, full, stft->n_fft / 8 - full, 0);
+}
+
 void eb_analyse(const eb_stft *stft, const int16_t *history, float *spectrum,
-                float *other)
+                float *magnitude)
 {
     const int32_t half = stft->n_fft / 2;
-    const float *const tw = stft->twiddle;
-    float *from = spectrum;
-    float *to = other;
-    /* The FFT ends in the other buffer after an odd number of stages; the
-     * result has to end in spectrum. */
-    if ((stft->stages & 1) == 0) {
-        from = other;
-        to = spectrum;
+    const int32_t stages = stft->fft.stages;
+    /* From the third quarter on the first stage knows the zeros. */
+    const int32_t pairs = (stft->win_length + 1) / 2;
+    const int32_t full = pairs - 3 * (half / 4);
+    if (stages > 0 && stft->fft.radix[0] == 4 && full >= 0) {
+        /* An even number of stages is left from where the result shall be. */
+        float *const from = (stages & 1) != 0 ? spectrum : magnitude;
+        float *const to = (stages & 1) != 0 ? magnitude : spectrum;
+        eb_first_full(stft, history, from, full);
+        eb_first_rest(stft, history, from, full);
+        (void)eb_fft(&stft->fft, from, to, 1);
+    } else {
+        float *const from = (stages & 1) != 0 ? magnitude : spectrum;
+        float *const to = (stages & 1) != 0 ? spectrum : magnitude;
+        eb_load_frame(stft, history, from);
+        (void)eb_fft(&stft->fft, from, to, 0);
     }
-    for (int32_t i = 0; i < stft->win_length; i++) {
-        from[i] = (float)history[i] * stft->window[i] * EB_FULL_SCALE;
-    }
-    for (int32_t i = stft->win_length; i < stft->n_fft; i++) {
-        from[i] = 0.0f;
-    }
-    const float *const z = eb_fft(stft, from, to);
-    spectrum[0] = z[0] + z[1];
+    const float first = spectrum[0];
+    const float second = spectrum[1];
+    /* The window is half as large as all others need it. */
+    spectrum[0] = 2.0f * (first - second);
     spectrum[1] = 0.0f;
-    spectrum[2 * half] = z[0] - z[1];
+    spectrum[2 * half] = 2.0f * (first + second);
     spectrum[2 * half + 1] = 0.0f;
-    for (int32_t k = 1; k < half; k++) {
-        const float *const a = &z[2 * k];
-        const float *const b = &z[2 * (half - k)];
-        const float er = 0.5f * (a[0] + b[0]);
-        const float ei = 0.5f * (a[1] - b[1]);
-        /* -i (a - conj b) / 2 */
-        const float dr = 0.5f * (a[1] + b[1]);
-        const float di = 0.5f * (b[0] - a[0]);
-        const float *const w = &tw[2 * k];
-        spectrum[2 * k] = er + (dr * w[0] - di * w[1]);
-        spectrum[2 * k + 1] = ei + (dr * w[1] + di * w[0]);
-    }
-}
-
-void eb_magnitude(const float *spectrum, float *magnitude, int32_t bins)
-{
-    for (int32_t k = 0; k < bins; k++) {
-        const float re = spectrum[2 * k];
-        const float im = spectrum[2 * k + 1];
-        magnitude[k] = sqrtf(re * re + im * im);
-    }
-}
-
-void eb_apply_mask(float *spectrum, const float *mask, int32_t bins)
-{
-    for (int32_t k = 0; k < bins; k++) {
-        spectrum[2 * k] *= mask[k];
-        spectrum[2 * k + 1] *= mask[k];
-    }
-}
-
-static int16_t eb_to_int16(float value)
-{
-    float limited = value;
-    if (limited < -32768.0f) {
-        limited = -32768.0f;
-    }
-    if (limited > 32767.0f) {
-        limited = 32767.0f;
-    }
-    const float sum = limited + EB_MAGIC;
-    int32_t bits;
-    memcpy(&bits, &sum, sizeof bits);
-    return (int16_t)(bits - EB_MAGIC_BITS);
-}
-
-void eb_synthesise(const eb_stft *stft, float *spectrum, float *other,
-                   float *overlap, int16_t *out)
-{
-    const int32_t half = stft->n_fft / 2;
-    const int32_t hop = stft->hop_length;
-    const float *const tw = stft->twiddle;
-    /* z = (x + conj x') + i conj(w) (x - conj x'), conjugated: so the forward
-     * FFT gives the conjugate of the inverse one. */
-    for (int32_t k = 0; k < half; k++) {
-        const float *const a = &spectrum[2 * k];
-        const float *const b = &spectrum[2 * (half - k)];
+    magnitude[0] = fabsf(spectrum[0]);
+    magnitude[half] = fabsf(spectrum[2 * half]);
+    const float *w = stft->turns + 2;
+    float *a = spectrum + 2;
+    float *b = &spectrum[2 * (half - 1)];
+    float *low = magnitude + 1;
+    float *high = &magnitude[half - 1];
+    for (int32_t left = (half - 1) / 2; left > 0; left--) {
         const float er = a[0] + b[0];
         const float ei = a[1] - b[1];
         const float dr = a[0] - b[0];
         const float di = a[1] + b[1];
-        const float *const w = &tw[2 * k];
-        const float tr = dr * w[0] + di * w[1];
-        const float ti = di * w[0] - dr * w[1];
-        other[2 * k] = er - ti;
-        other[2 * k + 1] = -(ei + tr);
+        const float tr = dr * w[0] - di * w[1];
+        const float ti = dr * w[1] + di * w[0];
+        const float ar = er - ti;
+        const float ai = ei + tr;
+        const float br = er + ti;
+        const float bi = tr - ei;
+        a[0] = ar;
+        a[1] = ai;
+        b[0] = br;
+        b[1] = bi;
+        *low = eb_root(ar * ar + ai * ai);
+        *high = eb_root(br * br + bi * bi);
+        w += 2;
+        a += 2;
+        b -= 2;
+        low++;
+        high--;
     }
-    const float *const z = eb_fft(stft, other, spectrum);
-    for (int32_t i = 0; i + 1 < stft->win_length; i += 2) {
-        overlap[i] += z[i] * stft->window[i];
-        overlap[i + 1] -= z[i + 1] * stft->window[i + 1];
+    if ((half & 1) == 0) {
+        a[0] *= 2.0f;
+        a[1] *= 2.0f;
+        *low = eb_root(a[0] * a[0] + a[1] * a[1]);
     }
-    if ((stft->win_length & 1) != 0) {
-        const int32_t last = stft->win_length - 1;
-        overlap[last] += z[last] * stft->window[last];
+}
+
+/* From the spectrum to the conjugate of the numbers whose transform is that of
+ * pairs of samples. */
+static void eb_merge(const eb_stft *stft, float *spectrum, const float *mask)
+{
+    const int32_t half = stft->n_fft / 2;
+    const float first = spectrum[0] * mask[0];
+    const float last = spectrum[2 * half] * mask[half];
+    spectrum[0] = first + last;
+    spectrum[1] = last - first;
+    const float *w = stft->turns + 2;
+    float *a = spectrum + 2;
+    float *b = &spectrum[2 * (half - 1)];
+    const float *low = mask + 1;
+    const float *high = &mask[half - 1];
+    for (int32_t left = (half - 1) / 2; left > 0; left--) {
+        const float ar = a[0] * *low;
+        const float ai = a[1] * *low;
+        const float br = b[0] * *high;
+        const float bi = b[1] * *high;
+        const float er = ar + br;
+        const float ei = bi - ai;
+        const float dr = br - ar;
+        const float di = ai + bi;
+        const float tr = dr * w[0] - di * w[1];
+        const float ti = dr * w[1] + di * w[0];
+        a[0] = er - ti;
+        a[1] = ei + tr;
+        b[0] = er + ti;
+        b[1] = tr - ei;
+        w += 2;
+        a += 2;
+        b -= 2;
+        low++;
+        high--;
     }
-    for (int32_t i = 0; i < hop; i++) {
-        out[i] = eb_to_int16(overlap[i] * stft->gain[i]);
+    if ((half & 1) == 0) {
+        a[0] *= 2.0f * *low;
+        a[1] *= 2.0f * *low;
     }
-    const uint32_t kept = (uint32_t)(stft->win_length - hop);
-    memmove(overlap, &overlap[hop], kept * sizeof *overlap);
-    memset(&overlap[kept], 0, (uint32_t)hop * sizeof *overlap);
+}
+
+void eb_synthesise(const eb_stft *stft, float *spectrum, const float *mask,
+                   float *other, float *overlap, int16_t *out)
+{
+    eb_merge(stft, spectrum, mask);
+    eb_overlap(stft, eb_fft(&stft->fft, spectrum, other, 0), overlap, out);
 }

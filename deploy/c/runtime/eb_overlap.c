@@ -1,0 +1,90 @@
+/* Overlap-add, see eb_overlap.h. */
+#include "eb_overlap.h"
+
+#include "eb_arith.h"
+
+static inline int16_t eb_to_int16(float value)
+{
+#if defined(EB_USE_FPU)
+    /* The instruction saturates to int32 by itself. */
+    return eb_saturate_s16(eb_round(value));
+#else
+    return (int16_t)eb_round(eb_limit(value, -32768.0f, 32767.0f));
+#endif
+}
+
+/* Finished samples: out = (overlap + z * window) * gain. */
+EB_NOINLINE void eb_finish(int16_t *restrict out,
+                           const float *restrict overlap,
+                           const float *restrict z,
+                           const float *restrict window,
+                           const float *restrict gain, int32_t count)
+{
+    /* Two at a time: fewer steps of the pointers. */
+    for (int32_t left = count >> 1; left > 0; left--) {
+        out[0] = eb_to_int16((overlap[0] + z[0] * window[0]) * gain[0]);
+        out[1] = eb_to_int16((overlap[1] + z[1] * window[1]) * gain[1]);
+        out += 2;
+        overlap += 2;
+        z += 2;
+        window += 2;
+        gain += 2;
+    }
+    if ((count & 1) != 0) {
+        out[0] = eb_to_int16((overlap[0] + z[0] * window[0]) * gain[0]);
+    }
+}
+
+/* Those after them, a hop nearer: to = from + z * window; to < from. */
+EB_NOINLINE void eb_add(float *to, const float *from, const float *z,
+                        const float *window, int32_t count)
+{
+    for (int32_t left = count >> 1; left > 0; left--) {
+        const float first = from[0] + z[0] * window[0];
+        const float second = from[1] + z[1] * window[1];
+        to[0] = first;
+        to[1] = second;
+        to += 2;
+        from += 2;
+        z += 2;
+        window += 2;
+    }
+    if ((count & 1) != 0) {
+        to[0] = from[0] + z[0] * window[0];
+    }
+}
+
+/* The newest, which have nothing to be added to: to = z * window. */
+EB_NOINLINE void eb_multiply(float *restrict to, const float *restrict z,
+                             const float *restrict window, int32_t count)
+{
+    for (int32_t left = count >> 1; left > 0; left--) {
+        to[0] = z[0] * window[0];
+        to[1] = z[1] * window[1];
+        to += 2;
+        z += 2;
+        window += 2;
+    }
+    if ((count & 1) != 0) {
+        to[0] = z[0] * window[0];
+    }
+}
+
+void eb_overlap(const eb_stft *stft, const float *z, float *overlap,
+                int16_t *out)
+{
+    const int32_t hop = stft->hop_length;
+    const int32_t kept = stft->win_length - hop;
+    const float *const window = stft->window;
+    const int32_t both = hop < kept ? hop : kept;
+    eb_finish(out, overlap, z, window, stft->gain, both);
+    for (int32_t i = both; i < hop; i++) {
+        out[i] = eb_to_int16(z[i] * window[i] * stft->gain[i]);
+    }
+    if (kept > hop) {
+        eb_add(overlap, &overlap[hop], &z[hop], &window[hop], kept - hop);
+    }
+    const int32_t newest = kept > hop ? kept : hop;
+    eb_multiply(&overlap[newest - hop], &z[newest], &window[newest],
+                stft->win_length - newest);
+}
