@@ -2,6 +2,8 @@
  * (k = 0) is 1 and not multiplied by. */
 #include "eb_fft.h"
 
+#include "eb_fft_mve.h"
+
 EB_INLINE void eb_times(float to[2], const float *x, const float *w)
 {
     to[0] = x[0] * w[0] - x[1] * w[1];
@@ -197,6 +199,12 @@ static void eb_stage(const float *x, float *y, int32_t m, int32_t l,
         eb_stage_2(x, y, m, l, tw);
     } else if (r != 4) {
         eb_stage_any(x, y, m, l, r, tw);
+#if defined(EB_USE_MVE)
+    } else if ((m & 1) == 0) {
+        eb_stage_4_mve(x, y, m, l, tw);
+    } else if (m == 1 && (l & 1) == 0) {
+        eb_last_4_mve(x, y, l, tw);
+#endif
     } else if (m == 1) {
         eb_last_4(x, y, l, tw);
     } else {

@@ -20,8 +20,25 @@ EB_NOINLINE void eb_finish(int16_t *restrict out,
                            const float *restrict window,
                            const float *restrict gain, int32_t count)
 {
+    int32_t rest = count;
+#if defined(EB_USE_MVE)
+    for (; rest >= 4; rest -= 4) {
+        const float32x4_t sum = vaddq_f32(
+            vld1q_f32(overlap), vmulq_f32(vld1q_f32(z), vld1q_f32(window)));
+        const int32x4_t whole =
+            vcvtnq_s32_f32(vmulq_f32(sum, vld1q_f32(gain)));
+        const int16x8_t narrow =
+            vqmovnbq_s32(vreinterpretq_s16_s32(whole), whole);
+        vstrhq_s32(out, vreinterpretq_s32_s16(narrow));
+        out += 4;
+        overlap += 4;
+        z += 4;
+        window += 4;
+        gain += 4;
+    }
+#endif
     /* Two at a time: fewer steps of the pointers. */
-    for (int32_t left = count >> 1; left > 0; left--) {
+    for (int32_t left = rest >> 1; left > 0; left--) {
         out[0] = eb_to_int16((overlap[0] + z[0] * window[0]) * gain[0]);
         out[1] = eb_to_int16((overlap[1] + z[1] * window[1]) * gain[1]);
         out += 2;
@@ -30,7 +47,7 @@ EB_NOINLINE void eb_finish(int16_t *restrict out,
         window += 2;
         gain += 2;
     }
-    if ((count & 1) != 0) {
+    if ((rest & 1) != 0) {
         out[0] = eb_to_int16((overlap[0] + z[0] * window[0]) * gain[0]);
     }
 }
@@ -39,7 +56,18 @@ EB_NOINLINE void eb_finish(int16_t *restrict out,
 EB_NOINLINE void eb_add(float *to, const float *from, const float *z,
                         const float *window, int32_t count)
 {
-    for (int32_t left = count >> 1; left > 0; left--) {
+    int32_t rest = count;
+#if defined(EB_USE_MVE)
+    for (; rest >= 4; rest -= 4) {
+        vst1q_f32(to, vaddq_f32(vld1q_f32(from), vmulq_f32(vld1q_f32(z),
+                                                           vld1q_f32(window))));
+        to += 4;
+        from += 4;
+        z += 4;
+        window += 4;
+    }
+#endif
+    for (int32_t left = rest >> 1; left > 0; left--) {
         const float first = from[0] + z[0] * window[0];
         const float second = from[1] + z[1] * window[1];
         to[0] = first;
@@ -49,7 +77,7 @@ EB_NOINLINE void eb_add(float *to, const float *from, const float *z,
         z += 2;
         window += 2;
     }
-    if ((count & 1) != 0) {
+    if ((rest & 1) != 0) {
         to[0] = from[0] + z[0] * window[0];
     }
 }
@@ -58,14 +86,23 @@ EB_NOINLINE void eb_add(float *to, const float *from, const float *z,
 EB_NOINLINE void eb_multiply(float *restrict to, const float *restrict z,
                              const float *restrict window, int32_t count)
 {
-    for (int32_t left = count >> 1; left > 0; left--) {
+    int32_t rest = count;
+#if defined(EB_USE_MVE)
+    for (; rest >= 4; rest -= 4) {
+        vst1q_f32(to, vmulq_f32(vld1q_f32(z), vld1q_f32(window)));
+        to += 4;
+        z += 4;
+        window += 4;
+    }
+#endif
+    for (int32_t left = rest >> 1; left > 0; left--) {
         to[0] = z[0] * window[0];
         to[1] = z[1] * window[1];
         to += 2;
         z += 2;
         window += 2;
     }
-    if ((count & 1) != 0) {
+    if ((rest & 1) != 0) {
         to[0] = z[0] * window[0];
     }
 }

@@ -8,6 +8,7 @@
 
 #include "eb_arith.h"
 #include "eb_overlap.h"
+#include "eb_stft_mve.h"
 
 #include <math.h>
 #include <string.h>
@@ -124,27 +125,37 @@ EB_NOINLINE void eb_first_rest(const eb_stft *stft, const int16_t *history,
     eb_first(stft, history, y, full, stft->n_fft / 8 - full, 0);
 }
 
-void eb_analyse(const eb_stft *stft, const int16_t *history, float *spectrum,
-                float *magnitude)
+static void eb_first_stage(const eb_stft *stft, const int16_t *history,
+                           float *y, int32_t full)
+{
+#if defined(EB_USE_MVE)
+    if ((stft->n_fft & 15) == 0) {
+        eb_first_mve(stft, history, y, full);
+        return;
+    }
+#endif
+    eb_first_full(stft, history, y, full);
+    eb_first_rest(stft, history, y, full);
+}
+
+#if defined(EB_USE_MVE)
+EB_NOINLINE void eb_roots(const float *restrict x, float *restrict magnitude,
+                          int32_t count)
+{
+    for (int32_t left = count >> 1; left > 0; left--) {
+        magnitude[0] = eb_root(x[0] * x[0] + x[1] * x[1]);
+        magnitude[1] = eb_root(x[2] * x[2] + x[3] * x[3]);
+        x += 4;
+        magnitude += 2;
+    }
+}
+#endif
+
+/* From the transform of pairs of samples to that of the samples, in place: the
+ * numbers k and half - k together. */
+static void eb_split(const eb_stft *stft, float *spectrum, float *magnitude)
 {
     const int32_t half = stft->n_fft / 2;
-    const int32_t stages = stft->fft.stages;
-    /* From the third quarter on the first stage knows the zeros. */
-    const int32_t pairs = (stft->win_length + 1) / 2;
-    const int32_t full = pairs - 3 * (half / 4);
-    if (stages > 0 && stft->fft.radix[0] == 4 && full >= 0) {
-        /* An even number of stages is left from where the result shall be. */
-        float *const from = (stages & 1) != 0 ? spectrum : magnitude;
-        float *const to = (stages & 1) != 0 ? magnitude : spectrum;
-        eb_first_full(stft, history, from, full);
-        eb_first_rest(stft, history, from, full);
-        (void)eb_fft(&stft->fft, from, to, 1);
-    } else {
-        float *const from = (stages & 1) != 0 ? magnitude : spectrum;
-        float *const to = (stages & 1) != 0 ? spectrum : magnitude;
-        eb_load_frame(stft, history, from);
-        (void)eb_fft(&stft->fft, from, to, 0);
-    }
     const float first = spectrum[0];
     const float second = spectrum[1];
     /* The window is half as large as all others need it. */
@@ -154,12 +165,19 @@ void eb_analyse(const eb_stft *stft, const int16_t *history, float *spectrum,
     spectrum[2 * half + 1] = 0.0f;
     magnitude[0] = fabsf(spectrum[0]);
     magnitude[half] = fabsf(spectrum[2 * half]);
-    const float *w = stft->turns + 2;
-    float *a = spectrum + 2;
-    float *b = &spectrum[2 * (half - 1)];
-    float *low = magnitude + 1;
-    float *high = &magnitude[half - 1];
-    for (int32_t left = (half - 1) / 2; left > 0; left--) {
+    int32_t k = 1;
+#if defined(EB_USE_MVE)
+    k += eb_split_mve(stft, spectrum);
+    /* One by one: a vector takes tiny squares for 0. */
+    eb_roots(spectrum + 2, magnitude + 1, k - 1);
+    eb_roots(&spectrum[2 * (half + 1 - k)], &magnitude[half + 1 - k], k - 1);
+#endif
+    const float *w = &stft->turns[2 * k];
+    float *a = &spectrum[2 * k];
+    float *b = &spectrum[2 * (half - k)];
+    float *low = &magnitude[k];
+    float *high = &magnitude[half - k];
+    for (int32_t left = (half + 1) / 2 - k; left > 0; left--) {
         const float er = a[0] + b[0];
         const float ei = a[1] - b[1];
         const float dr = a[0] - b[0];
@@ -189,6 +207,29 @@ void eb_analyse(const eb_stft *stft, const int16_t *history, float *spectrum,
     }
 }
 
+void eb_analyse(const eb_stft *stft, const int16_t *history, float *spectrum,
+                float *magnitude)
+{
+    const int32_t half = stft->n_fft / 2;
+    const int32_t stages = stft->fft.stages;
+    /* From the third quarter on the first stage knows the zeros. */
+    const int32_t pairs = (stft->win_length + 1) / 2;
+    const int32_t full = pairs - 3 * (half / 4);
+    if (stages > 0 && stft->fft.radix[0] == 4 && full >= 0) {
+        /* An even number of stages is left from where the result shall be. */
+        float *const from = (stages & 1) != 0 ? spectrum : magnitude;
+        float *const to = (stages & 1) != 0 ? magnitude : spectrum;
+        eb_first_stage(stft, history, from, full);
+        (void)eb_fft(&stft->fft, from, to, 1);
+    } else {
+        float *const from = (stages & 1) != 0 ? magnitude : spectrum;
+        float *const to = (stages & 1) != 0 ? spectrum : magnitude;
+        eb_load_frame(stft, history, from);
+        (void)eb_fft(&stft->fft, from, to, 0);
+    }
+    eb_split(stft, spectrum, magnitude);
+}
+
 /* From the spectrum to the conjugate of the numbers whose transform is that of
  * pairs of samples. */
 static void eb_merge(const eb_stft *stft, float *spectrum, const float *mask)
@@ -198,12 +239,16 @@ static void eb_merge(const eb_stft *stft, float *spectrum, const float *mask)
     const float last = spectrum[2 * half] * mask[half];
     spectrum[0] = first + last;
     spectrum[1] = last - first;
-    const float *w = stft->turns + 2;
-    float *a = spectrum + 2;
-    float *b = &spectrum[2 * (half - 1)];
-    const float *low = mask + 1;
-    const float *high = &mask[half - 1];
-    for (int32_t left = (half - 1) / 2; left > 0; left--) {
+    int32_t k = 1;
+#if defined(EB_USE_MVE)
+    k += eb_merge_mve(stft, spectrum, mask);
+#endif
+    const float *w = &stft->turns[2 * k];
+    float *a = &spectrum[2 * k];
+    float *b = &spectrum[2 * (half - k)];
+    const float *low = &mask[k];
+    const float *high = &mask[half - k];
+    for (int32_t left = (half + 1) / 2 - k; left > 0; left--) {
         const float ar = a[0] * *low;
         const float ai = a[1] * *low;
         const float br = b[0] * *high;
