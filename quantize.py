@@ -97,8 +97,9 @@ def parse(argv):
     add(
         "--float_cell",
         type=switch,
+        default=True,
         metavar="BOOL",
-        help="keep the cell state of an LSTM in float (default: for int8)",
+        help="keep the cell state of an LSTM in float (default: True)",
     )
     add(
         "--extra_options",

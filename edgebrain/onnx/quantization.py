@@ -8,9 +8,9 @@ it on the processor, and everything behind it on the NPU.
 
 ``int8``: signed activations with a zero point; weights with one scale an
 output channel (axis 0) and zero point 0; biases int32 with scale = input
-scale x weight scale; the cell state of an LSTM stays float. ``int16x8``: the
-same weights; int16 activations with zero point 0, as CMSIS-NN has them, in
-operator set 21.
+scale x weight scale. ``int16x8``: the same weights; int16 activations with
+zero point 0, as CMSIS-NN has them, in operator set 21. In both the cell state
+of an LSTM stays float.
 """
 
 from collections.abc import Mapping
@@ -100,10 +100,10 @@ class QuantizationSettings:
         networks that must bear any level. Off when not given.
     float_prologue : bool
         Keep what lies in front of the first layer in float.
-    float_cell : bool, optional
-        Keep the cell state of an LSTM in float; None: for int8 (which
-        otherwise stands still, see :func:`.quantization_graph.accumulators`)
-        but not for int16x8.
+    float_cell : bool
+        Keep the cell state of an LSTM in float: it adds up over time, and
+        what is less than half a step is lost in each frame, see
+        :func:`.quantization_graph.accumulators`.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class QuantizationSettings:
     reduce_range: bool = False
     extra_options: Mapping[str, Any] = field(default_factory=dict)
     float_prologue: bool = True
-    float_cell: bool | None = None
+    float_cell: bool = True
 
     def __post_init__(self) -> None:
         errors = []
@@ -254,8 +254,7 @@ def quantize(
     if settings.float_prologue:
         front = graphs.prologue(source.model, source.runner.input_name)
         kept |= dict.fromkeys(front, "prologue, in front of the first layer")
-    by_width = settings.precision == "int8"
-    if by_width if settings.float_cell is None else settings.float_cell:
+    if settings.float_cell:
         cells = graphs.accumulators(source.model, states)
         kept |= dict.fromkeys(cells, "cell state, which adds up over time")
     kept |= dict.fromkeys(settings.nodes_to_exclude, "excluded by name")

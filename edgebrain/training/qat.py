@@ -31,9 +31,8 @@ from torch.nn import functional as F
 
 PRECISIONS = ("int8", "int16x8")
 _WEIGHT_LIMIT = 127
+#: The cell state and what it is made of stay float.
 _CELL = ("ih", "hh", "gates", "i", "f", "g", "o", "tanh", "h")
-#: The cell state and what it is made of stay float in int8.
-_WIDE_CELL = ("fc", "ig", "c")
 
 
 class FakeQuantizer(nn.Module):
@@ -168,7 +167,6 @@ class QuantizationAware(nn.Module):
         bits = torch.tensor(8 if precision == "int8" else 16)
         self.register_buffer("activation_bits", bits)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        self._cell = _CELL if precision == "int8" else _CELL + _WIDE_CELL
         self.points = nn.ModuleDict()
         self.observing = False
         self._recorded: dict[str, Tensor] | None = None
@@ -192,7 +190,7 @@ class QuantizationAware(nn.Module):
             self._add(name)
         for name, layers in cells.items():
             for layer in range(layers):
-                for part in self._cell:
+                for part in _CELL:
                     self._add(f"{name}_l{layer}_{part}")
         norms = [m for m in model.modules() if isinstance(m, NORMS)]
         model.forward = partial(self._forward, model, _Run(traced, self), norms)
@@ -274,10 +272,8 @@ class QuantizationAware(nn.Module):
         bias_ih = getattr(lstm, f"bias_ih_l{layer}")
         bias_hh = getattr(lstm, f"bias_hh_l{layer}")
         # Ranges stay the same within a batch, so this is done once.
-        points = {
-            part: self.points[prefix + part].rounding() for part in self._cell
-        }
-        seen: dict[str, list[Tensor]] = {part: [] for part in self._cell}
+        points = {part: self.points[prefix + part].rounding() for part in _CELL}
+        seen: dict[str, list[Tensor]] = {part: [] for part in _CELL}
         keep = self.observing or self._recorded is not None
 
         def at(part: str, value: Tensor) -> Tensor:

@@ -201,12 +201,18 @@ static void cells(void)
 {
     for (uint32_t i = 0; i < SIZES * ROUNDS; i++) {
         draw(1);
-        const eb_cell_s8_layer cell = {0.0039f, -128, 0.0041f, -127,
+        const eb_cell_layer cell = {0.0039f, -128, 0.0041f, -127,
                                        0.0078f, 3};
         memcpy(outf, floats, sizeof floats);
         outf[2] = 5.0f;
         outf[3] = -5.0f;
         eb_cell_s8(&cell, in8[0], in8[1], in8[2], outf, sizes[i % SIZES]);
+        take();
+        const eb_cell_layer wide = {3.05e-5f, 0, 3.1e-5f, 0, 3.05e-5f, 0};
+        eb_cell_s16(&wide, in16[0], in16[1], in16[2], outf,
+                    sizes[i % SIZES]);
+        const eb_scale_s16_layer from = {factor[0], 30};
+        eb_cell_tanh_s16(&from, floats, out16, sizes[i % SIZES]);
         take();
     }
     say("cells");
@@ -224,8 +230,8 @@ static void curves(void)
         const eb_bent_s16_layer steep = {100000, 30000, 16, -9000, 20000};
         eb_bent_s16(i % 2 == 0 ? &bent : &steep, in16[0], out16, size);
         take();
-        const eb_scale_s16_layer into = {factor[1], 19};
-        const eb_scale_s16_layer from = {factor[2], 23};
+        const eb_scale_s16_layer into = {factor[1], 17};
+        const eb_scale_s16_layer from = {factor[2], 30};
         eb_tanh_s16(&into, &from, in16[0], out16, size);
         take();
         eb_sigmoid_s16(&into, &from, in16[1], out16, size);

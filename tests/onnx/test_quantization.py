@@ -190,21 +190,23 @@ def test_states_come_and_go_on_one_scale(exported, clips, tmp_path, name):
             assert len(names) == 1
 
 
-def test_cell_state_stays_float_in_int8(exported, clips, tmp_path):
+def test_cell_state_stays_float(exported, clips, tmp_path):
     source = q.load_source(exported("lstm_mask", "stream"))
     reports = {}
     for name, settings in {
         "int8": q.QuantizationSettings(),
         "all": q.QuantizationSettings(float_cell=False),
         "wide": q.QuantizationSettings(precision="int16x8"),
+        "wide_all": q.QuantizationSettings("int16x8", float_cell=False),
     }.items():
         target = tmp_path / f"{name}.onnx"
         reports[name] = q.quantize(source, target, clips, settings)
-    why = list(reports["int8"].float_nodes.values())
-    # f * c, i * g, their sum and its tanh, in each of two layers.
-    assert sum("cell state" in reason for reason in why) == 8
-    assert "lstm0_c" not in scales(onnx.load(tmp_path / "int8.onnx"))
-    for name in ("all", "wide"):
+    for name in ("int8", "wide"):
+        why = list(reports[name].float_nodes.values())
+        # f * c, i * g, their sum and its tanh, in each of two layers.
+        assert sum("cell state" in reason for reason in why) == 8
+        assert "lstm0_c" not in scales(onnx.load(tmp_path / f"{name}.onnx"))
+    for name in ("all", "wide_all"):
         assert not [
             w for w in reports[name].float_nodes.values() if "cell" in w
         ]

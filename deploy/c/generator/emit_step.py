@@ -266,17 +266,21 @@ class StepEmitter:
             fields.append(float_text(quantization.scale))
             fields.append(str(quantization.zero_point))
         self.tables.append(
-            f"static const eb_cell_s8_layer layer_{number} = {{\n"
+            f"static const eb_cell_layer layer_{number} = {{\n"
             f"    {', '.join(fields)},\n}};"
         )
         cell = self.program.cells.index(op.state)
         self.body.append(
-            f"eb_cell_s8(&layer_{number}, {self._column(op.forget)}, "
+            f"eb_cell_s{self.bits}(&layer_{number}, "
+            f"{self._column(op.forget)}, "
             f"{self._column(op.input)}, {self._column(op.gate)}, "
             f"state->cell_{cell}, {op.state.size});"
         )
 
     def _cell_unary(self, number: int, op: CellUnary) -> None:
+        if self.bits == 16:
+            self._cell_unary_16(number, op)
+            return
         target = op.out.quantization
         edges = numbers.signed_thresholds(op.steps, target)
         name = self._array(
@@ -288,6 +292,20 @@ class StepEmitter:
             f"{self._vector(op.out)}, {op.out.size}, "
             f"{numbers.lowest_level(op.steps, target)});"
         )
+
+    def _cell_unary_16(self, number: int, op: CellUnary) -> None:
+        cell = self.program.cells.index(op.cell.state)
+        words = f"state->cell_{cell}, {self._vector(op.out)}, {op.out.size}"
+        if not op.steps:
+            scale = float_text(op.out.quantization.scale)
+            self.body.append(f"eb_quantize_s16({words}, {scale});")
+            return
+        factor, shift = lower.from_tanh(op)
+        self.tables.append(
+            f"static const eb_scale_s16_layer layer_{number} = {{\n"
+            f"    {factor}, {shift},\n}};"
+        )
+        self.body.append(f"eb_cell_tanh_s16(&layer_{number}, {words});")
 
     def _unary(self, number: int, op: Unary) -> None:
         source, out = self._column(op.source), self._vector(op.out)

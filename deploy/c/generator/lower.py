@@ -4,7 +4,13 @@ from edgebrain.errors import UserError
 import numpy as np
 
 from deploy.c.generator import numbers
-from deploy.c.generator.program import Binary, Dense, Depthwise, Unary
+from deploy.c.generator.program import (
+    Binary,
+    CellUnary,
+    Dense,
+    Depthwise,
+    Unary,
+)
 
 F32 = np.float32
 #: Up to here the kernels round a float by adding a large number.
@@ -117,6 +123,12 @@ def mul_s16(op: Binary) -> tuple[int, int]:
     return numbers.factor(ratio, op.node)
 
 
+def from_tanh(op: Unary | CellUnary) -> tuple[int, int]:
+    """Return the factor and shift from the table of tanh to an output."""
+    one = 2.0**numbers.TANH_OUT_BITS
+    return numbers.factor(1 / one / float(op.out.quantization.scale), op.node)
+
+
 def unary_s16(op: Unary) -> tuple[str, tuple]:
     """Return a 16-bit kernel and its numbers.
 
@@ -136,11 +148,14 @@ def unary_s16(op: Unary) -> tuple[str, tuple]:
     scale = float(target.scale)
     names = [name for name, _ in op.steps]
     if names == ["tanh"]:
-        into = numbers.factor(source * 65536, op.node)
-        return "tanh", (into, numbers.factor(1 / 32768 / scale, op.node))
+        into = numbers.factor(source * 2.0**numbers.TANH_IN_BITS, op.node)
+        return "tanh", (into, from_tanh(op))
     if names == ["sigmoid"]:
-        into = numbers.factor(source * 32768, op.node)
-        return "sigmoid", (into, numbers.factor(1 / 65536 / scale, op.node))
+        # (1 + tanh(x / 2)) / 2
+        halved = source * 2.0 ** (numbers.TANH_IN_BITS - 1)
+        one = 2.0 ** (numbers.TANH_OUT_BITS + 1)
+        into = numbers.factor(halved, op.node)
+        return "sigmoid", (into, numbers.factor(1 / one / scale, op.node))
     if not set(names) <= _BENT:
         raise UserError(
             f"{op.node}: no 16-bit kernel for {' '.join(names)}: quantize to "

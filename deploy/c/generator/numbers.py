@@ -7,7 +7,10 @@ F32 = np.float32
 #: Bits of an integer factor of the 16-bit operations.
 FACTOR_BITS = 23
 #: Steps a unit of the table of tanh, and where it ends.
-TANH_STEPS, TANH_END = 64, 8
+TANH_STEPS, TANH_END = 128, 8
+#: Binary places of its input and of its values: finer than 16 bits, so that
+#: the last rounding is nearly the only one.
+TANH_IN_BITS, TANH_OUT_BITS = 18, 22
 #: Beyond the largest table of a whole int8 range.
 _LARGEST_FLOAT = 0x7F7FFFFF
 
@@ -216,6 +219,6 @@ def factors(ratios: list[float], node: str) -> tuple[list[int], int]:
 
 
 def tanh_table() -> np.ndarray:
-    """Return 2^15 tanh(k / 64) for k from 0 to 512, one more at the end."""
+    """Return 2^22 tanh(k / 128) for k from 0 to 1024, one more at the end."""
     x = np.arange(TANH_STEPS * TANH_END + 2) / TANH_STEPS
-    return np.rint(np.tanh(x) * (1 << 15)).astype(np.int32)
+    return np.rint(np.tanh(x) * (1 << TANH_OUT_BITS)).astype(np.int32)

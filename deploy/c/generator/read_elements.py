@@ -67,11 +67,6 @@ class ElementReader(Values):
     def _forget(self, name, gate, state: FloatState) -> Waiting:
         if not isinstance(gate, Integers) or gate.size != state.size:
             raise Refused("no cell of an LSTM: quantize what gives its gates")
-        if gate.quantization.bits != 8:
-            raise Refused(
-                "a float cell state in an int16x8 network: quantize it with "
-                "quantize.py, which gives it 16 bits"
-            )
         return Waiting(name, "forget", (gate, state), gate.size, True)
 
     def _is_cell(self, first, second) -> bool:

@@ -114,6 +114,8 @@ class Reference:
         if isinstance(op, Binary):
             a, b = self._take(op.first), self._take(op.second)
             return (_binary_16 if wide else _binary_8)(op, a, b)
+        if isinstance(op, CellUnary) and wide:
+            return self._cell_unary_16(op)
         if isinstance(op, CellUnary):
             target = op.out.quantization
             edges = numbers.signed_thresholds(op.steps, target)
@@ -139,17 +141,26 @@ class Reference:
             value = _scaled(x, factor, shift)
             return np.clip(value, low, high).astype(np.int16)
         into, out = given
-        y = self._tanh_q15(_scaled(x, *into))
+        y = self._tanh_q22(_scaled(x, *into))
         if kind == "sigmoid":
-            y = 32768 + y
+            y = (1 << numbers.TANH_OUT_BITS) + y
         return _saturated(_scaled(y, *out))
 
-    def _tanh_q15(self, value: np.ndarray) -> np.ndarray:
-        at = np.minimum(np.abs(value), numbers.TANH_END << 16)
-        place, rest = at >> 10, at & 1023
+    def _tanh_q22(self, value: np.ndarray) -> np.ndarray:
+        """Return 2^22 tanh of Q18 numbers."""
+        at = np.minimum(np.abs(value), numbers.TANH_END << 18)
+        place, rest = at >> 11, at & 2047
         low = self._tanh[place]
         rise = self._tanh[place + 1] - low
-        return np.sign(value) * (low + ((rise * rest + 512) >> 10))
+        return np.sign(value) * (low + ((rise * rest + 1024) >> 11))
+
+    def _cell_unary_16(self, op: CellUnary) -> np.ndarray:
+        state = self.cells[op.cell.state]
+        if not op.steps:
+            return op.out.quantization.quantize(state)
+        inside = np.clip(state, F32(-8), F32(8)) * F32(1 << 18)
+        y = self._tanh_q22(np.rint(inside).astype(np.int64))
+        return _saturated(_scaled(y, *lower.from_tanh(op)))
 
 
 def _scaled(value, factor, shift) -> np.ndarray:

@@ -101,11 +101,11 @@ void eb_mul_s16(const eb_scale_s16_layer *layer, const int16_t *first,
     }
 }
 
-void eb_cell_s8(const eb_cell_s8_layer *layer, const int8_t *forget,
+void eb_cell_s8(const eb_cell_layer *layer, const int8_t *forget,
                 const int8_t *input, const int8_t *gate, float *state,
                 int32_t size)
 {
-    const eb_cell_s8_layer l = *layer;
+    const eb_cell_layer l = *layer;
 #if defined(EB_USE_MVE)
     for (int32_t i = 0; i < size; i += 4) {
         const mve_pred16_t p = vctp32q((uint32_t)(size - i));
@@ -115,6 +115,39 @@ void eb_cell_s8(const eb_cell_s8_layer *layer, const int8_t *forget,
             vsubq_n_s32(vldrbq_z_s32(&input[i], p), l.input_zero);
         const int32x4_t gi =
             vsubq_n_s32(vldrbq_z_s32(&gate[i], p), l.gate_zero);
+        const float32x4_t f = vmulq_n_f32(vcvtq_f32_s32(fi), l.forget_scale);
+        const float32x4_t x = vmulq_n_f32(vcvtq_f32_s32(xi), l.input_scale);
+        const float32x4_t g = vmulq_n_f32(vcvtq_f32_s32(gi), l.gate_scale);
+        const float32x4_t kept = vmulq_f32(f, vldrwq_z_f32(&state[i], p));
+        vstrwq_p_f32(&state[i], vaddq_f32(kept, vmulq_f32(x, g)), p);
+    }
+#else
+    for (int32_t i = 0; i < size; i++) {
+        const float f =
+            (float)((int32_t)forget[i] - l.forget_zero) * l.forget_scale;
+        const float x =
+            (float)((int32_t)input[i] - l.input_zero) * l.input_scale;
+        const float g = (float)((int32_t)gate[i] - l.gate_zero) * l.gate_scale;
+        const float kept = f * state[i];
+        state[i] = kept + x * g;
+    }
+#endif
+}
+
+void eb_cell_s16(const eb_cell_layer *layer, const int16_t *forget,
+                 const int16_t *input, const int16_t *gate, float *state,
+                 int32_t size)
+{
+    const eb_cell_layer l = *layer;
+#if defined(EB_USE_MVE)
+    for (int32_t i = 0; i < size; i += 4) {
+        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
+        const int32x4_t fi =
+            vsubq_n_s32(vldrhq_z_s32(&forget[i], p), l.forget_zero);
+        const int32x4_t xi =
+            vsubq_n_s32(vldrhq_z_s32(&input[i], p), l.input_zero);
+        const int32x4_t gi =
+            vsubq_n_s32(vldrhq_z_s32(&gate[i], p), l.gate_zero);
         const float32x4_t f = vmulq_n_f32(vcvtq_f32_s32(fi), l.forget_scale);
         const float32x4_t x = vmulq_n_f32(vcvtq_f32_s32(xi), l.input_scale);
         const float32x4_t g = vmulq_n_f32(vcvtq_f32_s32(gi), l.gate_scale);
@@ -191,39 +224,51 @@ void eb_bent_s16(const eb_bent_s16_layer *layer, const int16_t *in,
 #endif
 }
 
-/* 2^15 tanh of a Q16 number, by a straight line between entries. */
-static int32_t eb_tanh_q15(int64_t value)
+/* 2^22 tanh of a Q18 number, by a straight line between entries. */
+static int32_t eb_tanh_q22(int64_t value)
 {
     const int64_t size = value < 0 ? -value : value;
-    const int64_t end = (int64_t)8 << 16;
+    const int64_t end = (int64_t)8 << 18;
     const int32_t at = (int32_t)(size < end ? size : end);
-    const int32_t place = at >> 10;
-    const int32_t rest = at & 1023;
+    const int32_t place = at >> 11;
+    const int32_t rest = at & 2047;
     const int32_t low = eb_tanh_table[place];
     const int32_t rise = eb_tanh_table[place + 1] - low;
-    const int32_t result = low + ((rise * rest + 512) >> 10);
+    const int32_t result = low + ((rise * rest + 1024) >> 11);
     return value < 0 ? -result : result;
 }
 
-void eb_tanh_s16(const eb_scale_s16_layer *to_q16,
+void eb_tanh_s16(const eb_scale_s16_layer *into,
                  const eb_scale_s16_layer *from, const int16_t *in,
                  int16_t *out, int32_t size)
 {
     for (int32_t i = 0; i < size; i++) {
-        const int64_t x = eb_scale(in[i], to_q16->factor, to_q16->shift);
+        const int64_t x = eb_scale(in[i], into->factor, into->shift);
         out[i] = eb_saturate(
-            eb_scale(eb_tanh_q15(x), from->factor, from->shift));
+            eb_scale(eb_tanh_q22(x), from->factor, from->shift));
     }
 }
 
-void eb_sigmoid_s16(const eb_scale_s16_layer *to_q16,
+void eb_cell_tanh_s16(const eb_scale_s16_layer *from, const float *state,
+                      int16_t *out, int32_t size)
+{
+    for (int32_t i = 0; i < size; i++) {
+        /* Rising from -8 to 8, where tanh has its last table entry. */
+        const float inside = eb_limit(state[i], -8.0f, 8.0f) * 262144.0f;
+        out[i] = eb_saturate(
+            eb_scale(eb_tanh_q22(eb_round(inside)), from->factor,
+                     from->shift));
+    }
+}
+
+void eb_sigmoid_s16(const eb_scale_s16_layer *into,
                     const eb_scale_s16_layer *from, const int16_t *in,
                     int16_t *out, int32_t size)
 {
     for (int32_t i = 0; i < size; i++) {
-        /* sigmoid(x) = (1 + tanh(x / 2)) / 2, so 2^16 sigmoid is */
-        const int64_t half = eb_scale(in[i], to_q16->factor, to_q16->shift);
-        const int32_t y = 32768 + eb_tanh_q15(half);
+        /* sigmoid(x) = (1 + tanh(x / 2)) / 2, so 2^23 sigmoid is */
+        const int64_t half = eb_scale(in[i], into->factor, into->shift);
+        const int32_t y = 4194304 + eb_tanh_q22(half);
         out[i] = eb_saturate(eb_scale(y, from->factor, from->shift));
     }
 }

@@ -24,8 +24,8 @@
 #endif
 #endif
 
-/* Steps a unit of eb_tanh_table, and its entries: 2^15 tanh(k / 64). */
-#define EB_TANH_ENTRIES 514
+/* Entries of eb_tanh_table: 2^22 tanh(k / 128). */
+#define EB_TANH_ENTRIES 1026
 
 extern const int32_t eb_tanh_table[EB_TANH_ENTRIES];
 
@@ -116,7 +116,7 @@ typedef struct {
     int32_t input_zero;
     float gate_scale;
     int32_t gate_zero;
-} eb_cell_s8_layer;
+} eb_cell_layer;
 
 /* scratch: `stride` elements, aligned to 4 bytes. */
 void eb_dense_s8(const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
@@ -137,9 +137,16 @@ void eb_mul_s16(const eb_scale_s16_layer *layer, const int16_t *first,
                 const int16_t *second, int16_t *out, int32_t size);
 
 /* state = forget * state + input * gate, in float. */
-void eb_cell_s8(const eb_cell_s8_layer *layer, const int8_t *forget,
+void eb_cell_s8(const eb_cell_layer *layer, const int8_t *forget,
                 const int8_t *input, const int8_t *gate, float *state,
                 int32_t size);
+void eb_cell_s16(const eb_cell_layer *layer, const int16_t *forget,
+                 const int16_t *input, const int16_t *gate, float *state,
+                 int32_t size);
+
+/* tanh of a cell state; `from` as below. */
+void eb_cell_tanh_s16(const eb_scale_s16_layer *from, const float *state,
+                      int16_t *out, int32_t size);
 
 /* out = table[in + 128]: any function of one int8. */
 void eb_table_s8(const int8_t *table, const int8_t *in, int8_t *out,
@@ -147,12 +154,12 @@ void eb_table_s8(const int8_t *table, const int8_t *in, int8_t *out,
 void eb_bent_s16(const eb_bent_s16_layer *layer, const int16_t *in,
                  int16_t *out, int32_t size);
 
-/* `to_q16` turns the input into a Q16 number, `from` the result, in Q15
- * (tanh) or Q16 (sigmoid), into the output. */
-void eb_tanh_s16(const eb_scale_s16_layer *to_q16,
+/* `into` turns the input (of sigmoid: half of it) into a Q18 number, `from`
+ * the result, in Q22 (tanh) or Q23 (sigmoid), into the output. */
+void eb_tanh_s16(const eb_scale_s16_layer *into,
                  const eb_scale_s16_layer *from, const int16_t *in,
                  int16_t *out, int32_t size);
-void eb_sigmoid_s16(const eb_scale_s16_layer *to_q16,
+void eb_sigmoid_s16(const eb_scale_s16_layer *into,
                     const eb_scale_s16_layer *from, const int16_t *in,
                     int16_t *out, int32_t size);
 

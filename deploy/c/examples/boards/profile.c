@@ -53,10 +53,10 @@ static void note(const char *kernel, int32_t rows, int32_t columns,
 
 #define CURVE_S16(kernel)                                             \
     WRAP(kernel,                                                      \
-         (const eb_scale_s16_layer *to_q16,                           \
+         (const eb_scale_s16_layer *into,                           \
           const eb_scale_s16_layer *from, const int16_t *in,          \
           int16_t *out, int32_t size),                                \
-         (to_q16, from, in, out, size), size, 0)
+         (into, from, in, out, size), size, 0)
 
 WRAP(eb_dense_s8,
      (const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
@@ -79,9 +79,17 @@ BINARY(eb_add_s16, eb_add_s16_layer, int16_t)
 BINARY(eb_mul_s8, eb_mul_s8_layer, int8_t)
 BINARY(eb_mul_s16, eb_scale_s16_layer, int16_t)
 WRAP(eb_cell_s8,
-     (const eb_cell_s8_layer *layer, const int8_t *forget,
+     (const eb_cell_layer *layer, const int8_t *forget,
       const int8_t *input, const int8_t *gate, float *state, int32_t size),
      (layer, forget, input, gate, state, size), size, 0)
+WRAP(eb_cell_s16,
+     (const eb_cell_layer *layer, const int16_t *forget,
+      const int16_t *input, const int16_t *gate, float *state, int32_t size),
+     (layer, forget, input, gate, state, size), size, 0)
+WRAP(eb_cell_tanh_s16,
+     (const eb_scale_s16_layer *from, const float *state, int16_t *out,
+      int32_t size),
+     (from, state, out, size), size, 0)
 WRAP(eb_table_s8,
      (const int8_t *table, const int8_t *in, int8_t *out, int32_t size),
      (table, in, out, size), size, 0)
