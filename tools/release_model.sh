@@ -14,6 +14,7 @@ target=models/$name
 "$python" train.py "$target/train.yaml" --data_folder "$data" \
   --output_folder "$results"
 for split in train test; do
+  [ -e "$pairs/mixed_${split}set.csv" ] && continue # of an earlier model
   "$python" make_pairs.py train.yaml --data_folder "$data" --split $split \
     --output_folder $pairs
 done

@@ -1,5 +1,6 @@
 """Miniature networks, sounds and builds for the tests of the C code."""
 
+from pathlib import Path
 import subprocess
 
 from edgebrain.signal import SignalSettings, magnitude, stft
@@ -89,30 +90,7 @@ def build(folder, *targets):
     return done.stdout
 
 
-def quantized_release(name, precision, folder):
-    """Return a stream as large as a released model, with random weights."""
-    from edgebrain.models import STFTTCNN, LSTMMask
-    from edgebrain.onnx.export import export_stream
-    from edgebrain.onnx.quantization import (
-        QuantizationSettings,
-        load_source,
-        quantize,
-    )
-    from edgebrain.onnx.quantization_calibration import Clips
-    import torch
-
-    torch.manual_seed(1)
-    if name == "tcnn-120k":
-        model = STFTTCNN(
-            2, 4, 257, 96, 2, bottleneck_channels=56, prologue="power"
-        )
-    else:
-        model = LSTMMask(257, 72, 2, 56)
-    signal = SignalSettings()
-    export_stream(model.eval(), signal, folder / "float.onnx")
-    clips = (frames(sound(8000), signal),)
-    settings = QuantizationSettings(precision=precision)
-    target = folder / f"{precision}.onnx"
-    source = load_source(folder / "float.onnx")
-    quantize(source, target, Clips(clips, clips, False), settings)
-    return target
+def released(name, precision):
+    """Return the quantized stream of a released, trained model."""
+    models = Path(__file__).parents[2] / "models"
+    return models / name / f"stream_{precision}.onnx"

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from c_models import build, sound
+from c_models import build, released, sound
 from edgebrain.data import audio
 import numpy as np
 import pytest
@@ -89,14 +89,12 @@ def test_vector_instructions_give_the_bits_of_plain_loops(generated):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k"])
-def test_cost_of_the_released_sizes(name, tmp_path):
+@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k", "nnse-72mel"])
+def test_cost_of_the_released_networks(name):
     """The limits are what was measured, and a little."""
-    from c_models import quantized_release
-
     from deploy.c import cost
 
-    path = quantized_release(name, "int8", tmp_path)
+    path = released(name, "int8")
     rows = {row.board: row for row in cost.measure(path)}
     assert list(rows) == list(BOARDS)
     per_mac = {b: r.network / r.macs for b, r in rows.items()}
@@ -107,13 +105,11 @@ def test_cost_of_the_released_sizes(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k"])
-def test_cost_of_pointwise_layers(name, tmp_path):
-    from c_models import quantized_release
-
+@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k", "nnse-72mel"])
+def test_cost_of_pointwise_layers(name):
     from deploy.c import cost
 
-    path = quantized_release(name, "int8", tmp_path)
+    path = released(name, "int8")
     dense = [
         row for row in cost.measure_layers(path) if row.kernel == "eb_dense_s8"
     ]
@@ -128,12 +124,10 @@ def test_cost_of_pointwise_layers(name, tmp_path):
 
 @pytest.mark.slow
 def test_dilation_costs_nothing(tmp_path):
-    from c_models import quantized_release
-
     from deploy.c.generator.package import generate
 
     folder = tmp_path / "c"
-    generate(quantized_release("tcnn-120k", "int8", tmp_path), folder, "net")
+    generate(released("tcnn-120k", "int8"), folder, "net")
     done = subprocess.run(
         ["make", "-s", "profile-m4"],
         cwd=folder,

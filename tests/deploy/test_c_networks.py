@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from deploy.c.generator.numbers import apply
-from deploy.c.generator.read import read
 from deploy.c.generator.reference import Reference, float_steps
 
 FRAMES = 300
@@ -177,25 +176,3 @@ def test_thresholds_are_exact():
     levels = [quantization.quantize(apply(steps, e)) for e in (below, edges)]
     np.testing.assert_array_equal(levels[0].astype(int) + 1, levels[1])
     assert thresholds([("mul", np.float32(-1))], quantization) is None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["int8", "int16x8"])
-@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k"])
-def test_networks_of_the_released_size(name, precision, tmp_path):
-    """Sizes of models/*/train.yaml, untrained, 100 frames."""
-    from c_models import build, quantized_release
-
-    from deploy.c.generator.package import generate
-
-    path = quantized_release(name, precision, tmp_path)
-    program = generate(path, tmp_path / "c", "net")
-    build(tmp_path / "c", "libnet.so")
-    signal = program.metadata.signal
-    magnitude = frames(sound(100 * signal.hop_length), signal)[:, :100]
-    got = c_masks(tmp_path / "c", magnitude)
-    np.testing.assert_array_equal(got, reference_masks(program, magnitude))
-    if precision == "int8":
-        np.testing.assert_array_equal(got, onnx_masks(path, magnitude)[0])
-    assert program.macs > 100_000
-    assert read(path).macs == program.macs

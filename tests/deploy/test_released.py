@@ -1,0 +1,167 @@
+"""The three commands on the trained, released networks, and their proofs."""
+
+import json
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+from c_models import build, frames
+from edgebrain.data import audio
+from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
+from edgebrain.inference import load_enhancer
+from edgebrain.metrics import score_clips, summarise
+import numpy as np
+import pytest
+from test_c_networks import (
+    c_masks,
+    feature_levels,
+    onnx_masks,
+    reference_masks,
+)
+
+from deploy.c.generator.read import read
+from deploy.c.generator.reference import Reference
+
+ROOT = Path(__file__).parents[2]
+EDGE16K = ROOT.parent / "shared" / "data" / "edge16k"
+NAMES = ["tcnn-120k", "lstm-110k", "nnse-72mel"]
+needs_cc = pytest.mark.skipif(
+    not (shutil.which("cc") and shutil.which("make")),
+    reason="no C compiler (cc) or make on this machine",
+)
+
+
+def command(*words):
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def mixtures(folder, count):
+    """Return (clean, noisy) of speech and noise of a folder's test part."""
+    speech = sorted((folder / "speech" / "test").rglob("*.flac"))[::-1]
+    noises = sorted((folder / "noise" / "test").rglob("*.flac"))
+    pairs = []
+    for i, path in enumerate(speech[:: max(1, len(speech) // count)][:count]):
+        clean = audio.read(path, 16000)[:80000]
+        noise = audio.read(noises[i % len(noises)], 16000)
+        noise = np.resize(noise, clean.shape)
+        # 5 dB below the speech, at levels 8 dB apart.
+        noise = noise * np.sqrt((clean**2).mean() / (noise**2).mean()) * 0.56
+        level = 10 ** (-0.4 * (i % 3)) * 0.9
+        level = np.float32(level / np.abs(clean + noise).max())
+        pairs.append((clean * level, (clean + noise) * level))
+    return pairs
+
+
+@pytest.fixture(scope="module", params=["embedded", "edge16k"])
+def clips(request, tmp_path_factory):
+    """Four noisy clips, of synthesised voices and of real recordings."""
+    if request.param == "edge16k":
+        if not EDGE16K.is_dir():
+            pytest.skip("edge16k is not here")
+        return mixtures(EDGE16K, 4)
+    sizes = CorpusSizes((1, 1, 4), (1, 1, 3), (1, 1, 1), 1, (3.0, 4.0))
+    folder = tmp_path_factory.mktemp("corpus")
+    corpus = make_embedded_corpus(folder, seed=3, n_jobs=1, sizes=sizes)
+    return mixtures(Path(corpus), 4)
+
+
+def pesq(enhance, clips):
+    """Return the mean PESQ; a clip that cannot be scored fails the test."""
+    scored = score_clips(
+        [
+            (str(number), clean, enhance(noisy))
+            for number, (clean, noisy) in enumerate(clips)
+        ],
+        16000,
+        ["pesq"],
+        n_jobs=1,
+    )
+    found = summarise(scored)
+    assert found["scored"]["pesq"] == len(clips)
+    return found["mean"]["pesq"]
+
+
+def on_the_grid_of_c(enhancer, signal):
+    """Put zeros in front, so that frames begin where those in C do."""
+    late = signal.win_length - signal.hop_length - signal.offset
+    lead = np.zeros(late % signal.hop_length, np.float32)
+    return lambda wav: enhancer.enhance(np.append(lead, wav))[len(lead) :]
+
+
+def decibels(got, want):
+    return 10 * np.log10((want**2).sum() / ((got - want) ** 2).sum())
+
+
+@needs_cc
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+@pytest.mark.parametrize("name", NAMES)
+def test_c_of_a_trained_network(name, precision, clips, tmp_path):
+    """Whole clips in closed loop: every bit, and the scores of Python."""
+    path = ROOT / "models" / name / f"stream_{precision}.onnx"
+    folder = tmp_path / "c"
+    command(
+        ROOT / "deploy/c_engine.py", path, "--output_folder", folder,
+        "--name", "net",
+    )  # fmt: skip
+    build(folder, "libnet.so")
+    program = read(path)
+    signal = program.metadata.signal
+    pcm = np.concatenate([noisy for _, noisy in clips[:2]])
+    magnitude = frames((pcm * 32768).astype(np.int16), signal)
+    got = c_masks(folder, magnitude)
+    np.testing.assert_array_equal(got, reference_masks(program, magnitude))
+    want, _ = onnx_masks(path, magnitude)
+    if precision == "int16x8":
+        # onnxruntime only simulates 16 bits, in float.
+        assert np.abs(got - want).max() < 3e-3
+        assert decibels(got, want) > 60
+        exact = onnx_masks(path.with_name("stream.onnx"), magnitude)[0]
+        assert decibels(got, exact) > 30
+    elif name == "nnse-72mel":
+        # Mel sums and logarithms are float: from their integers on.
+        levels = feature_levels(path, program, magnitude)
+        reference = Reference(program)
+        same = [reference.step_features(v) for v in levels.T]
+        np.testing.assert_array_equal(np.stack(same, 1), want)
+    else:
+        np.testing.assert_array_equal(got, want)
+    in_c = pesq(load_enhancer(folder / "libnet.so").enhance, clips)
+    in_python = pesq(on_the_grid_of_c(load_enhancer(path), signal), clips)
+    assert abs(in_c - in_python) < 0.01
+    assert in_c > pesq(lambda noisy: noisy, clips) + 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k"])
+def test_hand_off_of_a_trained_network(name, tmp_path):
+    """Nothing fails in the check; the package holds what its README says."""
+    path = ROOT / "models" / name / "stream_int8.onnx"
+    folder = tmp_path / "stm32"
+    text = command(
+        ROOT / "deploy/stedgeai.py", path, "--target", "stm32n6", "--no_run",
+        "--output_folder", folder, "--json",
+    )  # fmt: skip
+    result = json.loads(text)
+    assert result["check"]["result"] in ("pass", "warn")
+    assert (folder / "model.onnx").read_bytes() == path.read_bytes()
+    assert len(list(folder.glob("vectors/out_*.npy"))) > 1
+
+
+@pytest.mark.slow
+def test_tables_of_a_trained_network(clips, tmp_path):
+    """Scored as that runtime computes, they lose next to nothing."""
+    model = ROOT / "models" / "nnse-72mel"
+    folder = tmp_path / "se"
+    command(
+        ROOT / "deploy/nnse_tables.py", model / "stream.onnx", "--net_id", 3,
+        "--net_name", "se", "--output_folder", folder,
+    )  # fmt: skip
+    tables = pesq(load_enhancer(folder).enhance, clips)
+    exact = pesq(load_enhancer(model / "stream.onnx").enhance, clips)
+    assert abs(tables - exact) < 0.02
