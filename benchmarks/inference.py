@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 MODELS = {
     "tcnn-120k": ROOT / "models/tcnn-120k/train.yaml",
     "lstm-110k": ROOT / "models/lstm-110k/train.yaml",
+    "nnse-72mel": ROOT / "models/nnse-72mel/train.yaml",
     "train.yaml": ROOT / "train.yaml",
 }
 SECONDS = 30.0

@@ -21,6 +21,7 @@ SECTIONS = {
     "training": "training",
     "scoring": "scoring",
     "inference": "inference",
+    "firmware": "firmware",
 }
 
 
@@ -30,7 +31,8 @@ def main(argv):
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=None)
     parser.add_argument("--cache_folder", type=Path, default=Path("cache"))
     arguments = parser.parse_args(argv)
-    sys.path.insert(0, str(Path(__file__).parent))
+    here = Path(__file__).parent
+    sys.path[:0] = [str(here), str(here.parent)]
     rows = []
     for name in arguments.only or SECTIONS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ import importlib
 import json
 from pathlib import Path
 import re
+import shutil
 import sys
 
 from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
@@ -12,7 +13,7 @@ from edgebrain.models import STFTTCNN
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECTIONS = ("mixing", "training", "scoring", "inference")
+SECTIONS = ("mixing", "training", "scoring", "inference", "firmware")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,9 @@ def small(bench, monkeypatch, tmp_path):
         "    n_blocks: 1\n    num_layers: 2\n    tcn_latent_dim: 8\n"
         "    bottleneck_channels: 6\n    causal: True\n"
     )
+    released = tmp_path / "models" / "released"
+    released.mkdir(parents=True)
+    shutil.copy(ROOT / "models/nnse-72mel/stream_int8.onnx", released)
     for module, values in {
         "common": {
             "ITEMS": 4,
@@ -65,6 +69,7 @@ def small(bench, monkeypatch, tmp_path):
             "SECONDS": 1,
             "REPEATS": 1,
         },
+        "firmware": {"MODELS": tmp_path / "models"},
     }.items():
         for name, value in values.items():
             monkeypatch.setattr(bench(module), name, value)
@@ -78,6 +83,8 @@ def test_every_section_is_tested_here(bench):
 @pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_section_gives_rows(small, section, cache, capsys):
+    if section == "firmware" and not shutil.which("qemu-system-arm"):
+        pytest.skip("not installed: qemu-system-arm")
     small.main(["--only", section, "--cache_folder", str(cache)])
     machine, table = capsys.readouterr().out.strip().split("\n\n")
     assert "cores of" in machine
