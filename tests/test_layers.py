@@ -25,6 +25,8 @@ FLOORS = {
     "onnx": 3,
     "inference": 3,
     "training": 3,
+    # Names the scripts: they alone may use it.
+    "chain": 4,
 }
 #: Neighbours on one floor that must not know each other.
 FORBIDDEN = {

@@ -6,6 +6,9 @@ import shutil
 import subprocess
 import sys
 
+from edgebrain.chain.config import OURS, read_config
+from edgebrain.chain.stamps import digests, is_current
+from edgebrain.chain.steps import FLAGS, Step, make_layout, plan
 from edgebrain.data import audio
 from edgebrain.errors import UserError
 from edgebrain.onnx.probe import speech_like
@@ -19,8 +22,6 @@ ROOT = Path(__file__).parents[2]
 def load(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    # Looked up by its dataclasses.
-    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -131,22 +132,22 @@ def test_a_result_changed_by_hand_is_not_current(tmp_path):
     source, result = tmp_path / "in", tmp_path / "out"
     source.write_text("a")
     result.write_text("b")
-    step = chain.Step("q", "quantize", [["x.py"]], [source], [result])
+    step = Step("q", "quantize", [["x.py"]], [source], [result])
     stamp = tmp_path / "stamp.json"
-    assert not chain.is_current(step, stamp)
-    stamp.write_text(json.dumps(chain.digests(step)))
-    assert chain.is_current(step, stamp)
+    assert not is_current(step, stamp)
+    stamp.write_text(json.dumps(digests(step)))
+    assert is_current(step, stamp)
     other = dataclasses.replace(step, commands=[["x.py", "--y"]])
-    assert not chain.is_current(other, stamp)
+    assert not is_current(other, stamp)
     result.write_text("c")
-    assert not chain.is_current(step, stamp)
+    assert not is_current(step, stamp)
     result.unlink()
-    assert not chain.is_current(step, stamp)
+    assert not is_current(step, stamp)
 
 
 def test_float_is_scored_before_and_int8_after_quantization(config, results):
-    sections = chain.read_config(config(), "eqeb")
-    steps = chain.plan("eqeb", sections, chain.make_layout(sections))
+    sections = read_config(config(), "eqeb")
+    steps = plan("eqeb", sections, make_layout(sections))
     models = [Path(s.commands[-1][1]) for s in steps]
     int8 = results / "export" / "stream_int8.onnx"
     source = results / "export" / "stream.onnx"
@@ -250,7 +251,7 @@ def test_flags_are_those_of_the_scripts(name):
         for part in usage.split()
         if part.startswith("[--") and part.endswith("]")
     }
-    assert flags - chain.OURS <= chain.FLAGS
+    assert flags - OURS <= FLAGS
 
 
 def test_the_example_configuration_is_understood(tmp_path, monkeypatch):
