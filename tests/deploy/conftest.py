@@ -1,4 +1,4 @@
-"""Miniature quantized streams of every network, and their C code."""
+"""Miniature quantized networks, and their C code."""
 
 from pathlib import Path
 import shutil
@@ -66,3 +66,51 @@ def generated(quantized, tmp_path_factory):
         return made[name, precision]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def models(onnx_folder, small_network, tmp_path_factory):
+    """Return the path of models for ST's tool by name, most of them int8."""
+    from edgebrain.data import audio
+    from edgebrain.models import LSTMMask
+    from edgebrain.onnx.export import export_patch, export_stream
+    from edgebrain.onnx.probe import speech_like
+    from edgebrain.onnx.quantization import (
+        QuantizationSettings,
+        load_source,
+        quantize,
+    )
+    from edgebrain.onnx.quantization_calibration import read_clips
+    from edgebrain.signal import SignalSettings
+    import numpy as np
+    import torch
+
+    folder = tmp_path_factory.mktemp("models")
+    for number in range(3):
+        rng = np.random.default_rng(number)
+        noise = 0.02 * rng.normal(size=16000)
+        wav = (speech_like(1.0, 16000) + noise).astype(np.float32)
+        audio.write(folder / "noisy" / f"{number}.wav", wav, 16000)
+    torch.manual_seed(1)
+    lstm, patch = folder / "lstm.onnx", folder / "even_patch.onnx"
+    export_stream(LSTMMask(257, 8, 1).eval(), SignalSettings(), lstm)
+    export_patch(
+        small_network(),
+        SignalSettings(),
+        patch,
+        frames_per_patch=30,
+        context=(5, 5),
+    )
+    paths = {"noisy": folder / "noisy", "float": onnx_folder / "stream.onnx"}
+    sources = {
+        "stream": onnx_folder / "stream.onnx",
+        "patch": onnx_folder / "patch.onnx",
+        "even": patch,
+        "lstm": lstm,
+    }
+    for name, path in sources.items():
+        paths[name] = folder / f"{name}_int8.onnx"
+        clips = read_clips(folder / "noisy", SignalSettings(), 3, 0, 1.0)
+        settings = QuantizationSettings()
+        quantize(load_source(path), paths[name], clips, settings)
+    return paths
