@@ -183,10 +183,9 @@ class Cloud:
     def _command(self, job: "Job", model: str, step: Step) -> dict:
         """Run a command of the tool; return its result."""
         options = make_options(step, model, self.target)
-        pools = self._pools(job)
         job.log(f"options {json.dumps(options)}")
         run = self.client.start(
-            self.version, step.name, {"args": json.dumps(options)}, pools
+            self.version, step.name, {"args": json.dumps(options)}
         )
         answer = job.wait(
             lambda: self.client.state(self.version, run),
@@ -203,9 +202,6 @@ class Cloud:
         options = make_options(step, model, self.target)
         del options["model"]
         options["version"] = self.version
-        pools = self._pools(job)
-        if pools is not None:
-            options["mpool"] = json.loads(pools)
         job.log(f"options {json.dumps(options)}")
         if self.client.takes_text():
             options = {"args": json.dumps(options)}
@@ -222,11 +218,6 @@ class Cloud:
             raise CloudError(f"the benchmark on {self.board} says no time")
         _write(job.output / Path(BENCHMARK).name, answer)
         return self.board
-
-    def _pools(self, job: "Job") -> bytes | None:
-        if not self.target.tool.get("neural_art"):
-            return None
-        return (job.folder / f"{self.target.tool['name']}.mpool").read_bytes()
 
 
 def _version(wanted: str | None, known: list[dict]) -> str:

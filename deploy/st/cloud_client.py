@@ -109,9 +109,7 @@ class Client:
         if problem:
             raise CloudError(f"{route(answer)}: {problem}")
 
-    def start(
-        self, version: str, command: str, fields: dict, pools: bytes | None
-    ) -> str:
+    def start(self, version: str, command: str, fields: dict) -> str:
         """Start a command of the tool; return the id of the run.
 
         Arguments
@@ -121,13 +119,9 @@ class Client:
             analyze, generate or validate.
         fields : dict of str to str
             Of the form.
-        pools : bytes, optional
-            The file of memory pools.
         """
         # A part without file name is a field: always multipart.
         parts = {name: (None, text) for name, text in fields.items()}
-        if pools is not None:
-            parts["mpool"] = ("pools.mpool", pools, "application/json")
         path = f"{self._tool(version)}/{command}"
         answer = self._call("POST", path, files=parts)
         return self._id(answer, "runtimeId")

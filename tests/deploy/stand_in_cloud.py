@@ -37,6 +37,8 @@ OPTIONS = {
     "allocateInputs",
     "allocateOutputs",
     "optimization",
+    "inputDataType",
+    "outputDataType",
     "stNeuralArt",
     "atonnOptions",
     "extraCommandLineArguments",
@@ -286,9 +288,8 @@ class StandIn:
             name, args = parts.pop("args")
             assert name is None
             options = json.loads(args)
-            pools = parts.pop("mpool", (None, b"null"))[1]
             assert not parts, set(parts)
-            self.check(options, json.loads(pools))
+            self.check(options)
             code = "--c-api st-ai" in str(
                 options.get("extraCommandLineArguments")
             )
@@ -307,7 +308,7 @@ class StandIn:
                 assert set(values) == {"args", "model"}, set(values)
                 values |= json.loads(values.pop("args"))
             assert values.pop("version") in [v["version"] for v in VERSIONS]
-            self.check(values, values.pop("mpool", None))
+            self.check(values)
             assert values["model"] in self.models
             self.posted["benchmark"] = {"board": found[1], **values}
             return 200, {"benchmarkId": 1, "model": values["model"]}
@@ -315,17 +316,14 @@ class StandIn:
             return 200, self.next("benchmark")
         return 404, "Cannot " + key
 
-    def check(self, options, pools):
+    def check(self, options):
         unknown = set(options) - OPTIONS
         assert not unknown, unknown
         assert options["type"] == "onnx" and options["name"] == "network"
         accelerated = options["target"] == "stm32n6"
         assert accelerated == (options.get("stNeuralArt") == "default")
-        assert accelerated == (pools is not None), pools
         if accelerated:
-            assert pools["memory"]["mempools"]
-            assert options["atonnOptions"]["Omax-ca-pipe"] == 4
-            assert options["atonnOptions"]["optimization"] == 3
+            assert options["atonnOptions"] == {"enable-epoch-controller": True}
         else:
             assert options.get("optimization") == "balanced"
 
