@@ -1,8 +1,6 @@
 """Every command in the template's README is right."""
 
-import importlib.util
 import json
-from pathlib import Path
 import re
 import shlex
 import shutil
@@ -12,19 +10,17 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from template_runs import (
+    RATE,
+    TEMPLATE,
+    TINY,
+    environment,
+    librispeech,
+    run,
+    voice,
+)
 
-HERE = Path(__file__).parent
-TEMPLATE = HERE.parents[1] / "templates" / "enhancement"
 README = (TEMPLATE / "README.md").read_text(encoding="utf-8")
-
-
-def load_helpers():
-    """Return what the tests of the template itself use."""
-    path = HERE / "test_enhancement.py"
-    spec = importlib.util.spec_from_file_location("template_helpers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def blocks(*languages):
@@ -81,7 +77,7 @@ def test_options_are_understood(copy):
         [sys.executable, "-c", UNDERSTAND],
         input=json.dumps(given),
         cwd=copy,
-        env=load_helpers().environment(),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -110,21 +106,20 @@ def test_files_are_all_listed():
 @pytest.mark.integration
 def test_commands_run_as_they_stand(copy):
     """From pip's requirements to an enhanced file, on tiny data."""
-    helpers = load_helpers()
-    helpers.librispeech(copy / "data")
+    librispeech(copy / "data")
     rng = np.random.default_rng(3)
     for split in ("train", "valid", "test"):
-        noise = 0.1 * rng.normal(size=helpers.RATE)
+        noise = 0.1 * rng.normal(size=RATE)
         (copy / "NOISES" / split).mkdir(parents=True)
         path = copy / "NOISES" / split / "hiss.wav"
-        soundfile.write(path, noise, helpers.RATE)
+        soundfile.write(path, noise, RATE)
         room = rng.normal(size=2000) * np.exp(-np.arange(2000) / 300)
         (copy / "ROOMS" / split).mkdir(parents=True)
         path = copy / "ROOMS" / split / "room.wav"
-        soundfile.write(path, room / abs(room).max(), helpers.RATE)
-    noisy = helpers.voice(3) + 0.02 * rng.normal(size=len(helpers.voice(3)))
-    soundfile.write(copy / "noisy.wav", noisy, helpers.RATE)
-    tiny = [word for word in helpers.TINY if word != "--noprogressbar"]
+        soundfile.write(path, room / abs(room).max(), RATE)
+    noisy = voice(3) + 0.02 * rng.normal(size=len(voice(3)))
+    soundfile.write(copy / "noisy.wav", noisy, RATE)
+    tiny = [word for word in TINY if word != "--noprogressbar"]
     small = dict(zip(tiny[::2], tiny[1::2], strict=True))
     small["--number_of_epochs"] = "1"
     # A newcomer tries first whether everything works.
@@ -141,14 +136,14 @@ def test_commands_run_as_they_stand(copy):
             for option, value in small.items():
                 if option not in words:
                     words = [*words, option, value]
-        helpers.run(copy, *words[1:])
+        run(copy, *words[1:])
         ran.append(words[1])
     assert ran.count("train.py") > 3 and "enhance_file.py" in ran
     enhanced, rate = soundfile.read(copy / "enhanced.wav")
-    assert (rate, len(enhanced)) == (helpers.RATE, len(noisy))
+    assert (rate, len(enhanced)) == (RATE, len(noisy))
     (copy / "enhanced.wav").unlink()
     (usage,) = blocks("python")
     (copy / "own.py").write_text("import guard_torchaudio\n" + usage)
-    helpers.run(copy, "own.py")
+    run(copy, "own.py")
     again, _ = soundfile.read(copy / "enhanced.wav")
     assert np.abs(again - enhanced).max() < 1e-4
