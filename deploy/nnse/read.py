@@ -111,6 +111,7 @@ def read_network(path: str | Path) -> FloatNetwork:
     """
     path = find_model(path)
     model = files.load(path)
+    files.check_complete(model, str(path))
     constants = read_constants(model, path)
     files.check_finite(model, str(path))
     properties = {p.key: p.value for p in model.metadata_props}

@@ -58,6 +58,46 @@ def nonfinite_weights(model: onnx.ModelProto) -> list[str]:
     ]
 
 
+def check_complete(model: onnx.ModelProto, source: str) -> None:
+    """Refuse a damaged model: who reads it node by node needs it whole.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+    source : str
+        What the error calls it.
+
+    Raises
+    ------
+    UserError
+        With what the ONNX checker says, or naming weights whose data do not
+        have their shape.
+    """
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        said = " ".join(str(error).split("==>", 1)[0].split())
+        raise UserError(
+            f"{source}: damaged, the ONNX checker refuses it ({said}): export "
+            "it again"
+        ) from None
+    _check_data(model, source)
+
+
+def _check_data(model: onnx.ModelProto, source: str) -> None:
+    bad = []
+    for tensor in model.graph.initializer:
+        try:
+            numpy_helper.to_array(tensor)
+        except (ValueError, TypeError):
+            bad.append(tensor.name)
+    if bad:
+        raise UserError(
+            f"{source}: damaged, the data of {_some(bad)} do not have their "
+            "shape: export it again"
+        )
+
+
 def check_finite(model: onnx.ModelProto, source: str) -> None:
     """Refuse a model with NaN or infinite weights.
 
@@ -66,6 +106,7 @@ def check_finite(model: onnx.ModelProto, source: str) -> None:
     UserError
         Naming the weights.
     """
+    _check_data(model, source)
     bad = nonfinite_weights(model)
     if bad:
         raise UserError(

@@ -55,19 +55,19 @@ def _no_node(rng, node, graph):
     graph.node.remove(node)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        _drop_input,
-        _drop_output,
-        _drop_attribute,
-        _other_operator,
-        _from_nowhere,
-        _other_shape,
-        _shorter_data,
-        _no_node,
-    ],
-)
+DAMAGES = [
+    _drop_input,
+    _drop_output,
+    _drop_attribute,
+    _other_operator,
+    _from_nowhere,
+    _other_shape,
+    _shorter_data,
+    _no_node,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_graphs_are_judged_and_never_crash(models, tmp_path, damage):
     """Most damage fails; a few attributes are as good as their default."""
     failed = 0

@@ -68,6 +68,7 @@ def read(path: str | Path) -> Program:
     card = metadata.read(path)
     _check_card(path, card)
     _check_shapes(path, model)
+    files.check_complete(model, str(path))
     files.check_finite(model, str(path))
     reader = Reader(model, card)
     problems = reader.run()
@@ -222,7 +223,11 @@ class Reader(LayerReader, ElementReader):
             raise Refused("quantizes what is no moving value")
 
     def _quantization(self, node) -> Quantization:
-        scale, zero = self._raw(node.input[1]), np.int8(0)
+        scale = self._raw(node.input[1])
+        wanted = "int8" if self.card.precision == "int8" else "int16"
+        # Without a zero point the levels are uint8, or what comes in.
+        quantizes = node.op_type == "QuantizeLinear"
+        zero = np.zeros((), "uint8" if quantizes else wanted)
         if len(node.input) > 2 and node.input[2]:
             zero = self._raw(node.input[2])
         if scale.size != 1:
@@ -230,7 +235,6 @@ class Reader(LayerReader, ElementReader):
                 "activations with a scale a channel: give one a tensor"
             )
         kind = np.asarray(zero).dtype
-        wanted = "int8" if self.card.precision == "int8" else "int16"
         if kind != wanted:
             unsigned = kind.kind == "u"
             raise Refused(
