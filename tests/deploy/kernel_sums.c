@@ -1,5 +1,6 @@
 /* A checksum of what each kernel computes of many layers: sizes that end
  * within a vector, ties, saturation. Alike on every machine. */
+#include "eb_float.h"
 #include "eb_kernels.h"
 
 #include <stdio.h>
@@ -211,8 +212,18 @@ static void cells(void)
         const eb_cell_layer wide = {3.05e-5f, 0, 3.1e-5f, 0, 3.05e-5f, 0};
         eb_cell_s16(&wide, in16[0], in16[1], in16[2], outf,
                     sizes[i % SIZES]);
+        /* Both, by 64 bits and by the high word: states within the table,
+         * then most beyond it. */
         const eb_scale_s16_layer from = {factor[0], 30};
+        const eb_scale_s16_layer same = {factor[0] << 3, 33};
+        eb_cell_tanh_s16(&same, floats, out16, sizes[i % SIZES]);
+        take();
+        for (int32_t k = 4; k < MOST; k++) {
+            floats[k] *= 0.05f;
+        }
         eb_cell_tanh_s16(&from, floats, out16, sizes[i % SIZES]);
+        take();
+        eb_cell_tanh_s16(&same, floats, out16, sizes[i % SIZES]);
         take();
     }
     say("cells");
@@ -230,12 +241,27 @@ static void curves(void)
         const eb_bent_s16_layer steep = {100000, 30000, 16, -9000, 20000};
         eb_bent_s16(i % 2 == 0 ? &bent : &steep, in16[0], out16, size);
         take();
-        const eb_scale_s16_layer into = {factor[1], 17};
-        const eb_scale_s16_layer from = {factor[2], 30};
-        eb_tanh_s16(&into, &from, in16[0], out16, size);
+        const eb_bent_s16_layer relu = {factor[0], 0, 22, 0, 32767};
+        eb_bent_s16(&relu, in16[0], out16, size);
         take();
-        eb_sigmoid_s16(&into, &from, in16[1], out16, size);
+        const eb_bent_s16_layer prelu = {factor[0], factor[1] >> 3, 22, -32768,
+                                         32767};
+        eb_bent_s16(&prelu, in16[0], out16, size);
         take();
+        const eb_bent_s16_layer tiny = {factor[0], -factor[1], 49, -32768,
+                                        32767};
+        eb_bent_s16(&tiny, in16[0], out16, size);
+        take();
+        /* Within the table and beyond it; by 64 bits and by high words. */
+        for (int32_t k = 0; k < 4; k++) {
+            const eb_scale_s16_layer into = {factor[1] << (k / 2 * 4), 17};
+            const eb_scale_s16_layer from = {factor[2] << (k % 2 * 3),
+                                             30 + k % 2 * 3};
+            eb_tanh_s16(&into, &from, in16[0], out16, size);
+            take();
+            eb_sigmoid_s16(&into, &from, in16[1], out16, size);
+            take();
+        }
     }
     say("curves");
 }
@@ -264,8 +290,75 @@ static void conversions(void)
         take();
         eb_quantize_s16(floats, out16, size, 0.001f);
         take();
+        for (int32_t k = 0; k < MOST; k++) {
+            /* Every second one a tie. */
+            floats[k] = (float)within(-500, 500) * 0.25f;
+        }
+        eb_quantize_s8(floats, out8, size, 0.5f, -30);
+        take();
+        eb_quantize_s16(floats, out16, size, 0.5f);
+        take();
     }
     say("conversions");
+}
+
+/* From 2^-149 to 2^20, many of them near 1, with 0, -0 and numbers next to the
+ * smallest normal one. */
+static void draw_float(float *to, int32_t size)
+{
+    static const uint32_t ends[] = {0u, 0x80000000u, 1u, 0x7FFFFFu, 0x800000u,
+                                    0x800001u, 0x3F800000u, 0x3F3504F3u};
+    for (int32_t i = 0; i < size; i++) {
+        uint32_t bits = (next() << 20) ^ next();
+        bits = (bits & 0x7FFFFFu) | ((uint32_t)within(0, 147) << 23);
+        if (within(0, 2) == 0) {
+            bits = 0x3F000000u + (bits & 0xFFFFFFu);
+        }
+        if (within(0, 3) == 0) {
+            bits = ends[next() % (sizeof ends / sizeof ends[0])];
+        }
+        memcpy(&to[i], &bits, sizeof bits);
+    }
+}
+
+static void floats_alone(void)
+{
+    static float table[96 + 256];
+    static const int16_t first[] = {0, 2, 3, 5, 5};
+    static const int16_t count[] = {1, 3, 0, 2, 9};
+    static float x[MOST];
+    static float y[MOST];
+    for (uint32_t i = 0; i < SIZES * ROUNDS * 4; i++) {
+        const int32_t size = sizes[i % SIZES];
+        draw_float(x, MOST);
+        draw(1);
+        for (int32_t k = 0; k < 352; k++) {
+            table[k] = (float)within(1, 4000) * 1e-3f;
+        }
+        table[96] = 0.0f;
+        for (int32_t k = 0; k < MOST; k++) {
+            y[k] = ratio[k] - 0.002f;
+        }
+        for (int32_t kind = 0; kind < 12; kind++) {
+            memcpy(outf, x, sizeof x);
+            switch (kind) {
+            case 0: eb_pow_all(outf, size, table); break;
+            case 1: eb_log_all(outf, size); break;
+            case 2: outf[1] = 0.0f; eb_sqrt_all(outf, size); break;
+            case 3: eb_square_all(outf, size); break;
+            case 4: eb_add_all(outf, size, y[0]); break;
+            case 5: eb_mul_all(outf, size, y[0]); break;
+            case 6: eb_div_all(outf, size, 0.37f); break;
+            case 7: eb_add_each(outf, size, y); break;
+            case 8: eb_mul_each(outf, size, y); break;
+            case 9: eb_div_each(outf, size, ratio); break;
+            case 10: eb_clip_all(outf, size, 0.001f, 7.5f); break;
+            default: eb_bands(x, outf, 5, first, count, y); break;
+            }
+            take();
+        }
+    }
+    say("floats");
 }
 
 int main(void)
@@ -277,5 +370,6 @@ int main(void)
     cells();
     curves();
     conversions();
+    floats_alone();
     return 0;
 }

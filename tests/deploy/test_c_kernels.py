@@ -13,7 +13,7 @@ import pytest
 from deploy.c.generator.package import tanh_source
 
 RUNTIME = Path(__file__).parents[2] / "deploy" / "c" / "runtime"
-KERNELS = ("arith", "kernels", "dense", "depthwise", "elements", "convert")
+KERNELS = "arith kernels dense depthwise elements curves convert float".split()
 F32 = np.float32
 pytestmark = pytest.mark.skipif(
     not shutil.which("cc"), reason="no C compiler (cc) on this machine"
@@ -357,6 +357,10 @@ def check_16_bits(kernels):
             for a in x
         ]
         np.testing.assert_array_equal(z, want)
+    # So flat that half of a step has more bits than a sum.
+    given, keep = layer(p=2**22, n=2**22, s=50, low=-32768, high=32767)
+    kernels.eb_bent_s16(given, pointers[0], pointers[2], len(x))
+    assert not z.any()
     assert keep
 
 
@@ -387,7 +391,74 @@ def check_tanh_16(kernels):
     )
     want = np.clip(np.tanh(state.astype(float)) * 32768, -32768, 32767)
     assert np.abs(out - want).max() < 0.8
+    # Raised factors: other instructions, the same results; also beyond 8.
+    at = ctypes.c_void_p(state.ctypes.data)
+    for steeper in (0, 3):
+        found = []
+        for up, more in ((0, 0), (1, 5)):
+            into, keep_in = layer(f=2 ** (22 + steeper + up), s=16 + up)
+            from_, keep_out = layer(f=5000000 << more, s=29 + more)
+            kernels.eb_tanh_s16(into, from_, *pointers, len(x))
+            found.append([out.copy()])
+            kernels.eb_sigmoid_s16(into, from_, *pointers, len(x))
+            found[-1].append(out.copy())
+            kernels.eb_cell_tanh_s16(from_, at, pointers[1], len(x))
+            found[-1].append(out.copy())
+        np.testing.assert_array_equal(found[0], found[1])
     assert keep_in and keep_out and keep_half
+
+
+def check_floats(kernels):
+    """The bits of the numpy reference."""
+    from deploy.c.generator import lower
+    from deploy.c.generator.reference import float_steps
+
+    x = np.geomspace(2e-38, 1e9, 5001).astype(F32)
+    tiny = np.finfo(F32).tiny
+    x[:6] = 0, -0.0, tiny, np.nextafter(tiny, F32(0)), F32(1e-45), 1
+    matrix = np.zeros((3, len(x)), F32)
+    matrix[0, 7:40] = np.linspace(0.1, 0.7, 33)
+    matrix[2, 5:6] = 0.3
+    for steps in (
+        *([("pow", F32(p))] for p in (0.3, 0.5, 1.7)),
+        *([(kind, None)] for kind in ("log", "sqrt", "square")),
+        *([(kind, F32(0.37))] for kind in ("add", "mul", "div")),
+        [("clip", (F32(0.1), F32(9)))],
+        [("mel", matrix)],
+    ):
+        kind, value = steps[0]
+        with np.errstate(over="ignore"):
+            want = float_steps(steps, x)
+        got = x.copy()
+        at = ctypes.c_void_p(got.ctypes.data)
+        if kind == "pow":
+            exact = (x.astype(float) ** float(value)).astype(F32)
+            used = (x >= tiny) & (exact >= tiny)
+            np.testing.assert_array_max_ulp(want[used], exact[used], 4)
+            # In front of it there is something, but nothing for a power.
+            table = np.concatenate(
+                [np.ones(256, F32), lower.power_table(value)]
+            )
+            start = ctypes.c_void_p(table[256:].ctypes.data)
+            kernels.eb_pow_all(at, len(x), start)
+        elif kind == "mel":
+            first, count = np.array([[7, 0, 5], [33, 0, 1]], np.int16)
+            weights = matrix[matrix > 0]
+            given = (x, got, 3, first, count, weights)
+            kernels.eb_bands(
+                *(
+                    v if isinstance(v, int) else ctypes.c_void_p(v.ctypes.data)
+                    for v in given
+                )
+            )
+            got = got[:3]
+        else:
+            words = [] if value is None else np.atleast_1d(value)
+            call = getattr(kernels, f"eb_{kind}_all")
+            call(at, len(x), *(ctypes.c_float(v) for v in words))
+        np.testing.assert_array_equal(
+            got.view(np.int32), want.view(np.int32), err_msg=kind
+        )
 
 
 def check_edges(kernels):
@@ -400,6 +471,15 @@ def check_edges(kernels):
     kernels.eb_quantize_s8(*pointers, len(x), ctypes.c_float(0.5), 10)
     want = np.clip(np.rint(x / F32(0.5)) + 10, -128, 127)
     np.testing.assert_array_equal(out, want)
+    levels = np.zeros(len(x), np.int16)
+    kernels.eb_quantize_s16(
+        pointers[0],
+        ctypes.c_void_p(levels.ctypes.data),
+        len(x),
+        ctypes.c_float(0.005),
+    )
+    want = np.clip(np.rint(x / F32(0.005)), -32768, 32767)
+    np.testing.assert_array_equal(levels, want)
     x[1], x[2] = -0.0, np.finfo(F32).max
     for count in (255, 200):
         # A zero among them, of either sign.
@@ -432,6 +512,7 @@ CHECKS = [
     check_16_bits,
     check_tanh_16,
     check_edges,
+    check_floats,
 ]
 
 
@@ -489,9 +570,11 @@ MUTANTS = {
         ("eb_round(value + zero)", "(eb_round(value) + layer->zero)")
     ],
     "half down in the high word": [
-        ("(high + ((int32_t)1 << (shift - 33)))", "(high)"),
+        ("(high + half) >> (shift - 32)", "high >> (shift - 32)"),
     ],
-    "half down in a sum": [("(high + half)", "(high + half - 1)")],
+    "half down in a sum": [
+        ("(high + half) >> (shift - 16)", "high >> (shift - 16)")
+    ],
     "32-bit sums where they are too small": [
         ("int64_t sum = layer->bias[row]", "int32_t sum = layer->bias[row]"),
     ],
@@ -501,11 +584,21 @@ MUTANTS = {
     "tanh without a line": [("((rise * rest + 1024) >> 11)", "0")],
     "tanh cut off": [("((rise * rest + 1024) >> 11)", "(rise / 2)")],
     "sigmoid not halved": [
-        ("4194304 + eb_tanh_q22", "4194303 + 2 * eb_tanh_q22")
+        ("middle + eb_tanh_q22", "middle + (middle ? 2 : 1) * eb_tanh_q22")
     ],
     "cell state rounded down": [
-        ("eb_round(inside)", "eb_round(inside - 8.5f)"),
+        ("262144.0f)", "262144.0f - 8.5f)"),
     ],
+    "16 bits of a product where 64 are needed": [
+        ("!eb_high_s16(i16.shift) || o16.shift < 33", "o16.shift < 0"),
+    ],
+    "half of a step beyond 32 bits": [(" && shift <= 47", "")],
+    "int16 wraps": [("eb_limit(value, -32768.0f, 32767.0f)", "value")],
+    "a power of a negative zero": [("bits &= ~(bits >> 31);", "")],
+    "a parabola turned over": [("part[64] * d", "part[64] * -d")],
+    "the next piece of a power": [(">> 18) & 31", ">> 19) & 15")],
+    "another logarithm of 0": [("return -126.0f", "return -127.0f")],
+    "bands without a last weight": [("k < count[m]", "k < count[m] - 1")],
     "an edge belongs below": [("- 1] <= key", "- 1] < key")],
     "negative floats in the order of their bits": [
         ("bits ^ ((bits >> 31) & INT32_MAX)", "bits"),

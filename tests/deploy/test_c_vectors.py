@@ -30,13 +30,20 @@ def run(words):
     return done.stdout
 
 
-def on_board(board, folder, changes=()):
+def on_board(board, folder, changes=(), define="-UEB_SCALAR"):
     """Return the checksums of the kernels by name."""
     sources = write_kernels(folder, changes)
     flags, machine = BOARDS[board]
     program = folder / "sums.elf"
     run(
-        ["arm-none-eabi-gcc", *flags, "-mthumb", "-mfloat-abi=hard", *FLAGS]
+        [
+            "arm-none-eabi-gcc",
+            *flags,
+            define,
+            "-mthumb",
+            "-mfloat-abi=hard",
+            *FLAGS,
+        ]
         + ["-ffunction-sections", "-fdata-sections", "-nostartfiles"]
         + ["--specs=rdimon.specs", "-Wl,--gc-sections", f"-L{BOARD_FILES}"]
         + ["-T", f"{board}.ld", "-o", program, f"-I{folder}"]
@@ -63,10 +70,13 @@ def plain(tmp_path_factory):
     return dict(line.split() for line in run([folder / "sums"]).splitlines())
 
 
+@pytest.mark.parametrize("define", ["-UEB_SCALAR", "-DEB_SCALAR"])
 @pytest.mark.parametrize("board", BOARDS)
-def test_each_kernel_gives_the_bits_of_plain_loops(board, plain, tmp_path):
-    assert len(plain) == 8
-    assert on_board(board, tmp_path) == plain
+def test_each_kernel_gives_the_bits_of_this_computer(
+    board, define, plain, tmp_path
+):
+    assert len(plain) == 9
+    assert on_board(board, tmp_path, define=define) == plain
 
 
 MUTANTS = {
@@ -78,17 +88,99 @@ MUTANTS = {
     "m4: rounds towards zero": (
         "m4",
         [("vcvtr.s32", "vcvt.s32")],
-        {"dense_s8", "depthwise_s8", "pairs", "conversions"},
+        {"dense_s8", "depthwise_s8", "pairs", "cells", "conversions"},
     ),
     "m4: a channel twice": (
         "m4",
         [("__smlatt(w_odd", "__smlabb(w_odd")],
         {"depthwise_s8"},
     ),
+    "m4: half of the last place twice": (
+        "m4",
+        [("smmla %0", "smmlar %0")],
+        {"dense_s16", "depthwise_s16", "pairs", "cells", "curves"},
+    ),
+    "m4: a bent line of the first of two": (
+        "m4",
+        [("__smlawt(negative, below", "__smlawb(negative, below")],
+        {"curves"},
+    ),
+    "m4: slopes swapped": (
+        "m4",
+        [("sel %1, %3, %2", "sel %1, %2, %3")],
+        {"curves"},
+    ),
+    "m4: tanh ends too early": (
+        "m4",
+        [("ssat %0, #22", "ssat %0, #21")],
+        {"cells", "curves"},
+    ),
+    "m55: tanh of negative numbers": (
+        "m55",
+        [("vcmpltq_n_s32(value, 0)", "vcmpgtq_n_s32(value, 0)")],
+        {"cells", "curves"},
+    ),
+    "m55: tanh ends too early": (
+        "m55",
+        [("vdupq_n_s32(EB_TANH_END)", "vdupq_n_s32(EB_TANH_END / 2)")],
+        {"cells", "curves"},
+    ),
+    "m55: tanh rounded down": (
+        "m55",
+        [("vrshrq_n_s32(product, 11)", "vshrq_n_s32(product, 11)")],
+        {"cells", "curves"},
+    ),
+    "m55: a sum without its carry": (
+        "m55",
+        [("vshrq_n_u32(low, 16)", "vshrq_n_u32(low, 17)")],
+        {"pairs"},
+    ),
+    "m55: one factor twice": (
+        "m55",
+        [("vldrhq_z_s32(&second[i], p))", "vldrhq_z_s32(&first[i], p))")],
+        {"pairs"},
+    ),
+    "m55: two equal quotients": (
+        "m55",
+        [("part[2] = in[2]", "part[2] = in[3]")],
+        {"conversions"},
+    ),
+    "m55: parabolas of a power fused": (
+        "m55",
+        [
+            (
+                "vaddq_f32(vmulq_f32(sum, d),\n                        "
+                "vldrwq_gather_shifted_offset_f32(table, piece))",
+                "vfmaq_f32(vldrwq_gather_shifted_offset_f32(table, piece), "
+                "sum, d)",
+            )
+        ],
+        {"floats"},
+    ),
+    "m55: the wrong half of a power's pieces": (
+        "m55",
+        [("vdupq_n_s32(31)", "vdupq_n_s32(15)")],
+        {"floats"},
+    ),
+    "m55: a logarithm fused": (
+        "m55",
+        [
+            (
+                "vaddq_f32(vcvtq_f32_s32(exponent), vmulq_f32(sum, z))",
+                "vfmaq_f32(vcvtq_f32_s32(exponent), sum, z)",
+            )
+        ],
+        {"floats"},
+    ),
+    "m55: another logarithm of 0": (
+        "m55",
+        [("vdupq_n_f32(-126.0f)", "vdupq_n_f32(-127.0f)")],
+        {"floats"},
+    ),
     "m55: half away from zero": (
         "m55",
         [("vcvtnq_s32_f32", "vcvtaq_s32_f32")],
-        {"dense_s8", "depthwise_s8", "pairs"},
+        {"dense_s8", "depthwise_s8", "pairs", "conversions"},
     ),
     "m55: one lane less at the end": (
         "m55",
@@ -98,12 +190,12 @@ MUTANTS = {
     "m55: 16 bits cut off": (
         "m55",
         [("vrshlq_s32", "vshlq_s32")],
-        {"dense_s16", "depthwise_s16", "curves"},
+        {"dense_s16", "depthwise_s16", "pairs", "cells", "curves"},
     ),
     "m55: not saturated": (
         "m55",
         [("vdupq_n_s32(32767)", "vdupq_n_s32(65535)")],
-        {"dense_s16", "depthwise_s16"},
+        {"dense_s16", "depthwise_s16", "pairs", "curves", "conversions"},
     ),
     "m55: an edge belongs below": (
         "m55",
@@ -133,7 +225,7 @@ MUTANTS = {
                 "vctp32q((uint32_t)(size - i + 1))",
             )
         ],
-        {"pairs", "cells", "curves", "conversions"},
+        {"pairs", "cells", "curves", "conversions", "floats"},
     ),
 }
 

@@ -112,9 +112,13 @@ class StepEmitter:
             return f"eb_clip_all(mask, {size}, {low}, {high});"
         if kind in ("log", "sqrt", "square"):
             return f"eb_{kind}_all(mask, {size});"
+        if kind == "pow":
+            table = lower.power_table(argument)
+            name = self._array(f"feature_{number}", "float", table)
+            return f"eb_pow_all(mask, {size}, {name});"
         if kind == "sub":
             kind, argument = "add", -np.asarray(argument, F32)
-        if kind not in ("pow", "add", "mul", "div"):
+        if kind not in ("add", "mul", "div"):
             raise UserError(
                 f"the prologue computes {kind}: no kernel for that in float"
             )

@@ -17,6 +17,12 @@ F32 = np.float32
 _ROUNDED = 2.0**22
 #: Shifts from here on leave the low word of a product out.
 _HIGH = 33
+#: The same, of a product with a number of 16 bits in a high half.
+_HIGH_16 = 17
+#: Bits that a factor may have more, of 32.
+_SPARE = 31 - numbers.FACTOR_BITS
+#: Parabolas from 1 to 2 of a power.
+_POWER_PIECES = 32
 #: Functions that are straight lines, bent at 0.
 _BENT = {"relu", "prelu", "clip", "mul", "div"}
 
@@ -42,11 +48,22 @@ def layer_factors(
     """
     pairs = [numbers.factor(float(r), op.node) for r in op.ratio]
     factor, shift = (np.array(v, np.int64) for v in zip(*pairs, strict=True))
-    raised = np.clip(_HIGH - shift, 0, 31 - numbers.FACTOR_BITS)
+    raised = np.clip(_HIGH - shift, 0, _SPARE)
     wide = _wide_sums(op) or bool((shift + raised < _HIGH).any())
     if not wide:
         factor, shift = factor << raised, shift + raised
     return factor.astype(np.int32), shift.astype(np.uint8), wide
+
+
+def _raised(pair: tuple[int, int], least: int) -> tuple[int, int]:
+    """Return a factor and shift of the same ratio, at the least shift.
+
+    A shift that stays below is left as it is, and its kernel multiplies in
+    64 bits. The results are the same.
+    """
+    factor, shift = pair
+    raised = max(least - shift, 0)
+    return (factor << raised, least) if 0 < raised <= _SPARE else pair
 
 
 def _wide_sums(op: Dense | Depthwise) -> bool:
@@ -69,6 +86,43 @@ def float_keys(edges: np.ndarray) -> np.ndarray:
     keys = np.full(256, np.iinfo(np.int32).max, np.int32)
     keys[: len(bits)] = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
     return keys
+
+
+def power_table(exponent: float) -> np.ndarray:
+    """Return the table of eb_pow_all, float32.
+
+    x = 2^e (1 + i / 32 + d) with d below 1/32 becomes 2^(e p), of the table,
+    times a parabola in d, that through three Chebyshev points of the i-th
+    piece. d is counted in steps of float32.
+
+    Arguments
+    ---------
+    exponent : float
+        Above 0, at most 2: there parabolas are off by less than a unit in
+        the last place.
+
+    Raises
+    ------
+    UserError
+    """
+    exponent = float(exponent)
+    if not 0 < exponent <= 2:
+        raise UserError(
+            f"the prologue computes the power {exponent:g}: in float C has "
+            "powers above 0, up to 2"
+        )
+    width = 1 / _POWER_PIECES
+    d = width * (0.5 + 0.5 * np.cos(np.pi * (np.arange(3) + 0.5) / 3))
+    start = 1 + np.arange(_POWER_PIECES) * width
+    points = np.vander(d, increasing=True)
+    parts = np.linalg.solve(points, (start + d[:, None]) ** exponent)
+    parts *= 2.0 ** (-23 * np.arange(3))[:, None]
+    with np.errstate(under="ignore"):
+        scale = 2.0 ** (exponent * (np.arange(256) - 127.0))
+    # 0 and whatever is below the smallest normal number become 0.
+    scale[(np.arange(256) == 0) | (scale < np.finfo(F32).tiny)] = 0
+    scale = np.minimum(scale, float(np.finfo(F32).max))
+    return np.concatenate([*parts, scale]).astype(F32)
 
 
 def check_reach(node: str, steps: float) -> None:
@@ -120,13 +174,14 @@ def mul_s16(op: Binary) -> tuple[int, int]:
     """Return the factor and shift of a product."""
     a, b = op.first.quantization, op.second.quantization
     ratio = float(a.scale) * float(b.scale) / float(op.out.quantization.scale)
-    return numbers.factor(ratio, op.node)
+    return _raised(numbers.factor(ratio, op.node), _HIGH)
 
 
 def from_tanh(op: Unary | CellUnary) -> tuple[int, int]:
     """Return the factor and shift from the table of tanh to an output."""
     one = 2.0**numbers.TANH_OUT_BITS
-    return numbers.factor(1 / one / float(op.out.quantization.scale), op.node)
+    ratio = 1 / one / float(op.out.quantization.scale)
+    return _raised(numbers.factor(ratio, op.node), _HIGH)
 
 
 def unary_s16(op: Unary) -> tuple[str, tuple]:
@@ -149,13 +204,14 @@ def unary_s16(op: Unary) -> tuple[str, tuple]:
     names = [name for name, _ in op.steps]
     if names == ["tanh"]:
         into = numbers.factor(source * 2.0**numbers.TANH_IN_BITS, op.node)
-        return "tanh", (into, from_tanh(op))
+        return "tanh", (_raised(into, _HIGH_16), from_tanh(op))
     if names == ["sigmoid"]:
         # (1 + tanh(x / 2)) / 2
         halved = source * 2.0 ** (numbers.TANH_IN_BITS - 1)
         one = 2.0 ** (numbers.TANH_OUT_BITS + 1)
-        into = numbers.factor(halved, op.node)
-        return "sigmoid", (into, numbers.factor(1 / one / scale, op.node))
+        into = _raised(numbers.factor(halved, op.node), _HIGH_16)
+        out = numbers.factor(1 / one / scale, op.node)
+        return "sigmoid", (into, _raised(out, _HIGH))
     if not set(names) <= _BENT:
         raise UserError(
             f"{op.node}: no 16-bit kernel for {' '.join(names)}: quantize to "

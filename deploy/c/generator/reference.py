@@ -250,30 +250,16 @@ def log2(x: np.ndarray) -> np.ndarray:
     return np.where(normal, exponent.astype(F32) + total * z, F32(-126))
 
 
-def exp2(x: np.ndarray) -> np.ndarray:
-    """Return eb_exp2 of each."""
-    x = np.asarray(x, F32)
-    y = np.clip(x, F32(-126), F32(127))
-    whole = np.rint(y)
-    f = y - whole
-    total = np.full_like(f, F32(1.52527338e-5))
-    for term in (
-        1.54035304e-4,
-        1.33335581e-3,
-        9.61812911e-3,
-        5.55041087e-2,
-        2.40226507e-1,
-        6.93147181e-1,
-        1.0,
-    ):
-        total = total * f + F32(term)
-    power = ((whole.astype(np.int32) + 127) << 23).view(F32)
-    return np.where(x < F32(-126), F32(0), total * power)
-
-
 def _power(x, exponent):
-    y = exp2(F32(exponent) * log2(x))
-    return np.where(x >= _SMALLEST, y, F32(0))
+    """Return eb_pow_all of each."""
+    table = lower.power_table(exponent)
+    parts, scale = table[:96].reshape(3, 32), table[96:]
+    bits = np.maximum(np.asarray(x, F32).view(np.int32), 0)
+    piece = (bits >> 18) & 31
+    d = (bits & 0x3FFFF).astype(F32)
+    total = parts[2][piece] * d + parts[1][piece]
+    total = total * d + parts[0][piece]
+    return total * scale[bits >> 23]
 
 
 def _bands(x, matrix):

@@ -87,6 +87,17 @@ static inline int8_t eb_requantize(int32_t sum, float ratio, int32_t zero)
     return eb_saturate_s8(eb_round((float)sum * ratio) + zero);
 }
 
+/* Rounded, then saturated: a floating-point unit saturates at 32 bits, other
+ * arithmetic rounds small numbers alone. */
+static inline int16_t eb_round_s16(float value)
+{
+#if defined(EB_USE_FPU)
+    return eb_saturate_s16(eb_round(value));
+#else
+    return (int16_t)eb_round(eb_limit(value, -32768.0f, 32767.0f));
+#endif
+}
+
 static inline int16_t eb_saturate(int64_t value)
 {
     int64_t limited = value;
@@ -110,15 +121,35 @@ static inline int64_t eb_scale(int64_t value, int32_t factor, int32_t shift)
 static inline int32_t eb_scale_high(int32_t value, int32_t factor,
                                     int32_t shift)
 {
+    const int32_t half = (int32_t)1 << (shift - 33);
+#if defined(EB_USE_DSP)
+    int32_t sum;
+    __asm__("smmla %0, %1, %2, %3"
+            : "=r"(sum)
+            : "r"(value), "r"(factor), "r"(half));
+    return sum >> (shift - 32);
+#else
     const int32_t high = (int32_t)(((int64_t)value * factor) >> 32);
-    return (high + ((int32_t)1 << (shift - 33))) >> (shift - 32);
+    return (high + half) >> (shift - 32);
+#endif
 }
 
-/* And for one of 16 bits and a shift from 17 up. */
+/* And for one of 16 bits, which goes into a high half. Beyond 47 half of the
+ * last place has more than 32 bits. */
+static inline int32_t eb_high_s16(int32_t shift)
+{
+    return shift >= 17 && shift <= 47;
+}
+
 static inline int32_t eb_scale_s16(int16_t value, int32_t factor,
                                    int32_t shift)
 {
+#if defined(EB_USE_DSP)
+    const int32_t half = (int32_t)1 << (shift - 17);
+    return __smlawb(factor, value, half) >> (shift - 16);
+#else
     return eb_scale_high((int32_t)value * 65536, factor, shift + 16);
+#endif
 }
 
 #if defined(EB_USE_DSP)
@@ -152,14 +183,23 @@ static inline int32x4_t eb_round_4(float32x4_t value, int32_t zero)
     return vaddq_n_s32(vcvtnq_s32_f32(limited), zero);
 }
 
+static inline int32x4_t eb_saturate_4(int32x4_t value)
+{
+    return vminq_s32(vmaxq_s32(value, vdupq_n_s32(-32768)),
+                     vdupq_n_s32(32767));
+}
+
+static inline uint32x4_t eb_low_half_4(int32x4_t value)
+{
+    return vmovlbq_u16(vreinterpretq_u16_s32(value));
+}
+
 /* eb_scale_high of four, saturated; the shifts are given less 32. */
 static inline int32x4_t eb_scale_high_4(int32x4_t value, int32x4_t factor,
                                         int32x4_t shift)
 {
     const int32x4_t high = vmulhq_s32(value, factor);
-    const int32x4_t result = vrshlq_s32(high, vnegq_s32(shift));
-    return vminq_s32(vmaxq_s32(result, vdupq_n_s32(-32768)),
-                     vdupq_n_s32(32767));
+    return eb_saturate_4(vrshlq_s32(high, vnegq_s32(shift)));
 }
 
 #endif

@@ -1,22 +1,45 @@
 /* Floats to integers and back, and places in a ring, see eb_kernels.h. */
 #include "eb_arith.h"
 
+#if defined(EB_USE_MVE)
+/* Helium does not divide. */
+static inline float32x4_t eb_quotient_4(const float *in, float scale)
+{
+    float part[4];
+    part[0] = in[0] / scale;
+    part[1] = in[1] / scale;
+    part[2] = in[2] / scale;
+    part[3] = in[3] / scale;
+    return vld1q_f32(part);
+}
+#endif
+
 void eb_quantize_s8(const float *in, int8_t *out, int32_t size, float scale,
                     int32_t zero)
 {
-    const float low = (float)(-128 - zero);
-    const float high = (float)(127 - zero);
-    for (int32_t i = 0; i < size; i++) {
-        const float value = eb_limit(in[i] / scale, low, high);
-        out[i] = (int8_t)(eb_round(value) + zero);
+    int32_t i = 0;
+#if defined(EB_USE_MVE)
+    for (; i + 4 <= size; i += 4) {
+        vstrbq_s32(&out[i], eb_round_4(eb_quotient_4(&in[i], scale), zero));
+    }
+#endif
+    for (; i < size; i++) {
+        out[i] = eb_saturate_s8(eb_round_s16(in[i] / scale) + zero);
     }
 }
 
 void eb_quantize_s16(const float *in, int16_t *out, int32_t size, float scale)
 {
-    for (int32_t i = 0; i < size; i++) {
-        const float value = eb_limit(in[i] / scale, -32768.0f, 32767.0f);
-        out[i] = (int16_t)eb_round(value);
+    int32_t i = 0;
+#if defined(EB_USE_MVE)
+    for (; i + 4 <= size; i += 4) {
+        const int32x4_t whole =
+            vcvtnq_s32_f32(eb_quotient_4(&in[i], scale));
+        vstrhq_s32(&out[i], eb_saturate_4(whole));
+    }
+#endif
+    for (; i < size; i++) {
+        out[i] = eb_round_s16(in[i] / scale);
     }
 }
 

@@ -36,7 +36,28 @@ void eb_add_s16(const eb_add_s16_layer *layer, const int16_t *first,
     const int32_t first_factor = layer->first_factor;
     const int32_t second_factor = layer->second_factor;
     const int32_t shift = layer->shift;
-    if (shift >= 17) {
+    if (eb_high_s16(shift)) {
+#if defined(EB_USE_MVE)
+        const int32x4_t by_first = vdupq_n_s32(first_factor);
+        const int32x4_t by_second = vdupq_n_s32(second_factor);
+        const int32x4_t down = vdupq_n_s32(16 - shift);
+        for (int32_t i = 0; i < size; i += 4) {
+            const mve_pred16_t p = vctp32q((uint32_t)(size - i));
+            const int32x4_t a = vldrhq_z_s32(&first[i], p);
+            const int32x4_t b = vldrhq_z_s32(&second[i], p);
+            /* Both products less their 16 low bits, and these apart. */
+            const int32x4_t high =
+                vaddq_s32(vmulhq_s32(vshlq_n_s32(a, 16), by_first),
+                          vmulhq_s32(vshlq_n_s32(b, 16), by_second));
+            const uint32x4_t low =
+                vaddq_u32(eb_low_half_4(vmulq_s32(a, by_first)),
+                          eb_low_half_4(vmulq_s32(b, by_second)));
+            const int32x4_t carry =
+                vreinterpretq_s32_u32(vshrq_n_u32(low, 16));
+            const int32x4_t sum = vrshlq_s32(vaddq_s32(high, carry), down);
+            vstrhq_p_s32(&out[i], eb_saturate_4(sum), p);
+        }
+#else
         /* As eb_scale_s16 of a sum: inputs in the high halves. */
         const int32_t half = (int32_t)1 << (shift - 17);
         for (int32_t i = 0; i < size; i++) {
@@ -47,6 +68,7 @@ void eb_add_s16(const eb_add_s16_layer *layer, const int16_t *first,
             const int32_t high = (int32_t)(sum >> 32);
             out[i] = eb_saturate_s16((high + half) >> (shift - 16));
         }
+#endif
         return;
     }
     const int64_t half = (int64_t)1 << (shift - 1);
@@ -91,14 +113,28 @@ void eb_mul_s16(const eb_scale_s16_layer *layer, const int16_t *first,
 {
     const int32_t factor = layer->factor;
     const int32_t shift = layer->shift;
-    for (int32_t i = 0; i < size; i++) {
-        const int32_t product = (int32_t)first[i] * (int32_t)second[i];
-        if (shift >= 33) {
-            out[i] = eb_saturate_s16(eb_scale_high(product, factor, shift));
-        } else {
+    if (shift < 33) {
+        for (int32_t i = 0; i < size; i++) {
+            const int32_t product = (int32_t)first[i] * (int32_t)second[i];
             out[i] = eb_saturate(eb_scale(product, factor, shift));
         }
+        return;
     }
+#if defined(EB_USE_MVE)
+    const int32x4_t by = vdupq_n_s32(factor);
+    const int32x4_t less = vdupq_n_s32(shift - 32);
+    for (int32_t i = 0; i < size; i += 4) {
+        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
+        const int32x4_t product =
+            vmulq_s32(vldrhq_z_s32(&first[i], p), vldrhq_z_s32(&second[i], p));
+        vstrhq_p_s32(&out[i], eb_scale_high_4(product, by, less), p);
+    }
+#else
+    for (int32_t i = 0; i < size; i++) {
+        const int32_t product = (int32_t)first[i] * (int32_t)second[i];
+        out[i] = eb_saturate_s16(eb_scale_high(product, factor, shift));
+    }
+#endif
 }
 
 void eb_cell_s8(const eb_cell_layer *layer, const int8_t *forget,
@@ -165,110 +201,4 @@ void eb_cell_s16(const eb_cell_layer *layer, const int16_t *forget,
         state[i] = kept + x * g;
     }
 #endif
-}
-
-void eb_table_s8(const int8_t *table, const int8_t *in, int8_t *out,
-                 int32_t size)
-{
-    int32_t i = 0;
-#if defined(EB_USE_MVE)
-    for (; i + 16 <= size; i += 16) {
-        /* int8 and 128 more, as uint8: the place in the table. */
-        const uint8x16_t place =
-            veorq_u8(vreinterpretq_u8_s8(vldrbq_s8(&in[i])), vdupq_n_u8(128));
-        vstrbq_s8(&out[i], vldrbq_gather_offset_s8(table, place));
-    }
-#endif
-    for (; i < size; i++) {
-        out[i] = table[(int32_t)in[i] + 128];
-    }
-}
-
-void eb_bent_s16(const eb_bent_s16_layer *layer, const int16_t *in,
-                 int16_t *out, int32_t size)
-{
-    const eb_bent_s16_layer l = *layer;
-    if (l.shift < 17) {
-        for (int32_t i = 0; i < size; i++) {
-            const int32_t factor = in[i] < 0 ? l.negative : l.positive;
-            int64_t value = eb_scale(in[i], factor, l.shift);
-            value = value > l.low ? value : l.low;
-            value = value < l.high ? value : l.high;
-            out[i] = (int16_t)value;
-        }
-        return;
-    }
-#if defined(EB_USE_MVE)
-    const int32x4_t low = vdupq_n_s32(l.low);
-    const int32x4_t high = vdupq_n_s32(l.high);
-    const int32x4_t down = vdupq_n_s32(16 - l.shift);
-    const int32x4_t positive = vdupq_n_s32(l.positive);
-    const int32x4_t negative = vdupq_n_s32(l.negative);
-    for (int32_t i = 0; i < size; i += 4) {
-        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
-        const int32x4_t x = vldrhq_z_s32(&in[i], p);
-        const int32x4_t factor =
-            vpselq_s32(negative, positive, vcmpltq_n_s32(x, 0));
-        const int32x4_t product = vmulhq_s32(vshlq_n_s32(x, 16), factor);
-        const int32x4_t value = vrshlq_s32(product, down);
-        vstrhq_p_s32(&out[i], vminq_s32(vmaxq_s32(value, low), high), p);
-    }
-#else
-    for (int32_t i = 0; i < size; i++) {
-        const int32_t factor = in[i] < 0 ? l.negative : l.positive;
-        int32_t value = eb_scale_s16(in[i], factor, l.shift);
-        value = value > l.low ? value : l.low;
-        value = value < l.high ? value : l.high;
-        out[i] = (int16_t)value;
-    }
-#endif
-}
-
-/* 2^22 tanh of a Q18 number, by a straight line between entries. */
-static int32_t eb_tanh_q22(int64_t value)
-{
-    const int64_t size = value < 0 ? -value : value;
-    const int64_t end = (int64_t)8 << 18;
-    const int32_t at = (int32_t)(size < end ? size : end);
-    const int32_t place = at >> 11;
-    const int32_t rest = at & 2047;
-    const int32_t low = eb_tanh_table[place];
-    const int32_t rise = eb_tanh_table[place + 1] - low;
-    const int32_t result = low + ((rise * rest + 1024) >> 11);
-    return value < 0 ? -result : result;
-}
-
-void eb_tanh_s16(const eb_scale_s16_layer *into,
-                 const eb_scale_s16_layer *from, const int16_t *in,
-                 int16_t *out, int32_t size)
-{
-    for (int32_t i = 0; i < size; i++) {
-        const int64_t x = eb_scale(in[i], into->factor, into->shift);
-        out[i] = eb_saturate(
-            eb_scale(eb_tanh_q22(x), from->factor, from->shift));
-    }
-}
-
-void eb_cell_tanh_s16(const eb_scale_s16_layer *from, const float *state,
-                      int16_t *out, int32_t size)
-{
-    for (int32_t i = 0; i < size; i++) {
-        /* Rising from -8 to 8, where tanh has its last table entry. */
-        const float inside = eb_limit(state[i], -8.0f, 8.0f) * 262144.0f;
-        out[i] = eb_saturate(
-            eb_scale(eb_tanh_q22(eb_round(inside)), from->factor,
-                     from->shift));
-    }
-}
-
-void eb_sigmoid_s16(const eb_scale_s16_layer *into,
-                    const eb_scale_s16_layer *from, const int16_t *in,
-                    int16_t *out, int32_t size)
-{
-    for (int32_t i = 0; i < size; i++) {
-        /* sigmoid(x) = (1 + tanh(x / 2)) / 2, so 2^23 sigmoid is */
-        const int64_t half = eb_scale(in[i], into->factor, into->shift);
-        const int32_t y = 4194304 + eb_tanh_q22(half);
-        out[i] = eb_saturate(eb_scale(y, from->factor, from->shift));
-    }
 }

@@ -1,12 +1,15 @@
 /* Float features, see eb_float.h. */
 #include "eb_float.h"
 
+#include "eb_arith.h"
+
 #include <math.h>
 #include <string.h>
 
 #define EB_SMALLEST 1.17549435e-38f
 
-float eb_log2(float x)
+#if !defined(EB_USE_MVE)
+static inline float eb_log2(float x)
 {
     if (!(x >= EB_SMALLEST)) {
         return -126.0f;
@@ -29,54 +32,90 @@ float eb_log2(float x)
     sum = sum * w + 2.88539008f;
     return (float)exponent + sum * z;
 }
+#endif
 
-float eb_exp2(float x)
+#if defined(EB_USE_MVE)
+/* eb_log2 of four numbers: no step but the division has another form, and no
+ * result is so small that a vector takes it for 0. */
+static inline float32x4_t eb_log2_4(float32x4_t x)
 {
-    float y = x;
-    if (y < -126.0f) {
-        return 0.0f;
-    }
-    if (y > 127.0f) {
-        y = 127.0f;
-    }
-    /* Rounded half to even by a number that leaves no bits for a fraction. */
-    const float moved = y + 12582912.0f;
-    const float whole = moved - 12582912.0f;
-    const float f = y - whole;
-    float sum = 1.52527338e-5f;
-    sum = sum * f + 1.54035304e-4f;
-    sum = sum * f + 1.33335581e-3f;
-    sum = sum * f + 9.61812911e-3f;
-    sum = sum * f + 5.55041087e-2f;
-    sum = sum * f + 2.40226507e-1f;
-    sum = sum * f + 6.93147181e-1f;
-    sum = sum * f + 1.0f;
-    const uint32_t bits = (uint32_t)((int32_t)whole + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return sum * power;
+    const int32x4_t bits = vreinterpretq_s32_f32(x);
+    const int32x4_t exponent =
+        vshrq_n_s32(vsubq_n_s32(bits, 0x3F3504F3), 23);
+    const float32x4_t m = vreinterpretq_f32_s32(
+        vsubq_s32(bits, vshlq_n_s32(exponent, 23)));
+    /* Helium does not divide. */
+    float over[4];
+    float under[4];
+    vst1q_f32(over, vsubq_n_f32(m, 1.0f));
+    vst1q_f32(under, vaddq_n_f32(m, 1.0f));
+    over[0] /= under[0];
+    over[1] /= under[1];
+    over[2] /= under[2];
+    over[3] /= under[3];
+    const float32x4_t z = vld1q_f32(over);
+    const float32x4_t w = vmulq_f32(z, z);
+    float32x4_t sum = vdupq_n_f32(0.32059899f);
+    sum = vaddq_n_f32(vmulq_f32(sum, w), 0.41219858f);
+    sum = vaddq_n_f32(vmulq_f32(sum, w), 0.57707802f);
+    sum = vaddq_n_f32(vmulq_f32(sum, w), 0.96179669f);
+    sum = vaddq_n_f32(vmulq_f32(sum, w), 2.88539008f);
+    const float32x4_t found =
+        vaddq_f32(vcvtq_f32_s32(exponent), vmulq_f32(sum, z));
+    return vpselq_f32(found, vdupq_n_f32(-126.0f),
+                      vcmpgeq_n_f32(x, EB_SMALLEST));
 }
+#endif
 
-float eb_power(float x, float exponent)
+void eb_pow_all(float *x, int32_t size, const float *table)
 {
-    if (!(x >= EB_SMALLEST)) {
-        return 0.0f;
+    const float *const scale = table + 96;
+#if defined(EB_USE_MVE)
+    for (int32_t i = 0; i < size; i += 4) {
+        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
+        const int32x4_t bits = vmaxq_s32(
+            vreinterpretq_s32_f32(vldrwq_z_f32(&x[i], p)), vdupq_n_s32(0));
+        const uint32x4_t piece = vreinterpretq_u32_s32(
+            vandq_s32(vshrq_n_s32(bits, 18), vdupq_n_s32(31)));
+        const float32x4_t d =
+            vcvtq_f32_s32(vandq_s32(bits, vdupq_n_s32(0x3FFFF)));
+        float32x4_t sum =
+            vldrwq_gather_shifted_offset_f32(table + 64, piece);
+        sum = vaddq_f32(vmulq_f32(sum, d),
+                        vldrwq_gather_shifted_offset_f32(table + 32, piece));
+        sum = vaddq_f32(vmulq_f32(sum, d),
+                        vldrwq_gather_shifted_offset_f32(table, piece));
+        const float32x4_t two = vldrwq_gather_shifted_offset_f32(
+            scale, vreinterpretq_u32_s32(vshrq_n_s32(bits, 23)));
+        vstrwq_p_f32(&x[i], vmulq_f32(sum, two), p);
     }
-    return eb_exp2(exponent * eb_log2(x));
-}
-
-void eb_pow_all(float *x, int32_t size, float exponent)
-{
+#else
     for (int32_t i = 0; i < size; i++) {
-        x[i] = eb_power(x[i], exponent);
+        int32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits &= ~(bits >> 31);
+        const float *const part = &table[(bits >> 18) & 31];
+        const float d = (float)(bits & 0x3FFFF);
+        float sum = part[64] * d + part[32];
+        sum = sum * d + part[0];
+        x[i] = sum * scale[bits >> 23];
     }
+#endif
 }
 
 void eb_log_all(float *x, int32_t size)
 {
+#if defined(EB_USE_MVE)
+    for (int32_t i = 0; i < size; i += 4) {
+        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
+        const float32x4_t found = eb_log2_4(vldrwq_z_f32(&x[i], p));
+        vstrwq_p_f32(&x[i], vmulq_n_f32(found, 0.693147181f), p);
+    }
+#else
     for (int32_t i = 0; i < size; i++) {
         x[i] = eb_log2(x[i]) * 0.693147181f;
     }
+#endif
 }
 
 void eb_sqrt_all(float *x, int32_t size)

@@ -6,14 +6,16 @@
 
 #include <stdint.h>
 
-/* Logarithm and power to about 4 units in the last place. x >= 0; below the
- * smallest normal number log2 gives -126 and pow 0. */
-float eb_log2(float x);
-float eb_exp2(float x);
-float eb_power(float x, float exponent);
-
-/* In place, element by element. */
-void eb_pow_all(float *x, int32_t size, float exponent);
+/* All in place, element by element. x >= 0, finite.
+ *
+ * Powers and natural logarithms are good to about 4 units in the last place;
+ * below the smallest normal number, where a power is 0, the logarithm stays
+ * that of 2^-126.
+ *
+ * x = 2^e (1 + i / 32 + d / 2^23) to a power is a parabola in d times 2^e to
+ * that power: `table` has 32 coefficients of 1, as many of d and d^2, and 256
+ * powers of 2^(k - 127), with 0 where that is no normal number. */
+void eb_pow_all(float *x, int32_t size, const float *table);
 void eb_log_all(float *x, int32_t size);
 void eb_sqrt_all(float *x, int32_t size);
 void eb_square_all(float *x, int32_t size);
