@@ -3,6 +3,7 @@
 #include "names.h"
 #include "ticks.h"
 
+#include "eb_float.h"
 #include "eb_kernels.h"
 
 #include <stdio.h>
@@ -116,11 +117,43 @@ WRAP(eb_dequantize_s16,
      (const int16_t *in, float *out, int32_t size, float scale),
      (in, out, size, scale), size, 0)
 
+#define FLOAT_ALL(kernel) \
+    WRAP(kernel, (float *x, int32_t size), (x, size), size, 0)
+
+#define FLOAT_ONE(kernel)                                   \
+    WRAP(kernel, (float *x, int32_t size, float value),     \
+         (x, size, value), size, 0)
+
+#define FLOAT_EACH(kernel)                                      \
+    WRAP(kernel, (float *x, int32_t size, const float *values), \
+         (x, size, values), size, 0)
+
+FLOAT_ALL(eb_log_all)
+FLOAT_ALL(eb_sqrt_all)
+FLOAT_ALL(eb_square_all)
+FLOAT_ONE(eb_add_all)
+FLOAT_ONE(eb_mul_all)
+FLOAT_ONE(eb_div_all)
+FLOAT_EACH(eb_pow_all)
+FLOAT_EACH(eb_add_each)
+FLOAT_EACH(eb_mul_each)
+FLOAT_EACH(eb_div_each)
+WRAP(eb_clip_all, (float *x, int32_t size, float low, float high),
+     (x, size, low, high), size, 0)
+WRAP(eb_bands,
+     (const float *in, float *out, int32_t bands, const int16_t *first,
+      const int16_t *count, const float *weights),
+     (in, out, bands, first, count, weights), bands, 0)
+
 int main(void)
 {
     EB_CALL(state) *const state = EB_CALL(init)(&memory, sizeof memory);
     if (state == NULL) {
         return 1;
+    }
+    /* Not 0, a power of which costs less than others. */
+    for (int32_t k = 0; k < EB_BINS; k++) {
+        magnitude[k] = 0.001f * (float)(k + 1);
     }
     ticks_start();
     uint64_t ticks = 0;
