@@ -17,7 +17,21 @@ NNSE_LAYERS = [
     {"layer_type": "fc", "layer_neurons": 31, "activation": "sigmoid"},
 ]
 #: Odd sizes on purpose: each leaves a rest in every vector instruction.
-NETWORKS = ("tcnn", "tcnn_prelu", "tcnn_late", "lstm", "conv_lstm", "nnse")
+NETWORKS = (
+    "tcnn",
+    "tcnn_prelu",
+    "tcnn_late",
+    "lstm",
+    "lstm_first",
+    "conv_lstm",
+    "nnse",
+)
+SIGNALS = {
+    "nnse": NNSE_SIGNAL,
+    "conv_power": SignalSettings(
+        n_fft=64, win_length=50, hop_length=20, power=2.0
+    ),
+}
 
 
 def network(name):
@@ -45,8 +59,13 @@ def network(name):
             1, 2, 33, 18, lookahead_frames=2, prologue="power"
         ),
         "lstm": lambda: LSTMMask(33, 11, 2, 7),
+        # Without a projection the features go into the LSTM itself.
+        "lstm_first": lambda: LSTMMask(33, 9, 1, mask_activation="tanh"),
         "conv_lstm": lambda: ConvLSTM(33, 10, 1, prologue="linear"),
-        "nnse": lambda: NNSE(NNSE_LAYERS, bins=31, n_mels=11),
+        "conv_power": lambda: ConvLSTM(33, 10, 1, prologue="log1p"),
+        "nnse": lambda: NNSE(
+            NNSE_LAYERS, bins=31, n_mels=11, scalar_output=1.5
+        ),
     }[name]()
     generator = torch.Generator().manual_seed(4)
     for module in model.modules():
@@ -55,7 +74,7 @@ def network(name):
             module.running_var.uniform_(0.3, 1.5, generator=generator)
         if isinstance(module, torch.nn.PReLU):
             module.weight.data.uniform_(0.05, 0.4, generator=generator)
-    return model.eval(), NNSE_SIGNAL if name == "nnse" else SIGNAL
+    return model.eval(), SIGNALS.get(name, SIGNAL)
 
 
 def sound(samples, seed=0):

@@ -104,7 +104,13 @@ def test_int16_gives_the_bits_of_its_reference(name, generated, quantized):
 
 @pytest.mark.parametrize(
     "name, precision",
-    [("tcnn", "int8"), ("tcnn_late", "int16x8"), ("nnse", "int8")],
+    [
+        ("tcnn", "int8"),
+        ("tcnn_late", "int16x8"),
+        ("nnse", "int8"),
+        ("conv_power", "int8"),
+        ("conv_power", "int16x8"),
+    ],
 )
 def test_the_pipeline_is_that_of_python(name, precision, generated, quantized):
     """With zeros in front that put Python's frames where C has them."""

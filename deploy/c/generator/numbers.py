@@ -62,7 +62,29 @@ def table(steps: list[tuple], source, target) -> np.ndarray:
         Of 8 bits.
     """
     levels = np.arange(-128, 128)
+    if [name for name, _ in steps] in (["mul_level"], ["add_level"]):
+        return _with_level(*steps[0], levels, source, target)
     return target.quantize(apply(steps, source.dequantize(levels)))
+
+
+def _with_level(name, argument, levels, source, target) -> np.ndarray:
+    """Return sum or product with a constant of 8 bits, as onnxruntime does.
+
+    Its kernels join both scales before anything else is rounded.
+    """
+    level, scale = argument
+    steps = levels - source.zero_point
+    if name == "mul_level":
+        ratio = F32(F32(source.scale * scale) / target.scale)
+        value = (steps * level).astype(F32) * ratio + F32(target.zero_point)
+    else:
+        first, second = F32(source.scale / target.scale), scale / target.scale
+        moved = F32(first * F32(source.zero_point))
+        fixed = F32(F32(target.zero_point) - moved)
+        # Fused, the second one first: products are exact in float64.
+        part = F32(np.float64(level) * np.float64(F32(second)) + fixed)
+        value = (levels * np.float64(first) + np.float64(part)).astype(F32)
+    return np.clip(np.rint(value), target.low, target.high).astype(np.int8)
 
 
 def thresholds(steps: list[tuple], target) -> np.ndarray | None:

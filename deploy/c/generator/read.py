@@ -207,7 +207,7 @@ class Reader(LayerReader, ElementReader):
             self.prologue = value.steps
             self.features = Vector(source, value.size, quantization)
             self.levels[target] = Integers(
-                [Column(self.features, 0, value.size)], False
+                [Column(self.features, 0, value.size)], value.flat
             )
         elif isinstance(value, Integers):
             if value.quantization != quantization:
@@ -309,6 +309,12 @@ class Reader(LayerReader, ElementReader):
         self._reshaped(node, len(self._raw(node.input[1])) == 2)
 
     def _reshaped(self, node, flat: bool) -> None:
+        value = self._value(node.input[0])
+        if isinstance(value, Features):
+            self.values[node.output[0]] = Features(
+                value.steps, value.size, flat
+            )
+            return
         value = self._integers(node.input[0])
         if len(value.columns) != 1:
             raise Refused("reshapes several frames into one")

@@ -48,7 +48,10 @@ class ElementReader(Values):
                     "a constant for each channel behind the first layer: "
                     "fold it into the layer before"
                 )
-            self._unary(node, name, first, (kind, F32(constant.reshape(-1)[0])))
+            step = (kind, F32(constant.reshape(-1)[0]))
+            if isinstance(second, Weights):
+                step = self._with_levels(first, second, step)
+            self._unary(node, name, first, step)
         elif kind == "add" and self._is_cell(first, second):
             self.values[node.output[0]] = self._cell(name, first, second)
         elif kind == "mul" and isinstance(second, FloatState):
@@ -63,6 +66,14 @@ class ElementReader(Values):
             )
         else:
             raise Refused("an operand is float: quantize what gives it")
+
+    def _with_levels(self, first, second: Weights, step: tuple) -> tuple:
+        """Return the step as onnxruntime computes it of two int8 tensors."""
+        if not isinstance(first, Integers) or first.quantization.bits != 8:
+            return step
+        level = int(second.levels.reshape(-1)[0])
+        scale = F32(second.scale.reshape(-1)[0])
+        return (f"{step[0]}_level", (level, scale))
 
     def _forget(self, name, gate, state: FloatState) -> Waiting:
         if not isinstance(gate, Integers) or gate.size != state.size:
@@ -119,7 +130,9 @@ class ElementReader(Values):
         self._unary(node, name, value, ("clip", tuple(limits)))
 
     def _step(self, node, value: Features, step: tuple) -> None:
-        self.values[node.output[0]] = Features([*value.steps, step], value.size)
+        self.values[node.output[0]] = Features(
+            [*value.steps, step], value.size, value.flat
+        )
 
     def _unary(self, node, name, value, step: tuple) -> None:
         if isinstance(value, Waiting) and value.kind == "unary":

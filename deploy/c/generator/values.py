@@ -60,15 +60,17 @@ class Weights:
         if scale.ndim:
             shape = (-1, *([1] * (self.levels.ndim - 1)))
             scale = scale.reshape(shape)
-        return steps.astype(F32) * scale
+        # Of a number without axes numpy makes no array.
+        return np.asarray(steps.astype(F32) * scale)
 
 
 @dataclass
 class Features:
-    """The magnitude after some float steps."""
+    """The magnitude after some float steps; ``flat`` as of integers."""
 
     steps: list[tuple]
     size: int
+    flat: bool = False
 
 
 class Refused(Exception):
