@@ -432,8 +432,9 @@ def check_floats(kernels):
         got = x.copy()
         at = ctypes.c_void_p(got.ctypes.data)
         if kind == "pow":
+            # Powers next to the smallest normal number may become 0.
             exact = (x.astype(float) ** float(value)).astype(F32)
-            used = (x >= tiny) & (exact >= tiny)
+            used = (x >= tiny) & (exact >= 4 * tiny)
             np.testing.assert_array_max_ulp(want[used], exact[used], 4)
             # In front of it there is something, but nothing for a power.
             table = np.concatenate(
