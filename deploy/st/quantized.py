@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deploy.st.findings import FAIL, Finding, Findings
+from deploy.st.findings import FAIL, WARN, Finding, Findings
 from deploy.st.graph import (
     DEQUANTIZE,
     QUANTIZE,
@@ -144,11 +144,39 @@ def float_layers(graph: Graph, target: Target) -> Findings:
         )
         if quantized_input and quantized_weight:
             continue
+        if graph.quantized and _in_front(graph, node):
+            yield Finding(
+                label(node),
+                f"{node.op_type}: part of the prologue, in float32: it runs "
+                "on the processor",
+                "leave it: in int8 quiet mel bands are lost; a network "
+                "without such features, as LSTMMask, has none",
+                WARN,
+            )
+            continue
         what = "its weights are" if quantized_input else "its input is"
         mend = "quantize it: do not exclude the node"
         if not graph.quantized:
             what, mend = "the layer is", "quantize the model with quantize.py"
         yield Finding(label(node), f"{node.op_type}: {what} in float32", mend)
+
+
+def _in_front(graph: Graph, node) -> bool:
+    """Tell whether a node lies between an input and the first quantization."""
+    todo, seen, reached = list(node.input), set(), False
+    while todo:
+        name = todo.pop()
+        if name in seen or name in graph.constants:
+            continue
+        seen.add(name)
+        maker = graph.producers.get(name)
+        if maker is None:
+            reached = True
+        elif maker.op_type in (QUANTIZE, DEQUANTIZE):
+            return False
+        else:
+            todo += maker.input
+    return reached
 
 
 def states(graph: Graph, target: Target) -> Findings:

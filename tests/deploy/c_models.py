@@ -21,6 +21,7 @@ NETWORKS = (
     "tcnn",
     "tcnn_prelu",
     "tcnn_late",
+    "tcnn_point",
     "lstm",
     "lstm_first",
     "conv_lstm",
@@ -58,6 +59,7 @@ def network(name):
         "tcnn_late": lambda: STFTTCNN(
             1, 2, 33, 18, lookahead_frames=2, prologue="power"
         ),
+        "tcnn_point": lambda: STFTTCNN(1, 2, 33, 7, kernel_size=1),
         "lstm": lambda: LSTMMask(33, 11, 2, 7),
         # Without a projection the features go into the LSTM itself.
         "lstm_first": lambda: LSTMMask(33, 9, 1, mask_activation="tanh"),

@@ -138,7 +138,7 @@ def test_c_of_a_trained_network(name, precision, clips, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k"])
+@pytest.mark.parametrize("name", NAMES)
 def test_hand_off_of_a_trained_network(name, tmp_path):
     """Nothing fails in the check; the package holds what its README says."""
     path = ROOT / "models" / name / "stream_int8.onnx"

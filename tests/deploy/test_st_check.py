@@ -1,5 +1,6 @@
 """Every rule of the check: what passes, what is refused and why."""
 
+from c_models import released
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -79,6 +80,14 @@ def test_a_float_model_fails_on_the_accelerator_alone(models):
     on_cpu = findings(models["float"], "float_layers", "stm32h7")
     assert (on_npu.level, on_cpu.level) == ("fail", "warn")
     assert len(on_npu.findings) == 8
+
+
+def test_mel_bands_stay_on_the_processor():
+    """What quantize.py leaves in float by default does not fail."""
+    found = findings(released("nnse-72mel", "int8"), "float_layers")
+    assert [f.node for f in found.findings] == ["magnitude/Conv"]
+    assert found.level == "warn"
+    assert "processor" in found.findings[0].reason
 
 
 # -- what is refused -----------------------------------------------------

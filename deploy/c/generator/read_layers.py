@@ -45,13 +45,13 @@ class LayerReader(Values):
         options = self._attributes(node)
         if value.flat or any(options.get("pads", [])):
             raise Refused("pads, or has no axis of time: export the stream")
-        if options.get("dilations", [1]) != [1] or options.get(
-            "strides", [1]
-        ) not in ([1], [1, 1]):
+        levels, taps = self._weights(node.input[1]), len(value.columns)
+        # Over one frame a dilation means nothing.
+        dilated = taps > 1 and options.get("dilations", [1]) != [1]
+        if dilated or options.get("strides", [1]) not in ([1], [1, 1]):
             raise Refused(
                 "dilated or strided: export again, streams are written without"
             )
-        levels, taps = self._weights(node.input[1]), len(value.columns)
         if levels.levels.ndim != 3 or levels.levels.shape[2] != taps:
             raise Refused(
                 f"a kernel of shape {list(levels.levels.shape)} over {taps} "
