@@ -4,8 +4,8 @@ from pathlib import Path
 import shutil
 import subprocess
 
+from kernel_checks import write_kernels
 import pytest
-from test_c_kernels import write_kernels
 
 HERE = Path(__file__).parent
 BOARD_FILES = HERE.parents[1] / "deploy" / "c" / "examples" / "boards"
