@@ -164,17 +164,28 @@ static inline void eb_dots_s16(const int8_t *weights, const int32_t *bias,
     int32_t s1 = bias[1];
     int32_t s2 = bias[2];
     int32_t s3 = bias[3];
-    for (int32_t blocks = columns >> 3; blocks > 0; blocks--) {
-        const int16x8_t x = vldrhq_s16(in);
-        s0 = vmladavaq_s16(s0, vldrbq_s16(w0), x);
-        s1 = vmladavaq_s16(s1, vldrbq_s16(w1), x);
-        s2 = vmladavaq_s16(s2, vldrbq_s16(w2), x);
-        s3 = vmladavaq_s16(s3, vldrbq_s16(w3), x);
-        in += 8;
-        w0 += 8;
-        w1 += 8;
-        w2 += 8;
-        w3 += 8;
+    const int32_t blocks = columns >> 3;
+    if (blocks > 0) {
+        /* By hand: widening loads take low registers alone, and a compiler
+         * puts sums there and moves the pointers about in the loop. */
+        __asm__ volatile(
+            "dls lr, %[blocks]\n\t"
+            "1:\n\t"
+            "vldrh.s16 q0, [%[x]], #16\n\t"
+            "vldrb.s16 q1, [%[w0]], #8\n\t"
+            "vmladava.s16 %[s0], q0, q1\n\t"
+            "vldrb.s16 q2, [%[w1]], #8\n\t"
+            "vmladava.s16 %[s1], q0, q2\n\t"
+            "vldrb.s16 q1, [%[w2]], #8\n\t"
+            "vmladava.s16 %[s2], q0, q1\n\t"
+            "vldrb.s16 q2, [%[w3]], #8\n\t"
+            "vmladava.s16 %[s3], q0, q2\n\t"
+            "le lr, 1b"
+            : [x] "+r"(in), [w0] "+l"(w0), [w1] "+l"(w1), [w2] "+l"(w2),
+              [w3] "+l"(w3), [s0] "+Te"(s0), [s1] "+Te"(s1),
+              [s2] "+Te"(s2), [s3] "+Te"(s3)
+            : [blocks] "r"(blocks)
+            : "q0", "q1", "q2", "lr", "cc", "memory");
     }
     if ((columns & 7) != 0) {
         const mve_pred16_t p = vctp16q((uint32_t)(columns & 7));
