@@ -69,30 +69,40 @@ def plan(
             raise UserError(f"no header for the audio application: {reason}")
         return None, reason
     left, right = metadata.context or (0, 0)
-    if not asked and left != right:
-        return None, (
+    if left != right:
+        more = max(left, right)
+        reason = (
             f"the model has a context of {left} frames left and {right} "
             "right, the application has as many on both sides: export the "
-            f"patch form with --context {max(left, right)} {max(left, right)}"
+            f"patch form with --context {more} {more}"
         )
-    sides = lookahead_frames if lookahead_frames is not None else None
-    if sides is None:
-        sides = (
-            right
-            if frames_per_patch is None
-            else max(0, (frames - frames_per_patch) // 2)
-        )
-    new = frames_per_patch
-    if new is None:
-        new = frames - 2 * sides
-    if new < 1 or sides < 0 or new + 2 * sides != frames:
+        if asked:
+            raise UserError(f"no header for the audio application: {reason}")
+        return None, reason
+    # The application keeps what evaluate.py scores: the frames between the
+    # contexts. Other numbers would use masks of frames at the edge.
+    fits = {
+        "frames_per_patch": frames - left - right,
+        "lookahead_frames": right,
+    }
+    given = {
+        "frames_per_patch": frames_per_patch,
+        "lookahead_frames": lookahead_frames,
+    }
+    wrong = [
+        f"--{name} {value}"
+        for name, value in given.items()
+        if value is not None and value != fits[name]
+    ]
+    if wrong:
+        verb = "does" if len(wrong) == 1 else "do"
+        options = " ".join(f"--{name} {value}" for name, value in fits.items())
         raise UserError(
-            f"--frames_per_patch {new} and --lookahead_frames {sides} need "
-            f"{new} + 2 x {sides} = {new + 2 * sides} frames, the model takes "
-            f"{frames}: export it with --frames_per_patch {max(new, 1)} "
-            f"--context {max(sides, 0)} {max(sides, 0)}, or leave both out"
+            f"{' and '.join(wrong)} {verb} not fit: the model takes {frames} "
+            f"frames, {right} on each side are context: give {options}, leave "
+            "both out, or export the patch form with other numbers"
         )
-    return AudioApplication(new, sides, silence_db), ""
+    return AudioApplication(*fits.values(), silence_db), ""
 
 
 def _unfit(metadata: GraphMetadata, frames: int | None) -> str:

@@ -13,6 +13,8 @@ import pytest
 from deploy import stedgeai
 from deploy.st.vectors import read_clips
 
+EVEN = "give --frames_per_patch 30 --lookahead_frames 5, leave both out"
+
 
 def build(models, name, folder, *words):
     arguments = [str(models[name]), "--target", "stm32n6", "--no_run"]
@@ -84,8 +86,18 @@ def test_header_fits_the_model_and_compiles(models, tmp_path):
 @pytest.mark.parametrize(
     "name, words, message",
     [
-        ("even", ("--frames_per_patch", 31), "40|frames, the model takes"),
+        ("even", ("--frames_per_patch", 31), "--frames_per_patch 31 does not"),
         ("even", ("--lookahead_frames", 30), "the model takes 40"),
+        # 40 frames all the same, but other ones than evaluate.py takes.
+        ("even", ("--frames_per_patch", 40), EVEN),
+        ("even", ("--frames_per_patch", 38), EVEN),
+        ("even", ("--lookahead_frames", 4), EVEN),
+        (
+            "even",
+            ("--frames_per_patch", 32, "--lookahead_frames", 4),
+            "--frames_per_patch 32 and --lookahead_frames 4 do not fit",
+        ),
+        ("patch", ("--frames_per_patch", 30), "--context 6 6"),
         ("stream", ("--lookahead_frames", 5), "export the patch form"),
     ],
 )
