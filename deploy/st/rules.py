@@ -346,12 +346,12 @@ def prime_bins(graph: Graph, target: Target) -> Findings:
 
 def memory(graph: Graph, target: Target) -> Findings:
     """Activations, and at best weights, fit on the chip."""
-    if target.on_chip_bytes is None:
+    if target.room is None:
         return
     from deploy.st.cost import measure
 
     cost = measure(graph)
-    peak, room = cost.activation_peak_bytes, target.on_chip_bytes
+    peak, room = cost.activation_peak_bytes, target.room
     if peak is None:
         return
     if peak > room:

@@ -1,39 +1,155 @@
 """The targets, and files that add to them."""
 
+import json
+from pathlib import Path
+
 from edgebrain.errors import UserError
 import pytest
 
 from deploy import stedgeai
-from deploy.st.targets import get_target, load_targets
+from deploy.st import neural_art, targets
+from deploy.st.targets import UNITS, get_target, load_targets
+
+
+POOL = """[[mine.memory_pool]]
+name = "r"
+file = "R"
+address = "0x34100000"
+size = "1 KBYTES"
+rights = "ACC_WRITE"
+throughput = "MID"
+latency = "MID"
+byte_width = 8
+frequency_ratio = 2.5
+"""
 
 
 def test_a_target_can_be_added_by_a_file(models, tmp_path, capsys):
     extra = tmp_path / "mine.toml"
-    extra.write_text('[small]\nlike = "stm32n6"\ndescription = "mine"\n')
-    with extra.open("a") as file:
-        file.write("on_chip_bytes = 1000\n[small.severity]\nprime_bins='off'")
-    words = [str(models["stream"]), "--target", "small", "--check_only"]
+    text = '[mine]\nlike = "stm32n6"\ndescription = "small"\n'
+    text += "[mine.severity]\nprime_bins = 'off'\n"
+    extra.write_text(text + POOL + "on_chip = true\n")
+    words = [str(models["stream"]), "--target", "mine", "--check_only"]
     assert stedgeai.main([*words, "--targets_file", str(extra)]) == 1
     text = capsys.readouterr().out
-    assert "1,000 on the chip" in text and "bins divisible" not in text
+    assert "1,024 on the chip" in text and "bins divisible" not in text
     assert set(load_targets()) == {"stm32", "stm32n6", "stm32u5", "stm32h7"}
+
+
+def test_the_check_counts_on_the_pools_that_the_tool_is_given():
+    target = get_target("stm32n6")
+    memory = json.loads(neural_art.files(target)["stm32n6.mpool"])["memory"]
+    inside = [
+        int(pool["size"]["value"]) * UNITS[pool["size"]["magnitude"]]
+        for pool in memory["mempools"]
+        if pool["fname"].startswith("AXISRAM")
+    ]
+    assert target.room == sum(inside) == 2**20 + 4 * 448 * 1024
+    starts = [int(p["offset"]["value"], 16) for p in memory["mempools"][:5]]
+    ends = [a + size for a, size in zip(starts, inside, strict=True)]
+    # The banks lie one after the other.
+    assert starts[1:] == ends[:-1] and starts[-1] == 0x34350000
+
+
+def test_without_pools_the_number_counts(tmp_path):
+    path = tmp_path / "t.toml"
+    path.write_text("[mine]\nlike = 'stm32'\non_chip_bytes = 1000")
+    assert get_target("mine", path).room == 1000
+    assert get_target("stm32").room is None
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("[mine]\ndescription = 'x'", "lacks max_opset"),
-        ("[mine]\nlike = 'stm33'", "did you mean stm32"),
+        ("[mine]\ndescription = 'x'", "mine.max_opset: missing"),
+        ("[mine]\nlike = 'stm33'", "mine.like: .*did you mean stm32"),
+        ("[mine]\nlike = 3", "mine.like: 3 is no text"),
         ("[mine]\nlike = 'mine'", "circle"),
-        ("[mine]\nlike = 'stm32'\nspeed = 3", "unknown key speed"),
         ("[mine", "not a file of targets"),
+        ("mine = 3", "each target is a table"),
     ],
 )
 def test_a_bad_targets_file_is_refused(tmp_path, text, message):
     path = tmp_path / "t.toml"
     path.write_text(text)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         load_targets(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("speed = 3", ".speed: unknown key 'speed'"),
+        ("hardwares = []", ".hardwares: .*did you mean hardware"),
+        ("max_opset = '20'", ".max_opset: '20' is not a whole number from 1"),
+        ("max_rank = true", ".max_rank: True is not a whole"),
+        ("on_chip_bytes = 'many'", ".on_chip_bytes: 'many' is not a whole"),
+        ("severity = 'off'", ".severity: 'off' is not a table"),
+        (
+            "severity.prime_bin = 'off'",
+            ".severity.prime_bin: unknown rule 'prime_bin': did you mean "
+            "prime_bins",
+        ),
+        ("severity.prime_bins = 'of'", ".severity.prime_bins: .*mean off"),
+        ("severity.prime_bins = 3", ".severity.prime_bins: unknown severity"),
+        ("refused = ['Conv']", ".refused: .* is not a table of texts"),
+        ("refused.Mod = 3", ".refused: .* is not a table of texts"),
+        ("hardware = 'Conv'", ".hardware: 'Conv' is not a list of texts"),
+        ("software = [3]", ".software: .3. is not a list of texts"),
+        ("device = 'gpu'", ".device: unknown device 'gpu': .*accelerator"),
+        ("tool = 'x'", ".tool: 'x' is not a table"),
+        ("tool.opts = 3", ".tool.opts: unknown key 'opts': .*mean options"),
+        ("tool.options = 'x'", ".tool.options: 'x' is not a list of texts"),
+        ("tool.neural_art = 'yes'", ".tool.neural_art: .* true or false"),
+        ("tool.neural_art = true", ".tool.profile_options: missing"),
+        ("cloud = 3", ".cloud: 3 is not a table"),
+        ("cloud.bord = 'x'", ".cloud.bord: .*one key: board = "),
+        ("memory_pool = 3", ".memory_pool: 3 is not a list of tables"),
+        (
+            POOL.replace('size = "1 KBYTES"\n', ""),
+            r".memory_pool\[0\].size: missing: give a size",
+        ),
+        (
+            POOL.replace('"1 KBYTES"', '"1 KB"'),
+            r".memory_pool\[0\].size: '1 KB' is not a size: .*KBYTES",
+        ),
+        (
+            POOL.replace('"0x34100000"', '"here"'),
+            r".memory_pool\[0\].address: 'here' is not an address",
+        ),
+        (
+            POOL + "cachable = true",
+            r".memory_pool\[0\].cachable: .*did you mean cacheable",
+        ),
+        (
+            "on_chip_bytes = 1000\n" + POOL + "on_chip = true",
+            ".on_chip_bytes: 1000, but the pools .* hold 1024: leave it out",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_mend(tmp_path, text, message):
+    path = tmp_path / "t.toml"
+    path.write_text(f"[mine]\nlike = 'stm32'\n{text}\n")
+    with pytest.raises(UserError, match=rf"\(1 problem\):\n  - mine{message}"):
+        load_targets(path)
+
+
+def test_all_that_is_wrong_is_listed_at_once(tmp_path):
+    path = tmp_path / "t.toml"
+    text = "[a]\nlike = 'stm32'\ndevice = 'gpu'\nspeed = 3\n[b]\nlike = 'c'"
+    path.write_text(text)
+    with pytest.raises(UserError, match="3 problems") as caught:
+        load_targets(path)
+    for part in (str(path), "a.device", "a.speed", "b.like"):
+        assert part in str(caught.value)
+
+
+def test_the_example_of_the_readme_is_a_target(tmp_path):
+    text = Path(targets.__file__).with_name("README.md").read_text()
+    path = tmp_path / "t.toml"
+    path.write_text(text.split("```toml\n")[1].split("```")[0])
+    assert get_target("my_board", path).room == 2**20
 
 
 def test_an_unknown_target_names_the_nearest():
