@@ -19,8 +19,11 @@ import sys
 
 from edgebrain.command_line import (
     add_model_arguments,
+    check_number,
     exit_on_user_error,
+    find_problems,
     model_arguments,
+    refuse,
 )
 from edgebrain.errors import UserError
 from edgebrain.inference import load_enhancer
@@ -108,9 +111,42 @@ def parse(argv):
     return arguments
 
 
+def check(arguments):
+    """Return what is wrong with options, by name; needs no model."""
+    a = arguments
+    return find_problems(
+        noisy_folder=lambda: find_pairs(a.noisy_folder, a.clean_folder),
+        metrics=lambda: check_metrics(a.metrics),
+        n_jobs=lambda: check_number("n_jobs", a.n_jobs, 1),
+        threads=lambda: check_number("threads", a.threads, 1),
+        report_clips=lambda: check_number("report_clips", a.report_clips, 0),
+        gain_db=lambda: [
+            check_number("gain_db", abs(gain), 0) for gain in a.gain_db
+        ],
+        names=lambda: check_names(a.names or []),
+        compare=lambda: check_paths(a.compare),
+    )
+
+
+def check_names(names):
+    """Refuse names that are not different."""
+    if len({*names, "noisy", "clean"}) < len(names) + 2:
+        raise UserError(
+            f"--names {' '.join(names)}: must differ, also from noisy and clean"
+        )
+
+
+def check_paths(paths):
+    """Refuse models that are not there."""
+    gone = [path for path in paths if not Path(path).exists()]
+    if gone:
+        raise UserError(f"--compare {' '.join(gone)}: not there")
+
+
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
+    refuse(check(arguments))
     metrics = check_metrics(arguments.metrics)
     enhancers = load_models(arguments)
     pairs = find_pairs(arguments.noisy_folder, arguments.clean_folder)
@@ -159,10 +195,7 @@ def load_models(arguments):
     names = arguments.names or model_names(arguments.paths)
     if len(arguments.paths) == 1 and not arguments.names:
         names = ["enhanced"]
-    if len({*names, "noisy", "clean"}) < len(names) + 2:
-        raise UserError(
-            f"--names {' '.join(names)}: must differ, also from noisy and clean"
-        )
+    check_names(names)
     given = model_arguments(arguments)
     return {
         name: load_enhancer(path, **given)

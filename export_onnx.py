@@ -15,10 +15,15 @@ import argparse
 from pathlib import Path
 import sys
 
-from edgebrain.command_line import exit_on_user_error
+from edgebrain.command_line import (
+    exit_on_user_error,
+    find_problems,
+    refuse,
+)
 from edgebrain.errors import UserError
 
 FORMS = ("offline", "patch", "stream")
+OPSET = 17
 
 
 def parse(argv):
@@ -47,7 +52,7 @@ def parse(argv):
         choices=FORMS,
         help="default: those that the model can have",
     )
-    add("--opset", type=int, default=17, help="13 to 20 (default: 17)")
+    add("--opset", type=int, default=OPSET, help="13 to 20 (default: 17)")
     add(
         "--frames_per_patch",
         type=positive,
@@ -94,15 +99,46 @@ def positive(text):
     return int(text)
 
 
+def check(arguments):
+    """Return what is wrong with options, by name; needs no model."""
+    return find_problems(
+        opset=lambda: check_opset(arguments.opset),
+        context=lambda: check_context(arguments.context),
+        audio=lambda: check_recording(arguments.audio),
+    )
+
+
+def check_opset(opset):
+    """Refuse an operator set; the usual one without importing torch."""
+    if opset != OPSET:
+        from edgebrain.onnx import job
+
+        job.check_opset(opset)
+
+
+def check_context(context):
+    """Refuse numbers of frames that are none."""
+    if min(context or [0]) < 0:
+        raise UserError(f"--context {context}: frames must not be negative")
+
+
+def check_recording(path):
+    """Refuse what is no recording."""
+    if path is not None:
+        from edgebrain.data import audio
+
+        audio.inspect(path)
+
+
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
+    refuse(check(arguments))
     # Slow to import: after the command line is known to be right.
     from edgebrain.models.complexity import describe
-    from edgebrain.onnx.job import check_opset, check_target
+    from edgebrain.onnx.job import check_target
     from edgebrain.training.results import load_model
 
-    check_opset(arguments.opset)
     loaded = load_model(arguments.results, arguments.checkpoint)
     print(f"checkpoint  {loaded.info.line()}")
     print(describe(loaded.model, loaded.settings).table())

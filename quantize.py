@@ -20,7 +20,9 @@ import sys
 from edgebrain.command_line import (
     add_signal_arguments,
     exit_on_user_error,
+    find_problems,
     model_arguments,
+    refuse,
 )
 from edgebrain.errors import UserError
 
@@ -149,9 +151,50 @@ def extra_options(words):
     return options
 
 
+def check(arguments):
+    """Return what is wrong with options, by name; needs no model."""
+    from edgebrain.command_line import check_number
+    from edgebrain.onnx.quantization import QuantizationSettings
+    from edgebrain.onnx.quantization_calibration import check_calibration
+
+    a = arguments
+    return find_problems(
+        calibration_folder=lambda: check_calibration(a.calibration_folder),
+        num_quantization_samples=lambda: check_calibration(
+            count=a.num_quantization_samples
+        ),
+        clip_seconds=lambda: check_calibration(clip_seconds=a.clip_seconds),
+        random_seed=lambda: check_number("random_seed", a.random_seed, 0),
+        threads=lambda: check_number("threads", a.threads, 1),
+        static_sequence_length=lambda: check_number(
+            "static_sequence_length", a.static_sequence_length, 1
+        ),
+        precision=lambda: QuantizationSettings(a.precision),
+        calibration_method=lambda: QuantizationSettings(
+            calibration_method=a.calibration_method
+        ),
+        op_types_to_quantize=lambda: QuantizationSettings(
+            op_types_to_quantize=tuple(a.op_types_to_quantize)
+        ),
+        extra_options=lambda: QuantizationSettings(
+            extra_options=extra_options(a.extra_options)
+        ),
+        learned_ranges=lambda: check_learned_ranges(a.learned_ranges),
+    )
+
+
+def check_learned_ranges(path):
+    """Refuse a results folder that is not there."""
+    if path is not None and not Path(path).is_dir():
+        raise UserError(
+            f"--learned_ranges {path}: no checkpoint, for no folder is there"
+        )
+
+
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
+    refuse(check(arguments))
     # Slow to import: after the command line is known to be right.
     from edgebrain.onnx import quantization as q
     from edgebrain.onnx.quantization_calibration import read_clips

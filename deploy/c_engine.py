@@ -15,7 +15,11 @@ import sys
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from edgebrain.command_line import exit_on_user_error  # noqa: E402
+from edgebrain.command_line import (  # noqa: E402
+    exit_on_user_error,
+    find_problems,
+    refuse,
+)
 
 
 def parse(argv):
@@ -32,9 +36,18 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
+def check(arguments):
+    """Return what is wrong with options, by name; needs no model."""
+    from deploy.c.generator.package import check_name
+
+    name = arguments.name
+    return find_problems(name=lambda: name is None or check_name(name))
+
+
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
+    refuse(check(arguments))
     from deploy.c.generator.emit import delay_samples
     from deploy.c.generator.package import generate, identifier
 

@@ -92,18 +92,17 @@ def parse(argv):
 def main(argv):
     """Run with the words of the command line; return the exit status."""
     arguments = parse(argv)
-    from edgebrain.errors import UserError
+    from edgebrain.command_line import refuse
 
     from deploy.folders import check_replaceable
-    from deploy.st.checker import check
+    from deploy.st import checker
     from deploy.st.graph import Graph
     from deploy.st.package import MARKER
     from deploy.st.targets import get_target
     from deploy.st.tool import find_tool, run_steps
 
+    refuse(check(arguments))
     target = get_target(arguments.target, arguments.targets_file)
-    if arguments.vectors < 1:
-        raise UserError(f"--vectors {arguments.vectors}: at least 1")
     cloud = make_cloud(arguments, target)
     program = None
     if not (cloud or arguments.no_run or arguments.check_only):
@@ -115,7 +114,7 @@ def main(argv):
     if not arguments.check_only:
         check_replaceable(folder, MARKER)
     graph = Graph(model)
-    report = check(graph, target)
+    report = checker.check(graph, target)
     result = {"check": report.to_dict()}
     say = _quiet if arguments.json else print
     say(report.text())
@@ -147,6 +146,49 @@ def main(argv):
         result.get("package", {}).pop("steps", None)
         print(json.dumps(result, indent=2))
     return status
+
+
+def check(arguments):
+    """Return what is wrong with options, by name; needs no model."""
+    from edgebrain.command_line import check_number, find_problems
+
+    from deploy.st.targets import get_target
+    from deploy.st.tool import find_tool
+
+    a = arguments
+    problems = find_problems(
+        target=lambda: get_target(a.target, a.targets_file),
+        vectors=lambda: check_number("vectors", a.vectors, 1),
+        frames_per_patch=lambda: check_number(
+            "frames_per_patch", a.frames_per_patch, 1
+        ),
+        lookahead_frames=lambda: check_number(
+            "lookahead_frames", a.lookahead_frames, 0
+        ),
+        silence_threshold_db=lambda: check_number(
+            "silence_threshold_db", a.silence_threshold_db, -1000
+        ),
+        threads=lambda: check_number("threads", a.threads, 1),
+        audio=lambda: check_audio(a.audio),
+        stedgeai=lambda: find_tool(None if a.no_run else a.stedgeai),
+    )
+    if "target" not in problems:
+        target = get_target(a.target, a.targets_file)
+        problems |= find_problems(cloud=lambda: make_cloud(a, target))
+    return problems
+
+
+def check_audio(paths):
+    """Refuse what is neither a recording nor a folder of some."""
+    from edgebrain.data import audio
+    from edgebrain.data.layout import find_audio
+    from edgebrain.errors import UserError
+
+    for path in paths:
+        if not path.is_dir():
+            audio.inspect(path)
+        elif not find_audio(path).files:
+            raise UserError(f"{path}: holds no audio file")
 
 
 def make_cloud(arguments, target):

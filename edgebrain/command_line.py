@@ -4,9 +4,10 @@ Nothing heavy is imported here.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 import dataclasses
+import math
 import sys
 
 from edgebrain.errors import UserError
@@ -32,6 +33,54 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"\n{stopped}", file=sys.stderr)
         sys.exit(130)
+
+
+def find_problems(**looks: Callable[[], object]) -> dict[str, str]:
+    """Return what is wrong with options.
+
+    Arguments
+    ---------
+    **looks : callable
+        By the option it looks at; raises UserError where that cannot be.
+
+    Returns
+    -------
+    dict of str to str
+        Option to the fault and its mend.
+    """
+    problems = {}
+    for name, look in looks.items():
+        try:
+            look()
+        except UserError as error:
+            problems[name] = str(error)
+    return problems
+
+
+def refuse(problems: Mapping[str, str]) -> None:
+    """Raise what :func:`find_problems` found, if anything.
+
+    Raises
+    ------
+    UserError
+    """
+    if len(problems) == 1:
+        raise UserError(*problems.values())
+    if problems:
+        raise UserError.collect("the options cannot be used", problems.values())
+
+
+def check_number(name: str, value: float | None, least: float) -> None:
+    """Refuse a number below ``least``, and NaN or infinity.
+
+    None, an option that was left out, is taken.
+
+    Raises
+    ------
+    UserError
+    """
+    if value is not None and not (math.isfinite(value) and value >= least):
+        raise UserError(f"--{name} {value}: give a number from {least:g}")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

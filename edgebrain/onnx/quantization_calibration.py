@@ -85,18 +85,7 @@ def read_clips(
         When the folder is missing, holds no audio, a file that cannot be
         read, or less than a second in all.
     """
-    if count < 1:
-        raise UserError(f"num_quantization_samples: at least 1, not {count}")
-    if clip_seconds <= 0:
-        raise UserError(f"clip_seconds must be above 0, not {clip_seconds}")
-    if not Path(folder).is_dir():
-        raise UserError(f"calibration folder {folder}: no such folder")
-    paths = list(find_audio(folder).files.values())
-    if not paths:
-        raise UserError(
-            f"calibration folder {folder}: holds no audio file; give a "
-            "folder of noisy recordings like those of the training"
-        )
+    paths = check_calibration(folder, count, clip_seconds)
     rng = np.random.default_rng(seed)
     paths = [paths[i] for i in rng.permutation(len(paths))]
     held = min(_HELD_OUT, max(1, len(paths) // 5))
@@ -119,6 +108,46 @@ def read_clips(
         tuple(sizes[count:]) if separate else tuple(sizes),
         separate,
     )
+
+
+def check_calibration(
+    folder: str | Path | None = None,
+    count: int = 1,
+    clip_seconds: float = 1.0,
+) -> list[Path]:
+    """Return the recordings of a folder; read none of them.
+
+    Arguments
+    ---------
+    folder : str or Path, optional
+        Left out: the numbers alone are looked at.
+    count : int
+    clip_seconds : float
+
+    Raises
+    ------
+    UserError
+        As :func:`read_clips`.
+    """
+    if count < 1:
+        raise UserError(f"num_quantization_samples: at least 1, not {count}")
+    if not 0 < clip_seconds < float("inf"):
+        raise UserError(f"clip_seconds must be above 0, not {clip_seconds}")
+    if folder is None:
+        return []
+    if not Path(folder).is_dir():
+        what = "is a file" if Path(folder).exists() else "no such folder"
+        raise UserError(
+            f"calibration folder {folder}: {what}; give a folder of noisy "
+            "recordings like those of the training"
+        )
+    paths = list(find_audio(folder).files.values())
+    if not paths:
+        raise UserError(
+            f"calibration folder {folder}: holds no audio file; give a "
+            "folder of noisy recordings like those of the training"
+        )
+    return paths
 
 
 def _read_part(path, sample_rate, seconds, rng) -> np.ndarray:
