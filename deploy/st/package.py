@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 import hashlib
 import json
+import os
 from pathlib import Path
 import re
 import shutil
 
 import numpy as np
 
+from deploy.folder_record import sha256
 from deploy.folders import whole_folder
 from deploy.st import audio_application, commands, neural_art
 from deploy.st.audio_application import AudioApplication
@@ -16,7 +18,7 @@ from deploy.st.findings import Report
 from deploy.st.graph import Graph
 from deploy.st.readme import readme
 from deploy.st.targets import Target
-from deploy.st.vectors import make_vectors
+from deploy.st.vectors import Clip, make_vectors
 
 MARKER = "package.json"
 
@@ -34,6 +36,10 @@ class Package:
         Why there is no header for the audio application.
     calls : int
         Rows of the vectors.
+    audio : list of str
+        Names of the clips that the vectors are of.
+    set_aside : str or None
+        Where the tool's results of an older package are now.
     """
 
     folder: Path
@@ -41,6 +47,8 @@ class Package:
     application: AudioApplication | None
     no_header: str
     calls: int
+    audio: list[str]
+    set_aside: str | None = None
 
 
 def write_package(
@@ -49,7 +57,7 @@ def write_package(
     runner,
     target: Target,
     report: Report,
-    clips: list[np.ndarray],
+    clips: list[Clip],
     count: int = 20,
     board: str | None = None,
     frames_per_patch: int | None = None,
@@ -61,14 +69,15 @@ def write_package(
     Arguments
     ---------
     folder : str or Path
-        May hold an older package, which is replaced.
+        May hold an older package: its files are replaced, others stay, and
+        results of another model, profile or command are set aside.
     graph : Graph
     runner : edgebrain.onnx.runner.Runner
         Of the same file.
     target : Target
     report : Report
         Of the check, which is part of the package.
-    clips : list of numpy.ndarray
+    clips : list of deploy.st.vectors.Clip
     count : int
         Calls of the vectors.
     board : str, optional
@@ -83,7 +92,8 @@ def write_package(
     Raises
     ------
     UserError
-        When the folder holds something else, the clips are too short, or
+        When the folder holds something else or edited files, the clips are
+        too short, or
         the numbers do not fit the model.
     """
     application, no_header = None, "it is for the STM32N6"
@@ -95,18 +105,23 @@ def write_package(
             lookahead_frames,
             silence_db,
         )
-    vectors = make_vectors(runner, clips, count)
+    vectors, audio = make_vectors(runner, clips, count)
     inputs = [f"vectors/{_file('in_' + name)}" for name in graph.inputs]
     outputs = [f"vectors/{_file('out_' + name)}" for name in graph.outputs]
     todo = commands.steps(target, inputs, outputs, board)
     calls = len(next(iter(vectors.values())))
-    package = Package(Path(folder), todo, application, no_header, calls)
-    with whole_folder(folder, MARKER) as new:
+    folder, profile = Path(folder), neural_art.files(target)
+    old = _old_results(folder, graph, todo, profile)
+    package = Package(
+        folder, todo, application, no_header, calls, audio, old
+    )
+    aside = {commands.OUTPUT: old} if old else {}
+    with whole_folder(folder, MARKER, aside) as new:
         shutil.copyfile(graph.path, new / commands.MODEL)
         (new / "vectors").mkdir()
         for name, array in vectors.items():
             np.save(new / "vectors" / _file(name), array, allow_pickle=False)
-        texts = neural_art.files(target)
+        texts = dict(profile)
         if application is not None:
             texts["audio_application/ai_model_config.h"] = (
                 audio_application.header(application, runner.metadata)
@@ -126,6 +141,52 @@ def write_package(
     return package
 
 
+def early_names(target: Target) -> list[str]:
+    """Return the files of any package for a target."""
+    names = [commands.MODEL, "run.sh", "check.txt", "README.md", MARKER]
+    return [*names, *neural_art.files(target)]
+
+
+def _old_results(folder: Path, graph: Graph, todo, profile) -> str | None:
+    """Return a new name for the tool's results of another package.
+
+    Arguments
+    ---------
+    folder : Path
+    graph : Graph
+    todo : list of deploy.st.commands.Step
+    profile : dict of str to str
+        Files that the commands read, beside the model.
+
+    Returns
+    -------
+    str or None
+        None where there are none, or those of the same package.
+    """
+    if not os.path.lexists(folder / commands.OUTPUT):
+        return None
+    try:
+        facts = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        same = (
+            facts["commands"] == {s.name: commands.text(s) for s in todo}
+            and sha256(folder / commands.MODEL) == sha256(graph.path)
+            and all(
+                (folder / name).read_text(encoding="utf-8") == text
+                for name, text in profile.items()
+            )
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if same:
+        return None
+    old = name = f"{commands.OUTPUT}_old"
+    number = 1
+    while os.path.lexists(folder / name):
+        number += 1
+        name = f"{old}_{number}"
+    return name
+
+
 def _facts(package, graph: Graph, target: Target, report: Report, runner):
     digest = hashlib.sha256(graph.path.read_bytes()).hexdigest()
     facts = {
@@ -137,6 +198,7 @@ def _facts(package, graph: Graph, target: Target, report: Report, runner):
         "signal": runner.metadata.signal.to_dict(),
         "states": list(runner.metadata.states),
         "calls": package.calls,
+        "audio": package.audio,
         "commands": {s.name: commands.text(s) for s in package.steps},
         "check": report.to_dict(),
     }

@@ -2,6 +2,10 @@
 
 from deploy.st import commands
 from deploy.st.audio_application import latency_ms
+from deploy.st.vectors import SYNTHETIC
+
+#: Names of recordings that are shown; package.json has all.
+_NAMES = 4
 
 
 def readme(package, metadata, target, report) -> str:
@@ -22,7 +26,7 @@ def readme(package, metadata, target, report) -> str:
         "real ST Edge AI Core: commands and formats are from its documents "
         "and from what others report. Judge by what the tool says.",
         "",
-        _files(package, target),
+        _files(package, metadata, target),
         "",
         "## What the check found",
         "",
@@ -48,12 +52,18 @@ def readme(package, metadata, target, report) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _files(package, target) -> str:
+def _files(package, metadata, target) -> str:
+    computed = "what onnxruntime computed for them"
+    if metadata.precision != "float32":
+        computed += (
+            " with its session option `session.qdqisint8allowed=1`; with its "
+            "default options the outputs of signed int8 models differ"
+        )
     rows = [
         f"| {commands.MODEL} | the network |",
-        f"| vectors/in_*.npy | {package.calls} calls of real audio, one a "
-        "row, an array an input |",
-        "| vectors/out_*.npy | what onnxruntime computed for them |",
+        f"| vectors/in_*.npy | {package.calls} calls of "
+        f"{source_of(package.audio)}, one a row, an array an input |",
+        f"| vectors/out_*.npy | {computed} |",
         "| run.sh | the commands below |",
         "| check.txt, package.json | what the check found; all facts |",
     ]
@@ -69,6 +79,15 @@ def _files(package, target) -> str:
             "application |"
         )
     return "\n".join(["| file | what it is |", "|---|---|", *rows])
+
+
+def source_of(names: list[str]) -> str:
+    """Return what the vectors are of."""
+    if names == [SYNTHETIC]:
+        return f"{SYNTHETIC} (give recordings by --audio)"
+    more = len(names) - _NAMES
+    text = ", ".join(names[:_NAMES]).replace("|", "\\|")
+    return text + (f" and {more} more (package.json)" if more > 0 else "")
 
 
 def _on_board(package, metadata, target) -> str:

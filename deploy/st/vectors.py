@@ -1,6 +1,7 @@
 """Inputs and expected outputs of real audio, as `validate` takes them."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgebrain.errors import UserError
@@ -9,11 +10,29 @@ import numpy as np
 
 #: Seconds of a recording that are run.
 SECONDS = 4.0
+#: Name of what is run where no recording is given.
+SYNTHETIC = "a synthetic voice"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Audio that is run.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, or SYNTHETIC.
+    samples : numpy.ndarray
+        float32, (samples,), at the model's rate.
+    """
+
+    name: str
+    samples: np.ndarray
 
 
 def read_clips(
     paths: Iterable[Path], sample_rate: int, most: int = 20
-) -> list[np.ndarray]:
+) -> list[Clip]:
     """Return recordings at a sample rate; none given: a synthetic voice.
 
     Arguments
@@ -27,8 +46,8 @@ def read_clips(
 
     Returns
     -------
-    list of numpy.ndarray
-        float32, (samples,), at most SECONDS long.
+    list of Clip
+        At most SECONDS long.
 
     Raises
     ------
@@ -56,11 +75,14 @@ def read_clips(
     for path in files:
         info = audio.inspect(path)
         wav = audio.read(path, frames=round(SECONDS * info.sample_rate))
-        clips.append(audio.resample(wav, info.sample_rate, sample_rate))
-    return clips or [speech_like(SECONDS, sample_rate)]
+        wav = audio.resample(wav, info.sample_rate, sample_rate)
+        clips.append(Clip(path.name, wav))
+    return clips or [Clip(SYNTHETIC, speech_like(SECONDS, sample_rate))]
 
 
-def make_vectors(runner, clips: list[np.ndarray], count: int) -> dict:
+def make_vectors(
+    runner, clips: list[Clip], count: int
+) -> tuple[dict, list[str]]:
     """Return what goes in and comes out of some calls.
 
     Each row is one call as it happens in the middle of a clip: the states of
@@ -70,15 +92,16 @@ def make_vectors(runner, clips: list[np.ndarray], count: int) -> dict:
     Arguments
     ---------
     runner : edgebrain.onnx.runner.Runner
-    clips : list of numpy.ndarray
-        (samples,) at the model's rate.
+    clips : list of Clip
     count : int
         Calls, evenly spread over the clips.
 
     Returns
     -------
-    dict of str to numpy.ndarray
+    vectors : dict of str to numpy.ndarray
         ``in_<input>`` and ``out_<output>``, float32, the calls in front.
+    names : list of str
+        Of the clips that they are of; others were too short or too many.
 
     Raises
     ------
@@ -89,8 +112,9 @@ def make_vectors(runner, clips: list[np.ndarray], count: int) -> dict:
     outputs = [v.name for v in runner.session.get_outputs()]
     each = -(-count // len(clips))
     rows: list[tuple[dict, list]] = []
-    for wav in clips:
-        size = magnitude(stft(wav, signal), signal)
+    names = []
+    for clip in clips:
+        size = magnitude(stft(clip.samples, signal), signal)
         feeds = list(runner.iter_feeds(np.ascontiguousarray(size, np.float32)))
         if not feeds:
             continue
@@ -98,6 +122,7 @@ def make_vectors(runner, clips: list[np.ndarray], count: int) -> dict:
         at = (np.arange(each) + 0.5) * len(feeds) / each
         for index in sorted({int(i) for i in at}):
             rows.append((feeds[index], runner.session.run(None, feeds[index])))
+            names.append(clip.name)
     if not rows:
         raise UserError(
             "the recordings are too short for one call: longer ones"
@@ -110,4 +135,4 @@ def make_vectors(runner, clips: list[np.ndarray], count: int) -> dict:
     for index, name in enumerate(outputs):
         parts = [results[index] for _, results in rows]
         vectors[f"out_{name}"] = np.concatenate(parts)
-    return vectors
+    return vectors, list(dict.fromkeys(names[:count]))

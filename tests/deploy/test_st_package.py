@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from deploy import stedgeai
-from deploy.st.vectors import read_clips
+from deploy.st.readme import source_of
+from deploy.st.vectors import make_vectors, read_clips
 
 EVEN = "give --frames_per_patch 30 --lookahead_frames 5, leave both out"
 
@@ -46,9 +47,49 @@ def test_vectors_hold_threaded_states_and_what_comes_out(models, tmp_path):
 def test_of_many_recordings_some_are_read(models):
     assert len(read_clips([models["noisy"]], 16000)) == 3
     assert len(read_clips([models["noisy"]], 8000, 2)) == 2
-    assert len(read_clips([models["noisy"] / "1.wav"], 8000, 2)[0]) == 8000
+    assert (
+        len(read_clips([models["noisy"] / "1.wav"], 8000, 2)[0].samples) == 8000
+    )
     with pytest.raises(UserError, match="holds no audio"):
         read_clips([Path(__file__).with_name("nnse_headers")], 8000)
+
+
+def test_a_package_says_what_its_vectors_are_of(models, tmp_path):
+    folder = tmp_path / "p"
+    facts = folder / "package.json"
+    assert build(models, "stream", folder) == 0
+    text = (folder / "README.md").read_text()
+    assert "20 calls of a synthetic voice (give recordings by" in text
+    assert "real audio" not in text
+    assert json.loads(facts.read_text())["audio"] == ["a synthetic voice"]
+    words = ("--audio", models["noisy"])
+    assert build(models, "stream", folder, *words, "--vectors", 2) == 0
+    assert json.loads(facts.read_text())["audio"] == ["0.wav", "1.wav"]
+    text = (folder / "README.md").read_text()
+    assert "2 calls of 0.wav, 1.wav, one" in text and "synthetic" not in text
+    assert "session.qdqisint8allowed=1" in text
+
+
+def test_only_clips_that_vectors_are_of_are_named(models):
+    clips = read_clips([models["noisy"]], 16000)
+    runner = load_runner(models["patch"])
+    # Four clips have two calls each: the last one's are too many.
+    vectors, names = make_vectors(runner, [*clips, clips[0]], 5)
+    assert names == ["0.wav", "1.wav", "2.wav"]
+    assert len(vectors["in_magnitude"]) == 5
+
+
+def test_the_readme_shows_some_names_of_many():
+    names = [f"{n}.wav" for n in range(7)]
+    assert source_of(names).endswith("3.wav and 3 more (package.json)")
+    assert source_of(["a|b.wav"]) == r"a\|b.wav"
+
+
+def test_a_float_model_needs_no_session_option(models, tmp_path):
+    folder = tmp_path / "p"
+    words = [str(models["float"]), "--target", "stm32h7", "--no_run"]
+    assert stedgeai.main([*words, "--output_folder", str(folder)]) == 0
+    assert "qdqisint8" not in (folder / "README.md").read_text()
 
 
 def test_header_fits_the_model_and_compiles(models, tmp_path):

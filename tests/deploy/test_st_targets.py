@@ -10,7 +10,6 @@ from deploy import stedgeai
 from deploy.st import neural_art, targets
 from deploy.st.targets import UNITS, get_target, load_targets
 
-
 POOL = """[[mine.memory_pool]]
 name = "r"
 file = "R"
