@@ -257,6 +257,8 @@ def hand_off(arguments, graph, target, report, folder, say):
 
 def tell(results, folder, say):
     """Say what became of the steps; return the status and the figures."""
+    from edgebrain.errors import UserError
+
     from deploy.st.results import read_figures
 
     for result in results:
@@ -269,7 +271,11 @@ def tell(results, folder, say):
     if not results[-1].ok:
         say(f"see {results[-1].log}; the package stays: {folder}")
         return 3, {"tool": steps}
-    figures = read_figures(folder)
+    try:
+        figures = read_figures(folder)
+    except UserError as error:
+        say(f"\n{error}\nthe package stays: {folder}")
+        return 3, {"tool": steps, "tool_error": str(error)}
     text = json.dumps(figures.to_dict(), indent=2) + "\n"
     (folder / "tool" / "figures.json").write_text(text, encoding="utf-8")
     say(f"\n{figures.text()}")

@@ -132,23 +132,28 @@ def run_script(todo: list[Step]) -> str:
     lines = [
         "#!/bin/sh",
         "# Runs ST Edge AI Core on this package. STEDGEAI names the program.",
-        "set -u",
+        # A "*" stands for any file, not for those of this folder.
+        "set -uf",
         'cd "$(dirname "$0")" || exit 1',
         'STEDGEAI="${STEDGEAI:-stedgeai}"',
         f"mkdir -p {OUTPUT} || exit 1",
         "",
         "# Exit codes are unreliable: messages and files decide.",
         "judge() {",
-        "    name=$1; shift",
+        "    code=$?; name=$1; shift",
         "    if grep -q -e 'TOOL ERROR' -e 'INTERNAL ERROR' \\",
         f"        -e 'NOT IMPLEMENTED' -e 'E103(' \"{OUTPUT}/$name.log\"; then",
         f'        echo "$name failed: see {OUTPUT}/$name.log" >&2; exit 1',
+        "    fi",
+        '    if [ $# -eq 0 ] && { [ "$code" -ne 0 ] ||',
+        f"        ! grep -q '[^[:space:]]' \"{OUTPUT}/$name.log\"; }}; then",
+        '        echo "$name gave no version (exit code $code)" >&2; exit 1',
         "    fi",
         '    for group in "$@"; do',
         "        found=",
         "        for file in $group; do",
         f'            if [ -n "$(find "{OUTPUT}/$name" -name "$file" '
-        '-type f)" ]; then found=1; fi',
+        '-type f -size +0c)" ]; then found=1; fi',
         "        done",
         '        if [ -z "$found" ]; then',
         '            echo "$name wrote none of: $group" >&2; exit 1',
@@ -161,12 +166,11 @@ def run_script(todo: list[Step]) -> str:
     for step in todo:
         words = " ".join(_quoted(word) for word in step.words)
         groups = " ".join(f"'{' '.join(group)}'" for group in step.artefacts)
-        # set -f: a "*" stands for any file, not for those of this folder.
         lines += [
             f"# {step.purpose}",
             f'rm -rf "{OUTPUT}/{step.name}"; mkdir -p "{OUTPUT}/{step.name}"',
             f'"$STEDGEAI" {words} > "{OUTPUT}/{step.name}.log" 2>&1',
-            f"set -f; judge {step.name} {groups}".rstrip() + "; set +f",
+            f"judge {step.name} {groups}".rstrip(),
             "",
         ]
     return "\n".join(lines)

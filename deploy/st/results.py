@@ -13,7 +13,7 @@ from deploy.st.commands import OUTPUT
 
 #: What a benchmark of ST's farm answered.
 BENCHMARK = "benchmark/result.json"
-_DURATION = re.compile(r"duration\s*:\s*([0-9.]+)\s*ms", re.IGNORECASE)
+_DURATION = re.compile(r"duration\s*:\s*(\d+\.?\d*)\s*ms", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,30 +87,30 @@ def read_figures(folder: Path) -> Figures:
     """
     info = _load(folder, "network_c_info.json")
     report = _load(folder, "network_report.json")
-    memory = info.get("memory_footprint") or {}
+    memory = _table(info.get("memory_footprint"))
     ram = _sum(memory.get("activations"), memory.get("io"))
-    graphs = info.get("graphs") or [{}]
-    nodes = graphs[0].get("nodes") or []
+    graph = next(iter(_tables(info.get("graphs"))), {})
+    nodes = _tables(graph.get("nodes"))
     kinds = Counter(str(node.get("mapping", "")) for node in nodes)
     hardware = sum(n for kind, n in kinds.items() if kind.endswith("_HW"))
     software = sum(n for kind, n in kinds.items() if kind.endswith("_SW"))
-    maccs = [n["macc"] for n in nodes if n.get("macc") is not None]
+    maccs = [node.get("macc") for node in nodes]
     macc = _number(report.get("rom_n_macc"))
     pools = {
         str(pool["name"]): (
             _number(pool.get("used_size_bytes")) or 0,
             _number(pool.get("size_bytes")) or 0,
         )
-        for pool in info.get("memory_pools") or []
+        for pool in _tables(info.get("memory_pools"))
         if pool.get("name")
     }
     return Figures(
         ram_bytes=ram if ram is not None else _sum(report.get("ram_size")),
         flash_bytes=_first_of(memory.get("weights"), report.get("rom_size")),
-        macc=macc if macc is not None else _sum(maccs or None),
+        macc=macc if macc is not None else _sum(maccs),
         hardware_nodes=hardware if nodes else None,
         software_nodes=software if nodes else None,
-        milliseconds=_milliseconds(folder, graphs[0]),
+        milliseconds=_milliseconds(folder, graph),
         pools=pools or None,
     )
 
@@ -119,23 +119,27 @@ def _load(folder: Path, name: str) -> dict:
     """Return the newest step's report of a name, {} where there is none."""
     for step in ("generate", "analyze"):
         for path in sorted((folder / OUTPUT / step).rglob(name)):
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except (ValueError, OSError) as error:
-                raise UserError(
-                    f"{path}: cannot be read ({error}): run the tool again"
-                ) from None
-            if not isinstance(content, dict):
-                raise UserError(f"{path}: holds no table: run the tool again")
-            return content
+            return _read(path)
     return {}
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}): run the tool again"
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no table: run the tool again")
+    return content
 
 
 def _milliseconds(folder: Path, graph: dict) -> float | None:
     """Return the time a call took: on the farm, on a board, as reported."""
     farm = folder / OUTPUT / BENCHMARK
     if farm.is_file():
-        return benchmark_milliseconds(json.loads(farm.read_text("utf-8")))
+        return benchmark_milliseconds(_read(farm))
     log = folder / OUTPUT / "validate.log"
     found = None
     if log.is_file():
@@ -143,8 +147,7 @@ def _milliseconds(folder: Path, graph: dict) -> float | None:
         found = _DURATION.search(text)
     if found:
         return float(found[1])
-    duration = (graph.get("exec_time") or {}).get("duration_ms")
-    return None if duration is None else float(duration)
+    return _finite(_table(graph.get("exec_time")).get("duration_ms"))
 
 
 def benchmark_milliseconds(answer: dict) -> float | None:
@@ -160,23 +163,32 @@ def benchmark_milliseconds(answer: dict) -> float | None:
     newer = graphs[0] if isinstance(graphs, list) and graphs else None
     for graph in (newer, benchmark.get("graph")):
         duration = _table(_table(graph).get("exec_time")).get("duration_ms")
-        try:
-            milliseconds = float(duration)
-        except (TypeError, ValueError):
-            continue
-        if math.isfinite(milliseconds):
+        milliseconds = _finite(duration)
+        if milliseconds is not None:
             return milliseconds
     return None
+
+
+def _finite(value) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _table(value) -> dict:
     return value if isinstance(value, dict) else {}
 
 
+def _tables(value) -> list[dict]:
+    return list(map(_table, value)) if isinstance(value, list) else []
+
+
 def _number(value) -> int | None:
     try:
         return None if value is None else int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

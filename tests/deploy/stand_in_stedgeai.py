@@ -42,9 +42,26 @@ REPORT = {
 }
 
 
+def check_options(words):
+    """Refuse what the tool of a target does not take."""
+    target = words[words.index("--target") + 1]
+    if target == "stm32n6":
+        profile = words[words.index("--st-neural-art") + 1].split("@")[1]
+        assert Path(profile).is_file(), profile
+    else:
+        assert target in ("stm32", "stm32h7", "stm32u5"), target
+        assert "--st-neural-art" not in words, "there is no accelerator"
+    if "--optimization" in words:
+        aim = words[words.index("--optimization") + 1]
+        assert aim in ("balanced", "time", "ram"), aim
+
+
 def main(words):
     """Do what one command would leave behind; return the exit code."""
     if words == ["--version"]:
+        if MODE == "bad_version":
+            print("license expired")
+            return 1
         print("" if MODE == "no_version" else "ST Edge AI Core v4.0.0-20500")
         return 0
     name = words[0]
@@ -64,15 +81,17 @@ def main(words):
         print("  duration    :  7.2 ms (average)")
         (output / "network_val_io.csv").write_text("0.1,0.1\n")
         return 0
-    profile = words[words.index("--st-neural-art") + 1].split("@")[1]
-    assert Path(profile).is_file(), profile
+    check_options(words)
     text = json.dumps(C_INFO)
     if MODE == "damaged":
         text = text[:50]
+    if MODE == "strange":
+        text = json.dumps({"graphs": [3], "memory_pools": "x"})
     (workspace / "network_c_info.json").write_text(text)
     (output / "network_report.json").write_text(json.dumps(REPORT))
     if name == "generate" and MODE != "no_code":
-        (output / "network.c").write_text("/* network */\n")
+        code = "" if MODE == "empty_code" else "/* network */\n"
+        (output / "network.c").write_text(code)
     return 1 if MODE == "exit_1" else 0
 
 

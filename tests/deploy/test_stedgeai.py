@@ -22,16 +22,27 @@ def tool(tmp_path, monkeypatch):
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {TOOL} "$@"\n')
     program.chmod(0o755)
 
-    def run(models, *words, mode="", name="stream"):
+    def run(models, *words, mode="", name="stream", target="stm32n6"):
         monkeypatch.setenv("STAND_IN", mode)
         folder = tmp_path / "p"
-        arguments = [str(models[name]), "--target", "stm32n6"]
+        arguments = [str(models[name]), "--target", target]
         arguments += ["--output_folder", str(folder)]
         arguments += ["--stedgeai", str(program), *words]
         return stedgeai.main(arguments), folder
 
     run.program = program
     return run
+
+
+def run_script(folder, program, mode=""):
+    """Run run.sh of a package."""
+    more = {"STEDGEAI": str(program), "STAND_IN": mode}
+    return subprocess.run(
+        ["sh", str(folder / "run.sh")],
+        env={**os.environ, **more},
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_runs_all_and_reads_the_figures(models, tool, capsys):
@@ -48,6 +59,22 @@ def test_runs_all_and_reads_the_figures(models, tool, capsys):
     assert "1,000 of 458,752 bytes" in text
 
 
+@pytest.mark.parametrize("board", [(), ("--board", "serial:921600")])
+@pytest.mark.parametrize("target", ["stm32n6", "stm32h7", "stm32u5", "stm32"])
+def test_runs_the_commands_of_each_target(models, tool, target, board):
+    status, folder = tool(models, *board, target=target)
+    assert status == 0
+    figures = json.loads((folder / "tool" / "figures.json").read_text())
+    assert figures["flash_bytes"] == 1_665_904
+    facts = json.loads((folder / "package.json").read_text())
+    for name in ("analyze", "generate"):
+        words = facts["commands"][name].split()
+        assert words[words.index("--target") + 1] == target
+        assert ("--st-neural-art" in words) == (target == "stm32n6")
+    done = run_script(folder, tool.program)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "mode, reason",
     [
@@ -58,6 +85,7 @@ def test_runs_all_and_reads_the_figures(models, tool, capsys):
         ("silent", "wrote no network_c_info.json or network_report.json"),
         ("no_code", "wrote no network.c or stai_network.c"),
         ("no_version", "gave no version"),
+        ("bad_version", "gave no version (exit code 1)"),
     ],
 )
 def test_failures_are_seen_whatever_the_exit_code(
@@ -71,9 +99,21 @@ def test_failures_are_seen_whatever_the_exit_code(
     assert not (folder / "tool" / "figures.json").exists()
 
 
-def test_a_damaged_report_is_named(models, tool):
-    with pytest.raises(UserError, match=r"network_c_info\.json"):
-        tool(models, mode="damaged")
+def test_a_damaged_report_is_a_failure_of_the_tool(models, tool, capsys):
+    status, folder = tool(models, mode="damaged")
+    assert status == 3
+    text = capsys.readouterr().out
+    assert "network_c_info.json: cannot be read" in text
+    assert f"the package stays: {folder}" in text
+    assert not (folder / "tool" / "figures.json").exists()
+
+
+def test_a_report_of_another_shape_says_less(models, tool):
+    status, folder = tool(models, mode="strange")
+    assert status == 0
+    figures = json.loads((folder / "tool" / "figures.json").read_text())
+    assert figures["hardware_nodes"] is figures["pools"] is None
+    assert figures["macc"] == 65_200_000
 
 
 def test_a_bad_exit_code_alone_is_no_failure(models, tool):
@@ -82,16 +122,19 @@ def test_a_bad_exit_code_alone_is_no_failure(models, tool):
 
 def test_the_script_of_the_package_judges_alike(models, tool):
     _, folder = tool(models, "--no_run")
-    environment = {**os.environ, "STEDGEAI": str(tool.program)}
-    script = ["sh", str(folder / "run.sh")]
-    done = subprocess.run(script, env=environment, capture_output=True)
+    done = run_script(folder, tool.program)
     assert done.returncode == 0, done.stderr
-    environment["STAND_IN"] = "tool_error"
-    done = subprocess.run(script, env=environment, capture_output=True)
-    assert done.returncode == 1 and b"analyze failed" in done.stderr
-    environment["STAND_IN"] = "no_code"
-    done = subprocess.run(script, env=environment, capture_output=True)
-    assert done.returncode == 1 and b"generate wrote none" in done.stderr
+    for mode, message in {
+        "tool_error": "analyze failed",
+        "no_code": "generate wrote none",
+        "empty_code": "generate wrote none",
+        "no_version": "version gave no version (exit code 0)",
+        "bad_version": "version gave no version (exit code 1)",
+    }.items():
+        done = run_script(folder, tool.program, mode)
+        assert done.returncode == 1 and message in done.stderr
+    done = run_script(folder, folder / "nowhere")
+    assert done.returncode == 1 and "gave no version" in done.stderr
 
 
 def test_without_the_tool_it_says_so(models, tmp_path, monkeypatch, capsys):
