@@ -307,12 +307,12 @@ def kernels(graph: Graph, target: Target) -> Findings:
     for node in graph.nodes:
         if node.op_type not in _KERNELS:
             continue
-        shape = attribute(node, "kernel_shape", ())
+        shape = _kernel_shape(graph, node)
         spread = attribute(node, "dilations", ())
         if max(shape, default=1) > target.max_kernel:
             yield Finding(
                 label(node),
-                f"kernel {tuple(shape)}: above {target.max_kernel} it is "
+                f"kernel {shape}: above {target.max_kernel} it is "
                 "split into several",
                 "train with a smaller kernel and more layers",
                 WARN,
@@ -325,6 +325,18 @@ def kernels(graph: Graph, target: Target) -> Findings:
                 "train with smaller dilations",
                 WARN,
             )
+
+
+def _kernel_shape(graph: Graph, node) -> tuple[int, ...]:
+    """Return the size of a kernel; of the weight where none is written."""
+    shape = attribute(node, "kernel_shape")
+    if shape is None and node.op_type in ("Conv", "ConvTranspose"):
+        name = node.input[1]
+        weight = graph.weight(name)
+        if weight is not None:
+            name = weight.input[0]
+        shape = (graph.known_shape(name) or ())[2:]
+    return tuple(shape or ())
 
 
 def prime_bins(graph: Graph, target: Target) -> Findings:

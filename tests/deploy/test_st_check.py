@@ -250,3 +250,30 @@ def test_large_dilations_and_prime_bins_warn(changed):
 
     assert findings(changed(wide), "kernels").level == "warn"
     assert findings(changed(wide), "prime_bins").level == "warn"
+
+
+@pytest.mark.parametrize("name", ["float", "stream"])
+@pytest.mark.parametrize("written", [True, False])
+def test_a_wide_kernel_warns_however_it_is_written(changed, name, written):
+    """kernel_shape may be left out: the weight has it too."""
+
+    def wide(model):
+        for node in model.graph.node:
+            if node.op_type == "Conv":
+                break
+        source = node.input[1]
+        for other in model.graph.node:
+            if source in other.output:
+                source = other.input[0]
+        values = numpy_helper.to_array(constant(model, source))
+        set_constant(model, source, np.repeat(values, 7, 2))
+        kept = [a for a in node.attribute if a.name != "kernel_shape"]
+        pads = [a for a in kept if a.name == "pads"]
+        del node.attribute[:]
+        node.attribute.extend(a for a in kept if a not in pads)
+        node.attribute.append(helper.make_attribute("pads", [3, 3]))
+        if written:
+            node.attribute.append(helper.make_attribute("kernel_shape", [7]))
+
+    found = findings(changed(wide, name), "kernels").findings
+    assert [f.reason.partition(":")[0] for f in found] == ["kernel (7,)"]
