@@ -15,6 +15,8 @@ from deploy.constants import read_constants
 MAX_LAYERS = 10
 MAX_SIZE = 480
 FEATURES = 72
+#: ``center`` is not among them: it says where the first frame of a recording
+#: lies, and the runtime has a stream, whose first window fills up hop by hop.
 _SIGNAL = {
     "sample_rate": 16000,
     "n_fft": 512,
@@ -163,10 +165,7 @@ def _check_limits(path: Path, metadata, arguments: dict) -> None:
         if getattr(metadata.signal, key) != value
     ]
     if arguments.get("features") != "mel":
-        problems.append(
-            "features pspec: its 1542 inputs exceed the runtime's buffers: "
-            "train with features: mel"
-        )
+        problems.append(_other_features(metadata, arguments))
     elif arguments.get("n_mels") != FEATURES:
         problems.append(
             f"n_mels {arguments.get('n_mels')}: the runtime's front end has "
@@ -177,7 +176,7 @@ def _check_limits(path: Path, metadata, arguments: dict) -> None:
             f"scalar_output {arguments['scalar_output']}: the runtime has no "
             "factor on the mask: train with scalar_output: 1.0"
         )
-    layers = arguments.get("layers") or []
+    layers = _described(arguments)
     if not 1 <= len(layers) <= MAX_LAYERS:
         problems.append(f"{len(layers)} layers: 1 to {MAX_LAYERS} are taken")
     for number, layer in enumerate(layers):
@@ -206,6 +205,26 @@ def _check_limits(path: Path, metadata, arguments: dict) -> None:
         raise UserError.collect(
             f"{path}: not for Ambiq's NNSE runtime", problems
         )
+
+
+def _described(arguments: dict) -> list[dict]:
+    return arguments.get("layers") or []
+
+
+def _other_features(metadata, arguments: dict) -> str:
+    """Return why features other than mel bands are refused."""
+    bins = metadata.signal.bins
+    frames = next((x["kernel_size"] for x in _described(arguments)), 1)
+    more = ""
+    if bins * frames > MAX_SIZE:
+        more = (
+            f", and its buffers hold {MAX_SIZE} values, not the {bins} bins x "
+            f"{frames} frames = {bins * frames} of this network"
+        )
+    return (
+        f"features {arguments.get('features')}: the runtime's front end gives "
+        f"{FEATURES} mel bands{more}: train with features: mel"
+    )
 
 
 def _front_end(model: onnx.ModelProto, constants: dict) -> tuple:

@@ -279,7 +279,27 @@ def test_all_limits_of_the_runtime_are_listed(tmp_path):
         path,
         overwrite=True,
     )
-    refuse(path, tmp_path, "train with features: mel")
+    refuse(path, tmp_path, r"gives 72 mel bands: train with features: mel")
+    export_stream(
+        make([LAYERS[0], LAYERS[-1]], features="pspec"),
+        SIGNAL,
+        path,
+        overwrite=True,
+    )
+    refuse(path, tmp_path, "257 bins x 6 frames = 1542 of this network")
+
+
+def test_center_says_only_where_the_first_frame_lies(written, tmp_path):
+    signal = SignalSettings(win_length=480, window="sqrt_hann", center=False)
+    export_stream(make(spread=5.0), signal, tmp_path / "stream.onnx")
+    tables.main([str(tmp_path), "--net_id", "3", "--net_name", "se"])
+    wav = speech_like(1.0, 16000)
+    late = np.concatenate([np.zeros(240, np.float32), wav])
+    centred = load_enhancer(written[0]).enhance(wav)
+    other = load_enhancer(tmp_path / "nnse_se").enhance(late)[240:]
+    # The last windows reach beyond the end of one more than of the other.
+    assert np.abs(other - centred)[:-480].max() < 1e-6
+    assert np.abs(centred).max() > 0.01
 
 
 def test_bad_names_are_refused(written, tmp_path):
