@@ -75,7 +75,7 @@ def check_complete(model: onnx.ModelProto, source: str) -> None:
     """
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split("==>", 1)[0].split())
         raise UserError(
             f"{source}: damaged, the ONNX checker refuses it ({said}): export "

@@ -61,3 +61,34 @@ def test_levels_without_a_zero_point_are_unsigned(tmp_path):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(UserError, match="unsigned uint8 activations"):
         read(path)
+
+
+def test_a_negative_look_ahead_is_refused(tmp_path):
+    model = onnx.load(released("nnse-72mel", "int8"))
+    for entry in model.metadata_props:
+        if entry.key == "edgebrain.lookahead_frames":
+            entry.value = "-1"
+    path = tmp_path / "early.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="look-ahead"):
+        read(path)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+def test_a_cell_that_grows_by_itself_is_refused(precision, tmp_path):
+    model = onnx.load(released("lstm-110k", precision))
+    for node in model.graph.node:
+        if node.op_type == "Sigmoid":
+            name = next(
+                n.input[1]
+                for n in model.graph.node
+                if n.op_type == "QuantizeLinear"
+                and n.input[0] == node.output[0]
+            )
+            scale = next(t for t in model.graph.initializer if t.name == name)
+            value = 1.2 * onnx.numpy_helper.to_array(scale)
+            scale.CopyFrom(onnx.numpy_helper.from_array(value, name))
+    path = tmp_path / "growing.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"forget gate reaches 1\.2"):
+        read(path)

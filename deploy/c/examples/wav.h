@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Chunks in front of the samples are not larger in a wav file. */
+#define WAV_MOST 0x10000000u
+
 static uint32_t wav_number(const uint8_t *bytes, int count)
 {
     uint32_t value = 0;
@@ -15,7 +18,8 @@ static uint32_t wav_number(const uint8_t *bytes, int count)
     return value;
 }
 
-/* Go to the samples; returns their number, or -1 with a message. */
+/* Go to the samples; returns their number as the header has it (a stream's may
+ * say more than there are), or -1 with a message. */
 static int64_t wav_open(FILE *file, uint32_t sample_rate)
 {
     uint8_t head[16];
@@ -31,6 +35,9 @@ static int64_t wav_open(FILE *file, uint32_t sample_rate)
             return (int64_t)(size / 2u);
         }
         uint32_t skipped = size + (size & 1u);
+        if (size > WAV_MOST) {
+            break;
+        }
         if (memcmp(head, "fmt ", 4) == 0 && size >= 16u) {
             uint8_t format[16];
             if (fread(format, 1, 16, file) != 16) {
@@ -85,6 +92,51 @@ static uint32_t wav_read(FILE *file, int16_t *samples, uint32_t count)
     const size_t got = fread(samples, 2, count, file);
     memset(&samples[got], 0, (count - got) * 2u);
     return (uint32_t)got;
+}
+
+/* Lead a file through `hop` into another, from sample to sample: the first
+ * `delay` that come out are left out, and zeros follow the end. At most `total`
+ * samples are read; returns how many there were, or -1 when they cannot be
+ * written. */
+static int64_t wav_stream(FILE *from, FILE *to, int64_t total, int64_t delay,
+                          int16_t *in, int16_t *out, uint32_t size,
+                          void (*hop)(const int16_t *in, int16_t *out))
+{
+    int64_t there = 0;
+    int64_t written = 0;
+    int64_t early = delay;
+    int ended = total == 0;
+    while (ended == 0 || written < there) {
+        uint32_t got = 0;
+        if (ended == 0) {
+            const int64_t left = total - there;
+            got = left < (int64_t)size ? (uint32_t)left : size;
+            const uint32_t wanted = got;
+            got = wav_read(from, in, wanted);
+            there += got;
+            ended = got < wanted || there == total;
+        }
+        memset(&in[got], 0, (size - got) * 2u);
+        hop(in, out);
+        const int64_t skipped = early < (int64_t)size ? early : (int64_t)size;
+        early -= skipped;
+        int64_t count = (int64_t)size - skipped;
+        count = count < there - written ? count : there - written;
+        if (fwrite(&out[skipped], 2, (size_t)count, to) != (size_t)count) {
+            return -1;
+        }
+        written += count;
+    }
+    return there;
+}
+
+/* Write the header with the number of samples, once that is known. */
+static int wav_close(FILE *file, int64_t samples, uint32_t sample_rate)
+{
+    int failed = samples < 0 || fseek(file, 0, SEEK_SET) != 0 ||
+                 wav_header(file, (uint32_t)samples, sample_rate) != 0;
+    failed |= fclose(file) != 0;
+    return failed;
 }
 
 #endif

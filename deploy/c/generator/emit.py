@@ -46,6 +46,10 @@ class Emitter(StepEmitter):
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 #define {upper}_SAMPLE_RATE {signal.sample_rate}
 /* Samples of a call, in and out. */
 #define {upper}_HOP {signal.hop_length}
@@ -83,6 +87,10 @@ void {self.name}_step({self.name}_state *state, const float *magnitude,
 
 /* What this is, as JSON. */
 const char *{self.name}_describe(void);
+
+#ifdef __cplusplus
+}}
+#endif
 
 #endif
 """

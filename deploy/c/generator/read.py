@@ -45,6 +45,17 @@ _SUPPORTED = {
     "Identity Constant QuantizeLinear DequantizeLinear".split(),
 }
 
+#: Sizes of tensors, and frames of look-ahead, from where on a file is damaged.
+_MOST, _MOST_LATE = 65535, 1000
+_MALFORMED = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
 
 def read(path: str | Path) -> Program:
     """Read an int8 or int16x8 stream of this project.
@@ -94,6 +105,12 @@ def _check_card(path, card) -> None:
             f"it is {card.precision}: quantize it with quantize.py "
             "--precision int8 or int16x8"
         )
+    late = card.lookahead_frames or 0
+    if not isinstance(late, int) or not 0 <= late <= _MOST_LATE:
+        problems.append(
+            f"its metadata says {late!r} frames of look-ahead; 0 to "
+            f"{_MOST_LATE} are possible: export it again"
+        )
     if card.signal.peak_normalize:
         problems.append(
             "peak_normalize: a stream does not know its peak; train with "
@@ -107,10 +124,10 @@ def _check_shapes(path, model) -> None:
     problems = []
     for value in [*model.graph.input, *model.graph.output]:
         shape = files.shape_of(value)
-        if shape is None or not all(shape):
+        if shape is None or not all(0 < n <= _MOST for n in shape):
             problems.append(
-                f"{value.name}: its shape is not fixed; export the stream "
-                "form, whose shapes are"
+                f"{value.name}: its shape is not fixed, or beyond {_MOST}; "
+                "export the stream form, whose shapes are fixed"
             )
         elif shape[0] != 1:
             problems.append(
@@ -168,6 +185,13 @@ class Reader(LayerReader, ElementReader):
                 break
             except UserError as error:
                 self.problems.append(str(error))
+                break
+            except _MALFORMED as error:
+                # The checker lets through what no exporter writes.
+                self.problems.append(
+                    f"{name} ({node.op_type}): malformed ({error}): export "
+                    "and quantize it again"
+                )
                 break
         if not self.problems:
             try:

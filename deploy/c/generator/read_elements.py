@@ -17,6 +17,9 @@ UNARY = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 PROLOGUE_ONLY = {"Log": "log", "Sqrt": "sqrt"}
 ARITHMETIC = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div"}
 
+#: A sigmoid ends at 1, and its scale may be a little large.
+_MOST_KEPT = 1.02
+
 
 class ElementReader(Values):
     """Arithmetic and functions of one value."""
@@ -90,6 +93,13 @@ class ElementReader(Values):
         columns = [first.parts[0], *second.parts]
         if any(len(c.columns) != 1 for c in columns):
             raise Refused("several frames at once")
+        forget = columns[0].quantization
+        most = (forget.high - forget.zero_point) * float(forget.scale)
+        if most > _MOST_KEPT:
+            raise Refused(
+                f"its forget gate reaches {most:.3g}: a cell that grows by "
+                "itself overflows; quantize what gives the gate to at most 1"
+            )
         cell = Cell(name, *(c.columns[0] for c in columns), first.parts[1])
         self.operations.append(cell)
         return cell

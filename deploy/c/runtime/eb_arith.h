@@ -45,7 +45,8 @@ static inline int32_t eb_round(float value)
 static inline float eb_limit(float value, float low, float high)
 {
     float limited = value;
-    if (limited < low) {
+    /* So written, NaN becomes the lower end, as Helium has it. */
+    if (!(limited >= low)) {
         limited = low;
     }
     if (limited > high) {
@@ -172,6 +173,21 @@ static inline int32_t eb_odd(int32_t word)
 #endif
 
 #if defined(EB_USE_MVE)
+
+/* Four numbers that were just stored one by one. gcc 12 thinks that a vector
+ * load reads the first of them alone, and may move it before the other
+ * stores; the empty statement keeps it behind them. */
+static inline float32x4_t eb_stored_f32(const float *stored)
+{
+    __asm__ volatile("" ::: "memory");
+    return vldrwq_f32(stored);
+}
+
+static inline int32x4_t eb_stored_s32(const int32_t *stored)
+{
+    __asm__ volatile("" ::: "memory");
+    return vldrwq_s32(stored);
+}
 
 /* The limits are those of int8 less the zero point, so that adding it cannot
  * leave the range. */

@@ -10,7 +10,7 @@ static inline float32x4_t eb_quotient_4(const float *in, float scale)
     part[1] = in[1] / scale;
     part[2] = in[2] / scale;
     part[3] = in[3] / scale;
-    return vld1q_f32(part);
+    return eb_stored_f32(part);
 }
 #endif
 

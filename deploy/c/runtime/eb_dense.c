@@ -49,8 +49,21 @@ static void eb_pairs_s16(const int16_t *in, int16_t *out, int32_t size,
     "smlad " sum ", %[q], %[e], " sum "\n\t" \
     "smlad " sum ", %[p], %[o], " sum "\n\t"
 
+static int32_t eb_dot_1(const int8_t *weights, int32_t stride,
+                        const int16_t *in, int32_t bias)
+{
+    int32_t sum = bias;
+    for (int32_t k = 0; k < stride; k += 4) {
+        const int32_t word = eb_load(&weights[k]);
+        sum = __smlad(__sxtb16(word), eb_load(&in[k]), sum);
+        sum = __smlad(eb_odd(word), eb_load(&in[k + 2]), sum);
+    }
+    return sum;
+}
+
 /* Four rows at once: 23 instructions for 16 products. By hand, for the loop
  * needs thirteen registers and a compiler spills one of them. */
+#if defined(__OPTIMIZE__)
 static void eb_dot_4(const int8_t *weights, const int32_t *bias,
                      int32_t stride, const int16_t *in, int32_t *sums)
 {
@@ -82,18 +95,17 @@ static void eb_dot_4(const int8_t *weights, const int32_t *bias,
     sums[2] = s2;
     sums[3] = s3;
 }
-
-static int32_t eb_dot_1(const int8_t *weights, int32_t stride,
-                        const int16_t *in, int32_t bias)
+#else
+/* Without optimisation gcc keeps a register for frames, and the loop above
+ * has one too few. */
+static void eb_dot_4(const int8_t *weights, const int32_t *bias,
+                     int32_t stride, const int16_t *in, int32_t *sums)
 {
-    int32_t sum = bias;
-    for (int32_t k = 0; k < stride; k += 4) {
-        const int32_t word = eb_load(&weights[k]);
-        sum = __smlad(__sxtb16(word), eb_load(&in[k]), sum);
-        sum = __smlad(eb_odd(word), eb_load(&in[k + 2]), sum);
+    for (int32_t r = 0; r < 4; r++) {
+        sums[r] = eb_dot_1(&weights[r * stride], stride, in, bias[r]);
     }
-    return sum;
 }
+#endif
 
 #endif
 
@@ -233,7 +245,7 @@ void eb_dense_s8(const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
         int32_t sums[4];
         eb_dots_s8(weights, bias, stride, in, columns, sums);
         const float32x4_t value =
-            vmulq_f32(vcvtq_f32_s32(vldrwq_s32(sums)), vldrwq_f32(ratio));
+            vmulq_f32(vcvtq_f32_s32(eb_stored_s32(sums)), vldrwq_f32(ratio));
         vstrbq_s32(&out[row], eb_round_4(value, zero));
         weights += 4 * stride;
         bias += 4;
@@ -310,8 +322,8 @@ void eb_dense_s16(const eb_dense_s16_layer *layer, const int16_t *in,
         const int32x4_t shifts = vsubq_n_s32(
             vreinterpretq_s32_u32(vldrbq_u32(&shift[row])), 32);
         vstrhq_s32(&out[row],
-                   eb_scale_high_4(vldrwq_s32(sums), vldrwq_s32(&factor[row]),
-                                   shifts));
+                   eb_scale_high_4(eb_stored_s32(sums),
+                                   vldrwq_s32(&factor[row]), shifts));
         weights += 4 * stride;
     }
 #elif defined(EB_USE_DSP)

@@ -53,7 +53,7 @@ static inline float32x4_t eb_log2_4(float32x4_t x)
     over[1] /= under[1];
     over[2] /= under[2];
     over[3] /= under[3];
-    const float32x4_t z = vld1q_f32(over);
+    const float32x4_t z = eb_stored_f32(over);
     const float32x4_t w = vmulq_f32(z, z);
     float32x4_t sum = vdupq_n_f32(0.32059899f);
     sum = vaddq_n_f32(vmulq_f32(sum, w), 0.41219858f);

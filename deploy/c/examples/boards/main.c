@@ -11,45 +11,41 @@ static int16_t out[EB_HOP];
 static float magnitude[EB_BINS];
 static float mask[EB_BINS];
 static EB_CALL(memory) memory;
+static EB_CALL(state) *state;
+static uint64_t ticks;
+static uint32_t frames;
 
 #define STEPS 20u
+
+static void hop(const int16_t *from, int16_t *to)
+{
+    const uint32_t before = SYST_CVR;
+    EB_CALL(process)(state, from, to);
+    ticks += ticks_since(before);
+    frames++;
+}
 
 int main(void)
 {
     FILE *const noisy = fopen("noisy.wav", "rb");
-    FILE *const enhanced = fopen("enhanced.wav", "wb");
-    if (noisy == NULL || enhanced == NULL) {
-        fprintf(stderr, "noisy.wav or enhanced.wav cannot be opened\n");
+    if (noisy == NULL) {
+        fprintf(stderr, "noisy.wav cannot be opened\n");
         return 2;
     }
     const int64_t total = wav_open(noisy, EB_RATE);
-    EB_CALL(state) *const state = EB_CALL(init)(&memory, sizeof memory);
-    if (total < 0 || state == NULL ||
-        wav_header(enhanced, (uint32_t)total, EB_RATE) != 0) {
+    state = EB_CALL(init)(&memory, sizeof memory);
+    if (total < 0 || state == NULL) {
         return 1;
     }
-    ticks_start();
-    uint64_t ticks = 0;
-    uint32_t frames = 0;
-    int64_t left = total;
-    int64_t early = EB_DELAY;
-    while (left > 0) {
-        (void)wav_read(noisy, in, EB_HOP);
-        const uint32_t before = SYST_CVR;
-        EB_CALL(process)(state, in, out);
-        ticks += ticks_since(before);
-        frames++;
-        const int64_t skipped = early < EB_HOP ? early : EB_HOP;
-        int64_t count = EB_HOP - skipped;
-        early -= skipped;
-        count = count < left ? count : left;
-        left -= count;
-        if (fwrite(&out[skipped], 2, (size_t)count, enhanced) !=
-            (size_t)count) {
-            return 3;
-        }
+    FILE *const enhanced = fopen("enhanced.wav", "wb");
+    if (enhanced == NULL || wav_header(enhanced, 0, EB_RATE) != 0) {
+        fprintf(stderr, "enhanced.wav cannot be written\n");
+        return 2;
     }
-    if (fclose(enhanced) != 0) {
+    ticks_start();
+    const int64_t there =
+        wav_stream(noisy, enhanced, total, EB_DELAY, in, out, EB_HOP, hop);
+    if (wav_close(enhanced, there, EB_RATE) != 0) {
         return 3;
     }
     /* The network alone, on a spectrum that is not 0: a power of 0 costs
@@ -65,7 +61,7 @@ int main(void)
     }
     printf("frames %lu instructions %lu network %lu bytes %lu\n",
            (unsigned long)frames,
-           (unsigned long)(ticks * TICK / 100u / frames),
+           (unsigned long)(frames != 0 ? ticks * TICK / 100u / frames : 0),
            (unsigned long)(network * TICK / 100u / STEPS),
            (unsigned long)sizeof memory);
     return 0;

@@ -19,6 +19,12 @@ void _exit(int status);
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
 #define CCR (*(volatile uint32_t *)0xE000ED14u)
 
+/* newlib's exit asks for it where unused functions are not dropped. */
+void _fini(void);
+void _fini(void)
+{
+}
+
 /* A crash ends with a status of its own instead of hanging. */
 void board_fault(void)
 {
