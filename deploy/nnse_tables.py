@@ -39,24 +39,39 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
+def check(arguments):
+    """Return what is wrong with options, by name; needs no model."""
+    from edgebrain.command_line import check_number, find_problems
+
+    return find_problems(
+        net_id=lambda: check_number("net_id", arguments.net_id, 0),
+        net_name=lambda: check_net_name(arguments.net_name),
+    )
+
+
+def check_net_name(name):
+    """Refuse what is no C identifier."""
+    from edgebrain.errors import UserError
+
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise UserError(f"--net_name {name!r}: not a C identifier, such as se")
+
+
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    from edgebrain.errors import UserError
+    from edgebrain.command_line import refuse
     from edgebrain.inference.nnse_tables import MARKER, load_tables
 
     from deploy.folders import check_replaceable, whole_folder
     from deploy.nnse.quantize import quantize_layers
     from deploy.nnse.read import find_model, read_network
 
+    refuse(check(arguments))
     net_id, name = arguments.net_id, arguments.net_name
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise UserError(f"--net_name {name!r}: not a C identifier, such as se")
-    if net_id < 0:
-        raise UserError(f"--net_id {net_id}: a number from 0")
     path = find_model(arguments.model)
     folder = arguments.output_folder or path.with_name(f"nnse_{name}")
-    check_replaceable(folder, MARKER)
+    check_replaceable(folder, MARKER, file_names(net_id, name))
     network = read_network(path)
     layers = quantize_layers(network.layers)
     texts = make_texts(net_id, name, network, layers)
@@ -67,13 +82,20 @@ def main(argv):
     report(folder, network, layers)
 
 
-def make_texts(net_id, name, network, layers):
-    """Return the files by name."""
+def file_names(net_id, name):
+    """Return the names of the files."""
     from edgebrain.inference.nnse_tables import MARKER
 
+    stem = f"def_nn{net_id}_{name}"
+    return [f"{stem}.h", f"{stem}.c", f"{stem}_front_end.c", MARKER]
+
+
+def make_texts(net_id, name, network, layers):
+    """Return the files by name."""
     from deploy.nnse import quantize, source
 
-    stem, signal = f"def_nn{net_id}_{name}", network.metadata.signal
+    header, source_file, front_end, marker = file_names(net_id, name)
+    signal = network.metadata.signal
     mean, invstd = quantize.quantize_statistics(network)
     filters = quantize.quantize_filters(network.filters)
     metadata = network.metadata.replace(precision="int16x8")
@@ -81,15 +103,15 @@ def make_texts(net_id, name, network, layers):
         "header_version": source.HEADER_VERSION,
         "net_id": net_id,
         "net_name": name,
-        "source": f"{stem}.c",
-        "front_end": f"{stem}_front_end.c",
+        "source": source_file,
+        "front_end": front_end,
         "metadata": metadata.to_properties(),
     }
     return {
-        f"{stem}.h": source.header(net_id, name),
-        f"{stem}.c": source.source(net_id, name, layers, mean, invstd, signal),
-        f"{stem}_front_end.c": source.front_end(name, filters, signal),
-        MARKER: json.dumps(facts, indent=2) + "\n",
+        header: source.header(net_id, name),
+        source_file: source.source(net_id, name, layers, mean, invstd, signal),
+        front_end: source.front_end(name, filters, signal),
+        marker: json.dumps(facts, indent=2) + "\n",
     }
 
 

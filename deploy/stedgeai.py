@@ -97,7 +97,7 @@ def main(argv):
     from deploy.folders import check_replaceable
     from deploy.st import checker
     from deploy.st.graph import Graph
-    from deploy.st.package import MARKER
+    from deploy.st.package import MARKER, early_names
     from deploy.st.targets import get_target
     from deploy.st.tool import find_tool, run_steps
 
@@ -112,7 +112,7 @@ def main(argv):
     if folder is None:
         folder = model.with_name(f"{model.stem}_{target.name}")
     if not arguments.check_only:
-        check_replaceable(folder, MARKER)
+        check_replaceable(folder, MARKER, early_names(target))
     graph = Graph(model)
     report = checker.check(graph, target)
     result = {"check": report.to_dict()}
@@ -125,9 +125,19 @@ def main(argv):
     elif not arguments.check_only:
         if cloud is not None:
             say(f"\n{cloud.connect()}")
-        more = hand_off(arguments, graph, target, report, folder, say)
+        others = ()
+        if cloud is not None:
+            others = ("version", "validate")
+            if arguments.cloud_board == "none":
+                others += ("benchmark",)
+        elif program is not None:
+            others = ("benchmark",)
+        more = hand_off(arguments, graph, target, report, folder, say, others)
         result |= more
         todo = more["package"]["steps"]
+        if cloud is not None or program is not None:
+            # Figures of an earlier run must not stay beside a failure.
+            (folder / "tool" / "figures.json").unlink(missing_ok=True)
         if cloud is not None:
             result["cloud"] = cloud.facts()
             steps = cloud.run(folder, model.stem, todo, say)
@@ -218,7 +228,7 @@ def make_cloud(arguments, target):
     return Cloud(target, *given, os.environ)
 
 
-def hand_off(arguments, graph, target, report, folder, say):
+def hand_off(arguments, graph, target, report, folder, say, others=()):
     """Write the package; return what the JSON says of it."""
     from edgebrain.command_line import model_arguments
     from edgebrain.onnx.runner import load_runner
@@ -241,8 +251,14 @@ def hand_off(arguments, graph, target, report, folder, say):
         arguments.frames_per_patch,
         arguments.lookahead_frames,
         arguments.silence_threshold_db,
+        others,
     )
     say(f"\npackage: {folder} ({package.calls} calls in vectors/)")
+    if package.set_aside:
+        say(
+            "tool/ held results of another model, profile or run: they are "
+            f"now in {package.set_aside}/"
+        )
     if package.application is None:
         say(f"no header for ST's audio application: {package.no_header}")
     return {
@@ -250,6 +266,7 @@ def hand_off(arguments, graph, target, report, folder, say):
             "folder": str(folder),
             "calls": package.calls,
             "no_header": package.no_header,
+            "set_aside": package.set_aside,
             "steps": package.steps,
         }
     }

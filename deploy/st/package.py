@@ -63,6 +63,7 @@ def write_package(
     frames_per_patch: int | None = None,
     lookahead_frames: int | None = None,
     silence_db: float = -50.0,
+    other_steps: tuple[str, ...] = (),
 ) -> Package:
     """Write a package, whole or not at all.
 
@@ -84,6 +85,9 @@ def write_package(
         As :func:`deploy.st.commands.steps`.
     frames_per_patch, lookahead_frames, silence_db
         As :func:`deploy.st.audio_application.plan`.
+    other_steps : tuple of str
+        Steps that the run to come does not do: with results of one of them
+        those of an older run are set aside too.
 
     Returns
     -------
@@ -111,10 +115,8 @@ def write_package(
     todo = commands.steps(target, inputs, outputs, board)
     calls = len(next(iter(vectors.values())))
     folder, profile = Path(folder), neural_art.files(target)
-    old = _old_results(folder, graph, todo, profile)
-    package = Package(
-        folder, todo, application, no_header, calls, audio, old
-    )
+    old = _old_results(folder, graph, todo, profile, other_steps)
+    package = Package(folder, todo, application, no_header, calls, audio, old)
     aside = {commands.OUTPUT: old} if old else {}
     with whole_folder(folder, MARKER, aside) as new:
         shutil.copyfile(graph.path, new / commands.MODEL)
@@ -147,7 +149,9 @@ def early_names(target: Target) -> list[str]:
     return [*names, *neural_art.files(target)]
 
 
-def _old_results(folder: Path, graph: Graph, todo, profile) -> str | None:
+def _old_results(
+    folder: Path, graph: Graph, todo, profile, other_steps
+) -> str | None:
     """Return a new name for the tool's results of another package.
 
     Arguments
@@ -157,6 +161,8 @@ def _old_results(folder: Path, graph: Graph, todo, profile) -> str | None:
     todo : list of deploy.st.commands.Step
     profile : dict of str to str
         Files that the commands read, beside the model.
+    other_steps : tuple of str
+        As of :func:`write_package`.
 
     Returns
     -------
@@ -177,7 +183,8 @@ def _old_results(folder: Path, graph: Graph, todo, profile) -> str | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         same = False
-    if same:
+    tool = folder / commands.OUTPUT
+    if same and not any((tool / name).exists() for name in other_steps):
         return None
     old = name = f"{commands.OUTPUT}_old"
     number = 1

@@ -185,6 +185,8 @@ def test_a_package_is_replaced_and_other_files_are_not(models, tmp_path):
     build(models, "lstm", folder)
     assert not (folder / "tool").exists()
     assert (folder / "vectors" / "in_lstm0_h.npy").is_file()
+    assert (folder / "tool_old").is_dir()
     (folder / "package.json").unlink()
+    (folder / "written.json").unlink()
     with pytest.raises(UserError, match="holds other files"):
         build(models, "lstm", folder)

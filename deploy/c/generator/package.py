@@ -14,8 +14,9 @@ from deploy.c.generator.read import read
 from deploy.folders import check_replaceable, whole_folder
 
 _HERE = Path(__file__).parent.parent
-#: A folder with this file was written by this module and may be replaced.
+#: A folder with this file was written by this module and may be written again.
 MARK = "generated.txt"
+_TANH = "runtime/eb_tanh.c"
 _RESERVED = frozenset(
     "auto break case char const continue default do double else enum extern "
     "float for goto if inline int long main register restrict return short "
@@ -65,7 +66,7 @@ def generate(
     model : str or Path
         An int8 or int16x8 ONNX stream.
     folder : str or Path
-        Made; replaced where this function wrote it before.
+        Made; where this function wrote it before, its files are replaced.
     name : str, optional
         Prefix of the C names; left out: of the file's name.
 
@@ -76,13 +77,14 @@ def generate(
     Raises
     ------
     UserError
-        For a model that cannot become C, or a folder with other contents.
+        For a model that cannot become C, or a folder with other contents
+        or with edited files.
         Then nothing is written.
     """
     folder = Path(folder)
     name = identifier(Path(model).stem) if name is None else name
     check_name(name)
-    check_replaceable(folder, MARK)
+    check_replaceable(folder, MARK, _names(name))
     program = read(model)
     emitter = Emitter(program, name)
     with whole_folder(folder, MARK) as fresh:
@@ -90,14 +92,30 @@ def generate(
     return program
 
 
+def _names(name: str) -> list[str]:
+    """Return the files of a folder."""
+    copied = [
+        path.relative_to(_HERE).as_posix()
+        for part in ("runtime", "examples")
+        for path in sorted((_HERE / part).rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    return [f"{name}.h", f"{name}.c", *copied, _TANH, "Makefile", MARK]
+
+
 def _fill(folder: Path, emitter: Emitter, model: Path) -> None:
     name = emitter.name
     (folder / f"{name}.h").write_text(emitter.header())
     (folder / f"{name}.c").write_text(emitter.source())
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(_HERE / "runtime", folder / "runtime", ignore=ignored)
-    (folder / "runtime" / "eb_tanh.c").write_text(tanh_source())
-    shutil.copytree(_HERE / "examples", folder / "examples", ignore=ignored)
+    for part in ("runtime", "examples"):
+        shutil.copytree(
+            _HERE / part,
+            folder / part,
+            ignore=shutil.ignore_patterns("__pycache__"),
+            # Of today, so that make sees what is newer than its products.
+            copy_function=shutil.copy,
+        )
+    (folder / _TANH).write_text(tanh_source())
     makefile = (_HERE / "Makefile.in").read_text().replace("@NAME@", name)
     (folder / "Makefile").write_text(makefile)
     card = emitter.program.metadata
