@@ -474,3 +474,25 @@ def test_results_of_another_model_never_stay(models, tmp_path, capsys):
     assert "now in tool_old_2/" in text
     assert (folder / "tool_old" / "figures.json").read_text() == "1"
     assert (folder / "tool_old_2" / "figures.json").read_text() == "2"
+
+
+def test_results_of_two_ways_to_run_never_mix(models, tmp_path, monkeypatch):
+    stand_in = Path(__file__).with_name("stand_in_stedgeai.py")
+    program = tmp_path / "stedgeai"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {stand_in} "$@"\n')
+    program.chmod(0o755)
+    folder = tmp_path / "p"
+    words = [str(models["stream"]), "--target", "stm32n6", "--vectors", "3"]
+    words += ["--output_folder", str(folder), "--stedgeai", str(program)]
+    farm = {"benchmark": {"graph": {"exec_time": {"duration_ms": 99.0}}}}
+    figures = folder / "tool" / "figures.json"
+    for _ in range(2):
+        assert stedgeai.main(words) == 0
+    assert not (folder / "tool_old").exists()
+    fill(folder, {"tool/benchmark/result.json": json.dumps(farm)})
+    assert stedgeai.main(words) == 0
+    assert json.loads(figures.read_text())["milliseconds"] != 99.0
+    assert (folder / "tool_old" / "benchmark" / "result.json").is_file()
+    monkeypatch.setenv("STAND_IN", "tool_error")
+    assert stedgeai.main(words) == 3
+    assert not figures.exists()
