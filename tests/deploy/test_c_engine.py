@@ -141,8 +141,10 @@ def test_the_runtime_includes_no_generated_file():
 def test_names():
     assert identifier("My Model-2_int8") == "my_model_2_int8"
     assert identifier("8bit") == "m_8bit"
+    assert identifier("model") == "m_model"
     check_name("net")
-    for bad in ("1x", "float", "a b", "eb_x", ""):
+    bad_names = ("1x", "float", "a b", "eb_x", "", "EB", "Eb_Kernels", "math")
+    for bad in (*bad_names, "NULL", "wav", "board", "startup", "model"):
         with pytest.raises(UserError, match="--name"):
             check_name(bad)
 

@@ -21,7 +21,12 @@ _RESERVED = frozenset(
     "auto break case char const continue default do double else enum extern "
     "float for goto if inline int long main register restrict return short "
     "signed sizeof static struct switch typedef union unsigned void volatile "
-    "while stft window gain twiddle turns".split()
+    "while stft window gain twiddle turns null "
+    # Files and prefixes that the build has already.
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math "
+    "setjmp signal stdarg stdbool stddef stdint stdio stdlib string tgmath "
+    "time wchar wctype board boards enhance_wav examples fuzz library main "
+    "model names profile runtime startup ticks wav".split()
 )
 
 
@@ -34,7 +39,8 @@ def identifier(text: str) -> str:
         When nothing usable is left of it.
     """
     name = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
-    if not name or name[0].isdigit():
+    taken = name in _RESERVED or re.match(r"eb(_|$)", name)
+    if not name or name[0].isdigit() or taken:
         name = f"m_{name}".rstrip("_")
     return name
 
@@ -47,10 +53,12 @@ def check_name(name: str) -> None:
     UserError
     """
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name)
-    if not plain or name in _RESERVED or name.startswith("eb_"):
+    low = name.lower()
+    if not plain or low in _RESERVED or re.match(r"eb(_|$)", low):
         raise UserError(
             f"--name {name}: is no prefix for C names; letters, digits and "
-            "underscores, a letter first, no keyword, not eb_"
+            "underscores, a letter first, no keyword, no file of the C library "
+            "or of the examples, not eb"
         )
 
 
