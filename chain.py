@@ -18,9 +18,18 @@ from pathlib import Path
 import subprocess
 import sys
 
+from edgebrain.chain import checks
 from edgebrain.chain.config import CHAINS, NAMES, read_config
-from edgebrain.chain.stamps import digests, is_current
-from edgebrain.chain.steps import Step, make_layout, plan
+from edgebrain.chain.stamps import (
+    digests,
+    foreign_files,
+    is_current,
+    made_files,
+    read_stamp,
+)
+from edgebrain.chain.steps import Layout, Step, make_layout, own_options, plan
+from edgebrain.chain.steps import words as make_words
+from edgebrain.chain.words import option_problems
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.errors import UserError
 from edgebrain.files import write_json
@@ -49,35 +58,56 @@ def main(argv):
     config = read_config(arguments.config, arguments.chain)
     layout = make_layout(config)
     steps = plan(arguments.chain, config, layout)
-    check_words(steps)
-    stamps = layout.folder / "chain"
+    problems = find_problems(config, arguments, layout, steps)
+    if problems:
+        lines = [
+            f"{key}: {text}".replace("\n", "\n    ")
+            for key, text in problems.items()
+        ]
+        raise UserError.collect(str(arguments.config), lines)
     for number, step in enumerate(steps, 1):
         head = f"[{number}/{len(steps)}] {NAMES[step.letter]}"
         if arguments.dry_run:
             lines = [" ".join(command) for command in step.commands]
             print("\n  ".join([head, *lines]))
             continue
-        stamp = stamps / f"{step.key}.json"
+        stamp = layout.stamp(step)
         if not arguments.force and is_current(step, stamp):
             print(f"{head}: current, skipped ({_names(step.outputs)})")
+            # One of an earlier version becomes one of this.
+            write_json(stamp, digests(step, read_stamp(stamp)))
             continue
         print(head, flush=True)
-        status = run(step)
+        status = run(step, stamp)
         if status:
-            print(f"{head} stopped with status {status}", file=sys.stderr)
+            print(
+                f"{head} stopped with status {status} (output_folder, where "
+                f"it names one, lies in `model` of {arguments.config}: "
+                f"{config['model']})",
+                file=sys.stderr,
+            )
             return status
         missing = [str(p) for p in step.outputs if not p.exists()]
         if missing:
             raise UserError(f"{head}: wrote no {', '.join(missing)}")
-        write_json(stamp, digests(step))
+        write_json(stamp, digests(step, read_stamp(stamp)))
     return 0
 
 
-def check_words(steps: list[Step]) -> None:
-    """Let each script look at its words before anything long starts.
+def find_problems(config, arguments, layout: Layout, steps: list[Step]):
+    """Return everything that is wrong and can be told before a step runs.
 
-    A script prints what is wrong and exits with status 2.
+    Returns
+    -------
+    dict of str to str
+        "section.key" to the fault and its mend.
     """
+    from deploy.st.targets import get_target
+
+    chain = arguments.chain
+    found = [checks.path_problems(config, chain)]
+    found.append(checks.cross_problems(config, chain, get_target))
+    seen = set()
     for step in steps:
         for script, *rest in step.commands:
             path = ROOT / script
@@ -85,9 +115,26 @@ def check_words(steps: list[Step]) -> None:
                 raise UserError(f"{script}: is not there")
             if step.letter == "t":
                 continue  # needs torch, and is the first step anyway
-            module = _module(path)
-            if hasattr(module, "parse"):
-                module.parse(rest)
+            section = NAMES[step.letter]
+            if script == "export_onnx.py":
+                section = "export"
+            if section in seen:
+                continue
+            seen.add(section)
+            options = own_options(config, section)
+            head = rest[: len(rest) - len(make_words(options))]
+            made = [
+                key
+                for key, value in options.items()
+                if checks.is_made(config, key, value)
+            ]
+            options = {k: v for k, v in options.items() if k not in made}
+            found.append(option_problems(_module(path), section, head, options))
+    found.append(checks.result_problems(steps, layout, arguments.force))
+    problems = {}
+    for some in found:
+        problems |= {k: v for k, v in some.items() if k not in problems}
+    return problems
 
 
 @lru_cache
@@ -98,12 +145,23 @@ def _module(path: Path):
     return module
 
 
-def run(step: Step) -> int:
+def run(step: Step, stamp: Path) -> int:
     """Run the commands of a step; return the first status that is not 0."""
+    foreign = foreign_files(step, stamp)
+    if foreign:
+        raise UserError(checks.foreign_problem(foreign))
+    there = any(path.exists() for path in step.outputs)
     for script, *rest in step.commands:
+        if not there:
+            # What appears there meanwhile is somebody else's.
+            rest = [word for word in rest if word != "--overwrite"]
         print(f"  {' '.join([script, *rest])}", flush=True)
         command = [sys.executable, str(ROOT / script), *rest]
         status = subprocess.run(command, check=False).returncode
+        if step.letter == "q":
+            files = made_files(step, read_stamp(stamp))
+            if files:
+                write_json(stamp, {"files": files})
         if status:
             return status
     return 0

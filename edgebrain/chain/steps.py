@@ -1,20 +1,27 @@
 """The steps of a chain: what each runs, reads and leaves."""
 
 from dataclasses import dataclass
+import json
 from pathlib import Path
+import shutil
 
-from edgebrain.chain.config import FORMS, SECTIONS
+from edgebrain.chain.config import FLAGS, FORMS, SECTIONS
 
-#: Options that are given without a value.
-FLAGS = {
-    "check_only",
-    "cloud",
-    "json",
-    "no_run",
-    "reduce_range",
-    "report",
-    "save_enhanced",
-}
+#: Options that name something that is read.
+READ = (
+    "audio",
+    "calibration_folder",
+    "clean_folder",
+    "compare",
+    "data_folder",
+    "init_from",
+    "learned_ranges",
+    "noisy_folder",
+    "targets_file",
+    "yaml",
+)
+#: Where no tool is run.
+NO_TOOL = "none"
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,11 @@ class Step:
     inputs : list of Path
         What the result belongs to, besides the words.
     outputs : list of Path
+    package : Path or None
+        Folder of a deployer, where others may work too: of what lies there
+        the deployer's own files are the result.
+    tool : str
+        Program that the result belongs to.
     """
 
     letter: str
@@ -38,6 +50,8 @@ class Step:
     commands: list[list[str]]
     inputs: list[Path]
     outputs: list[Path]
+    package: Path | None = None
+    tool: str = NO_TOOL
 
 
 @dataclass(frozen=True)
@@ -60,12 +74,16 @@ class Layout:
     source: Path
     quantized: Path
 
+    def stamp(self, step: Step) -> Path:
+        """Return the file that says what a step's result belongs to."""
+        return self.folder / "chain" / f"{step.key}.json"
+
 
 def make_layout(config: dict) -> Layout:
     """Return where things are."""
     model = Path(config["model"])
-    precision = config["quantize"].get("precision", "int8")
-    form = config["export"].get("form", FORMS[0])
+    precision = config["quantize"].get("precision") or "int8"
+    form = config["export"].get("form") or FORMS[0]
     if model.suffix == ".onnx":
         folder, source = model.with_name(f"{model.stem}_chain"), model
         quantized = folder / f"{model.stem}_{precision}.onnx"
@@ -90,36 +108,68 @@ def plan(chain: str, config: dict, layout: Layout) -> list[Step]:
     ]
 
 
+def own_options(config: dict, section: str) -> dict:
+    """Return the options of a section that go to its script as they are."""
+    taken = {"train": "yaml", "export": "form", "deploy": "script"}
+    return {
+        key: value
+        for key, value in config[section].items()
+        if key != taken.get(section)
+    }
+
+
+def paths_read(options: dict, known: tuple[str, ...] = ()) -> list[Path]:
+    """Return the paths that options name, but those of ``known``.
+
+    Of a results folder it is the weights.
+    """
+    paths = []
+    for key in READ:
+        if key in known or options.get(key) is None:
+            continue
+        value = options[key]
+        for entry in value if isinstance(value, list) else [value]:
+            path = Path(str(entry))
+            paths.append(path / "save" if (path / "save").is_dir() else path)
+    return paths
+
+
 def _train(config: dict, layout: Layout, quantized: bool) -> Step:
-    options = {**config["train"]}
-    recipe = options.pop("yaml")
+    options = own_options(config, "train")
+    recipe = config["train"]["yaml"]
+    # What is no plain value is read there as yaml, which JSON is.
+    texts = {
+        key: json.dumps(value) if isinstance(value, (list, dict)) else value
+        for key, value in options.items()
+    }
+    target = ["--output_folder", str(layout.model)]
     data = options.get("data_folder")
+    first = [Path(recipe), *([Path(data)] if data else [])]
     return Step(
         "t",
         "train",
-        [
-            [
-                "train.py",
-                recipe,
-                *("--output_folder", str(layout.model)),
-                *words(options),
-            ]
-        ],
-        [Path(recipe), *([Path(data)] if data else [])],
+        [["train.py", recipe, *target, *words(texts)]],
+        [*first, *paths_read(options, ("data_folder",))],
         [layout.model / "save"],
     )
 
 
 def _quantize(config: dict, layout: Layout, quantized: bool) -> Step:
     commands, inputs = [], [layout.model]
+    outputs, options = [layout.quantized], config["quantize"]
+    more = paths_read(options, ("calibration_folder",))
     if layout.model.suffix != ".onnx":
-        options = {**config["export"]}
-        form = options.pop("form", FORMS[0])
+        export = own_options(config, "export")
+        form = config["export"].get("form") or FORMS[0]
         target = ["--output_folder", str(layout.source.parent)]
         head = ["export_onnx.py", str(layout.model), "--forms", form]
-        commands.append([*head, "--overwrite", *target, *words(options)])
+        commands.append([*head, "--overwrite", *target, *words(export)])
         inputs = [layout.model / "save"]
-    options = config["quantize"]
+        more += paths_read(export)
+        outputs.append(layout.source)
+    if options.get("static_sequence_length") is not None:
+        stem = layout.quantized.stem
+        outputs.append(layout.quantized.with_name(f"{stem}_static.onnx"))
     commands.append(
         [
             "quantize.py",
@@ -129,11 +179,8 @@ def _quantize(config: dict, layout: Layout, quantized: bool) -> Step:
             *words(options),
         ]
     )
-    inputs.append(Path(options["calibration_folder"]))
-    outputs = [layout.quantized]
-    if len(commands) > 1:
-        outputs.append(layout.source)
-    return Step("q", "quantize", commands, inputs, outputs)
+    folder = Path(options["calibration_folder"])
+    return Step("q", "quantize", commands, [*inputs, folder, *more], outputs)
 
 
 def _evaluate(config: dict, layout: Layout, quantized: bool) -> Step:
@@ -143,12 +190,13 @@ def _evaluate(config: dict, layout: Layout, quantized: bool) -> Step:
     output = layout.folder / f"test_{name}"
     target = ["--output_folder", str(output)]
     weights = model if model.suffix == ".onnx" else model / "save"
-    folders = [Path(options[key]) for key in SECTIONS["evaluate"]]
+    pair = SECTIONS["evaluate"]
+    folders = [Path(options[key]) for key in pair]
     return Step(
         "e",
         f"evaluate_{name}",
         [["evaluate.py", str(model), *target, *words(options)]],
-        [weights, *folders],
+        [weights, *folders, *paths_read(options, pair)],
         [output / "metrics.json"],
     )
 
@@ -162,14 +210,16 @@ def _benchmark(config: dict, layout: Layout, quantized: bool) -> Step:
         "b",
         "benchmark",
         [[script, str(layout.quantized), *target, *words(options)]],
-        [layout.quantized],
+        [layout.quantized, *paths_read(options)],
         [output / "package.json"],
+        output,
+        find_program(options),
     )
 
 
 def _deploy(config: dict, layout: Layout, quantized: bool) -> Step:
-    options = {**config["deploy"]}
-    name = options.pop("script")
+    options = own_options(config, "deploy")
+    name = config["deploy"]["script"]
     output = layout.folder / f"deploy_{name}"
     # The tables of NNSE are quantized on their own, from the float stream.
     model = layout.source if name == "nnse_tables" else layout.quantized
@@ -179,9 +229,23 @@ def _deploy(config: dict, layout: Layout, quantized: bool) -> Step:
         "d",
         f"deploy_{name}",
         [[script, str(model), *target, *words(options)]],
-        [model],
+        [model, *paths_read(options)],
         [output],
+        output,
+        find_program(options) if name == "stedgeai" else NO_TOOL,
     )
+
+
+def find_program(options: dict) -> str:
+    """Return path, size and time of the stedgeai that would be run."""
+    if options.get("no_run") or options.get("cloud"):
+        return NO_TOOL
+    found = shutil.which(str(options.get("stedgeai") or "stedgeai"))
+    if found is None:
+        return NO_TOOL
+    path = Path(found).resolve()
+    facts = path.stat()
+    return f"{path} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def words(options: dict) -> list[str]:
