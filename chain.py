@@ -8,7 +8,8 @@ quantizes, e evaluates (before q the float model, after it the quantized
 one), b benchmarks for a target of ST Edge AI Core (the tool where it is, else
 what can be told from the file), d deploys. CONFIG names the model and gives
 each step the options of its script; chain.yaml shows them. A step whose
-result is there and still belongs to its input is skipped.
+result is there and still belongs to its input is skipped. What is wrong with
+any option is said before the first step.
 """
 
 import argparse

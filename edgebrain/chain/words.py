@@ -9,6 +9,8 @@ from edgebrain.chain.steps import words
 from edgebrain.errors import nearest
 
 _OPTION = re.compile(r"--([A-Za-z0-9_]+)")
+#: The option that a message begins with, unless it is about two of them.
+_FIRST = re.compile(r"--([A-Za-z0-9_]+):? (?!and )")
 
 
 class _Refused(Exception):
@@ -61,10 +63,13 @@ def option_problems(
 
 
 def _in_section(problems: dict[str, str], section: str) -> dict[str, str]:
-    return {
-        f"{section}.{key}" if key else section: text.removeprefix(f"--{key} ")
-        for key, text in problems.items()
-    }
+    named = {}
+    for key, text in problems.items():
+        first = _FIRST.match(text)
+        if first:
+            key, text = first[1], text[first.end() :]
+        named[f"{section}.{key}" if key else section] = text
+    return named
 
 
 def _explain(refused: _Refused, options: dict) -> dict[str, str]:

@@ -10,6 +10,7 @@ from edgebrain.chain.steps import make_layout, plan
 from edgebrain.data import audio
 from edgebrain.errors import UserError
 from edgebrain.onnx.probe import speech_like
+import onnx
 import pytest
 import yaml
 
@@ -169,7 +170,24 @@ def test_the_engines_take_streams(write, form):
 
 def test_cloud_board_without_cloud(write):
     write(benchmark__cloud_board="B")
-    assert "--cloud_board: goes with --cloud alone" in refusal()
+    assert "benchmark.cloud_board: goes with --cloud alone" in refusal()
+    write(benchmark__cloud=True, benchmark__no_run=True)
+    assert "benchmark.cloud: --cloud and --no_run contradict" in refusal()
+
+
+def test_a_model_that_cannot_be_taken(write, onnx_folder):
+    write(model="noisy/a.wav")
+    assert "model: noisy/a.wav: is neither" in refusal("qb")
+    Path("broken.onnx").write_text("x")
+    write(model="broken.onnx")
+    assert "model: broken.onnx" in refusal("qb")
+    write(model=str(onnx_folder / "offline.onnx"))
+    assert "model: offline: benchmark needs fixed shapes" in refusal("qb")
+    plain = onnx.load(onnx_folder / "patch.onnx")
+    del plain.metadata_props[:]
+    onnx.save(plain, "plain.onnx")
+    write(model="plain.onnx")
+    assert "quantize.n_fft: is missing: the model has no" in refusal("qb")
 
 
 def test_all_problems_come_in_one_message(write):
