@@ -83,7 +83,7 @@ def main(argv):
         if status:
             print(
                 f"{head} stopped with status {status} (output_folder, where "
-                f"it names one, lies in `model` of {arguments.config}: "
+                f"it names one, follows from `model` of {arguments.config}: "
                 f"{config['model']})",
                 file=sys.stderr,
             )
