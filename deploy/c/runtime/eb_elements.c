@@ -137,6 +137,36 @@ void eb_mul_s16(const eb_scale_s16_layer *layer, const int16_t *first,
 #endif
 }
 
+#if defined(EB_USE_MVE)
+
+/* Four elements of forget * state + input * gate. */
+static inline float32x4_t eb_cell_4(const eb_cell_layer *layer,
+                                    int32x4_t forget, int32x4_t input,
+                                    int32x4_t gate, float32x4_t state)
+{
+    const int32x4_t fi = vsubq_n_s32(forget, layer->forget_zero);
+    const int32x4_t xi = vsubq_n_s32(input, layer->input_zero);
+    const int32x4_t gi = vsubq_n_s32(gate, layer->gate_zero);
+    const float32x4_t f = vmulq_n_f32(vcvtq_f32_s32(fi), layer->forget_scale);
+    const float32x4_t x = vmulq_n_f32(vcvtq_f32_s32(xi), layer->input_scale);
+    const float32x4_t g = vmulq_n_f32(vcvtq_f32_s32(gi), layer->gate_scale);
+    return vaddq_f32(vmulq_f32(f, state), vmulq_f32(x, g));
+}
+
+#else
+
+static inline float eb_cell_1(const eb_cell_layer *layer, int32_t forget,
+                              int32_t input, int32_t gate, float state)
+{
+    const float f = (float)(forget - layer->forget_zero) * layer->forget_scale;
+    const float x = (float)(input - layer->input_zero) * layer->input_scale;
+    const float g = (float)(gate - layer->gate_zero) * layer->gate_scale;
+    const float kept = f * state;
+    return kept + x * g;
+}
+
+#endif
+
 void eb_cell_s8(const eb_cell_layer *layer, const int8_t *forget,
                 const int8_t *input, const int8_t *gate, float *state,
                 int32_t size)
@@ -145,27 +175,15 @@ void eb_cell_s8(const eb_cell_layer *layer, const int8_t *forget,
 #if defined(EB_USE_MVE)
     for (int32_t i = 0; i < size; i += 4) {
         const mve_pred16_t p = vctp32q((uint32_t)(size - i));
-        const int32x4_t fi =
-            vsubq_n_s32(vldrbq_z_s32(&forget[i], p), l.forget_zero);
-        const int32x4_t xi =
-            vsubq_n_s32(vldrbq_z_s32(&input[i], p), l.input_zero);
-        const int32x4_t gi =
-            vsubq_n_s32(vldrbq_z_s32(&gate[i], p), l.gate_zero);
-        const float32x4_t f = vmulq_n_f32(vcvtq_f32_s32(fi), l.forget_scale);
-        const float32x4_t x = vmulq_n_f32(vcvtq_f32_s32(xi), l.input_scale);
-        const float32x4_t g = vmulq_n_f32(vcvtq_f32_s32(gi), l.gate_scale);
-        const float32x4_t kept = vmulq_f32(f, vldrwq_z_f32(&state[i], p));
-        vstrwq_p_f32(&state[i], vaddq_f32(kept, vmulq_f32(x, g)), p);
+        const float32x4_t next =
+            eb_cell_4(&l, vldrbq_z_s32(&forget[i], p),
+                      vldrbq_z_s32(&input[i], p), vldrbq_z_s32(&gate[i], p),
+                      vldrwq_z_f32(&state[i], p));
+        vstrwq_p_f32(&state[i], next, p);
     }
 #else
     for (int32_t i = 0; i < size; i++) {
-        const float f =
-            (float)((int32_t)forget[i] - l.forget_zero) * l.forget_scale;
-        const float x =
-            (float)((int32_t)input[i] - l.input_zero) * l.input_scale;
-        const float g = (float)((int32_t)gate[i] - l.gate_zero) * l.gate_scale;
-        const float kept = f * state[i];
-        state[i] = kept + x * g;
+        state[i] = eb_cell_1(&l, forget[i], input[i], gate[i], state[i]);
     }
 #endif
 }
@@ -178,27 +196,15 @@ void eb_cell_s16(const eb_cell_layer *layer, const int16_t *forget,
 #if defined(EB_USE_MVE)
     for (int32_t i = 0; i < size; i += 4) {
         const mve_pred16_t p = vctp32q((uint32_t)(size - i));
-        const int32x4_t fi =
-            vsubq_n_s32(vldrhq_z_s32(&forget[i], p), l.forget_zero);
-        const int32x4_t xi =
-            vsubq_n_s32(vldrhq_z_s32(&input[i], p), l.input_zero);
-        const int32x4_t gi =
-            vsubq_n_s32(vldrhq_z_s32(&gate[i], p), l.gate_zero);
-        const float32x4_t f = vmulq_n_f32(vcvtq_f32_s32(fi), l.forget_scale);
-        const float32x4_t x = vmulq_n_f32(vcvtq_f32_s32(xi), l.input_scale);
-        const float32x4_t g = vmulq_n_f32(vcvtq_f32_s32(gi), l.gate_scale);
-        const float32x4_t kept = vmulq_f32(f, vldrwq_z_f32(&state[i], p));
-        vstrwq_p_f32(&state[i], vaddq_f32(kept, vmulq_f32(x, g)), p);
+        const float32x4_t next =
+            eb_cell_4(&l, vldrhq_z_s32(&forget[i], p),
+                      vldrhq_z_s32(&input[i], p), vldrhq_z_s32(&gate[i], p),
+                      vldrwq_z_f32(&state[i], p));
+        vstrwq_p_f32(&state[i], next, p);
     }
 #else
     for (int32_t i = 0; i < size; i++) {
-        const float f =
-            (float)((int32_t)forget[i] - l.forget_zero) * l.forget_scale;
-        const float x =
-            (float)((int32_t)input[i] - l.input_zero) * l.input_scale;
-        const float g = (float)((int32_t)gate[i] - l.gate_zero) * l.gate_scale;
-        const float kept = f * state[i];
-        state[i] = kept + x * g;
+        state[i] = eb_cell_1(&l, forget[i], input[i], gate[i], state[i]);
     }
 #endif
 }
