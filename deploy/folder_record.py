@@ -1,12 +1,12 @@
 """The record of what a tool wrote into a folder, and who else did."""
 
 from collections.abc import Iterable
-import hashlib
 import json
 import os
 from pathlib import Path, PurePosixPath
 
 from edgebrain.errors import UserError
+from edgebrain.stamps import sha256
 
 #: Beside the files: their names and SHA-256.
 RECORD = "written.json"
@@ -47,11 +47,6 @@ def write_record(folder: Path) -> dict[str, str]:
     text = json.dumps({"files": files}, indent=2, sort_keys=True) + "\n"
     (folder / RECORD).write_text(text, encoding="utf-8")
     return files
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def refuse_edited(folder: Path, known: dict, also: dict | None = None):

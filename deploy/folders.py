@@ -19,13 +19,13 @@ import tempfile
 import time
 
 from edgebrain.errors import UserError
+from edgebrain.stamps import sha256
 
 from deploy.folder_record import (
     RECORD,
     read_record,
     refuse_edited,
     refuse_foreign,
-    sha256,
     write_record,
 )
 

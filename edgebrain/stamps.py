@@ -8,6 +8,12 @@ from pathlib import Path
 RECORDINGS = (".wav", ".flac", ".mp3", ".ogg", ".aiff", ".aif", ".opus")
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def digest(paths: Iterable[Path]) -> str:
     """Return a hash of files and folders.
 

@@ -1,16 +1,15 @@
 """Write the package that STM32CubeIDE and ST Edge AI Core work from."""
 
 from dataclasses import dataclass
-import hashlib
 import json
 import os
 from pathlib import Path
 import re
 import shutil
 
+from edgebrain.stamps import sha256
 import numpy as np
 
-from deploy.folder_record import sha256
 from deploy.folders import whole_folder
 from deploy.st import audio_application, commands, neural_art
 from deploy.st.audio_application import AudioApplication
@@ -195,9 +194,8 @@ def _old_results(
 
 
 def _facts(package, graph: Graph, target: Target, report: Report, runner):
-    digest = hashlib.sha256(graph.path.read_bytes()).hexdigest()
     facts = {
-        "model_sha256": digest,
+        "model_sha256": sha256(graph.path),
         "checkpoint_sha256": runner.metadata.checkpoint_sha256,
         "form": runner.form,
         "precision": runner.metadata.precision,

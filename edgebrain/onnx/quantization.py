@@ -15,7 +15,6 @@ of an LSTM stays float.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-import hashlib
 import importlib.metadata
 import logging
 from pathlib import Path
@@ -39,6 +38,7 @@ from edgebrain.onnx.quantization_report import (
 )
 from edgebrain.onnx.runner import Runner, load_runner
 from edgebrain.onnx.session import make_session
+from edgebrain.stamps import sha256
 import numpy as np
 import onnx
 from onnxruntime.quantization import QuantType
@@ -209,7 +209,7 @@ def load_source(path: str | Path, **settings) -> Source:
         )
     if not ours:
         card = card.replace(
-            checkpoint_sha256=_sha256(path), versions=_versions({})
+            checkpoint_sha256=sha256(path), versions=_versions({})
         )
     return Source(path, graphs.prepare(model, ours), runner, card)
 
@@ -405,11 +405,6 @@ def _insert_qdq(model, settings, ranges, kept) -> onnx.ModelProto:
     graphs.strip_domains(model)
     model.ir_version = max(model.ir_version, _IR_VERSION[settings.precision])
     return onnx.shape_inference.infer_shapes(model)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions(before: Mapping[str, str]) -> dict[str, str]:
