@@ -61,9 +61,9 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     from edgebrain.command_line import refuse
+    from edgebrain.files import check_folder, whole_folder
     from edgebrain.inference.nnse_tables import MARKER, load_tables
 
-    from deploy.folders import check_replaceable, whole_folder
     from deploy.nnse.quantize import quantize_layers
     from deploy.nnse.read import find_model, read_network
 
@@ -71,7 +71,7 @@ def main(argv):
     net_id, name = arguments.net_id, arguments.net_name
     path = find_model(arguments.model)
     folder = arguments.output_folder or path.with_name(f"nnse_{name}")
-    check_replaceable(folder, MARKER, file_names(net_id, name))
+    check_folder(folder, MARKER)
     network = read_network(path)
     layers = quantize_layers(network.layers)
     texts = make_texts(net_id, name, network, layers)

@@ -93,11 +93,11 @@ def main(argv):
     """Run with the words of the command line; return the exit status."""
     arguments = parse(argv)
     from edgebrain.command_line import refuse
+    from edgebrain.files import check_folder
 
-    from deploy.folders import check_replaceable
     from deploy.st import checker
     from deploy.st.graph import Graph
-    from deploy.st.package import MARKER, early_names
+    from deploy.st.package import MARKER
     from deploy.st.targets import get_target
     from deploy.st.tool import find_tool, run_steps
 
@@ -112,7 +112,7 @@ def main(argv):
     if folder is None:
         folder = model.with_name(f"{model.stem}_{target.name}")
     if not arguments.check_only:
-        check_replaceable(folder, MARKER, early_names(target))
+        check_folder(folder, MARKER)
     graph = Graph(model)
     report = checker.check(graph, target)
     result = {"check": report.to_dict()}
@@ -125,19 +125,9 @@ def main(argv):
     elif not arguments.check_only:
         if cloud is not None:
             say(f"\n{cloud.connect()}")
-        others = ()
-        if cloud is not None:
-            others = ("version", "validate")
-            if arguments.cloud_board == "none":
-                others += ("benchmark",)
-        elif program is not None:
-            others = ("benchmark",)
-        more = hand_off(arguments, graph, target, report, folder, say, others)
+        more = hand_off(arguments, graph, target, report, folder, say)
         result |= more
         todo = more["package"]["steps"]
-        if cloud is not None or program is not None:
-            # Figures of an earlier run must not stay beside a failure.
-            (folder / "tool" / "figures.json").unlink(missing_ok=True)
         if cloud is not None:
             result["cloud"] = cloud.facts()
             steps = cloud.run(folder, model.stem, todo, say)
@@ -228,7 +218,7 @@ def make_cloud(arguments, target):
     return Cloud(target, *given, os.environ)
 
 
-def hand_off(arguments, graph, target, report, folder, say, others=()):
+def hand_off(arguments, graph, target, report, folder, say):
     """Write the package; return what the JSON says of it."""
     from edgebrain.command_line import model_arguments
     from edgebrain.onnx.runner import load_runner
@@ -251,14 +241,10 @@ def hand_off(arguments, graph, target, report, folder, say, others=()):
         arguments.frames_per_patch,
         arguments.lookahead_frames,
         arguments.silence_threshold_db,
-        others,
     )
     say(f"\npackage: {folder} ({package.calls} calls in vectors/)")
     if package.set_aside:
-        say(
-            "tool/ held results of another model, profile or run: they are "
-            f"now in {package.set_aside}/"
-        )
+        say(f"results of the run before are now in {package.set_aside}/")
     if package.application is None:
         say(f"no header for ST's audio application: {package.no_header}")
     return {

@@ -1,13 +1,19 @@
-"""Files that are whole or not there at all."""
+"""Files and folders that are whole, and lose nothing of a user's."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import json
 import os
 from pathlib import Path
 import secrets
+import shutil
 import time
 
+from edgebrain.errors import UserError
+from edgebrain.stamps import sha256
+
+#: In a folder that a tool wrote: its files and their SHA-256.
+RECORD = "written.json"
 _TEMPORARY = ".tmp"
 _STALE_SECONDS = 3600
 
@@ -75,3 +81,119 @@ def write_json(path: Path | str, content, indent: int | None = 2) -> bool:
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     return True
+
+
+@contextmanager
+def whole_folder(path: Path | str, marker: str) -> Iterator[Path]:
+    """Give an empty folder whose files take their place in ``path`` at the end.
+
+    If the body raises, ``path`` is as it was. A folder that the same tool
+    wrote before is written again: files of its record are replaced or go,
+    others stay. Of a process that is killed while they are moved remains a
+    folder without record, which is refused from then on.
+
+    Arguments
+    ---------
+    path : Path or str
+        Made if it is not there.
+    marker : str
+        File that the body writes and by which the tool knows its folders.
+
+    Yields
+    ------
+    Path
+
+    Raises
+    ------
+    UserError
+        As :func:`check_folder`; and where a file of somebody else has the
+        name of one to write.
+    """
+    path = Path(path).resolve()
+    check_folder(path, marker)
+    there = path.is_dir()
+    beside = path if there else path.parent
+    beside.mkdir(parents=True, exist_ok=True)
+    new = beside / f".unfinished-{secrets.token_hex(4)}"
+    new.mkdir()
+    try:
+        yield new
+        files = {
+            file.relative_to(new).as_posix(): sha256(file)
+            for file in sorted(new.rglob("*"))
+            if file.is_file()
+        }
+        own = check_folder(path, marker)
+        if there:
+            _move_into(path, new, files, own)
+        write_json((path if there else new) / RECORD, {"files": files})
+        if not there:
+            os.rename(new, path)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def check_folder(path: Path | str, marker: str) -> dict[str, str]:
+    """Refuse a folder that :func:`whole_folder` could not or must not write.
+
+    Returns
+    -------
+    dict of str to str
+        What the tool wrote there before: names and SHA-256.
+
+    Raises
+    ------
+    UserError
+        For a file, a place without permission, a folder with other files
+        alone, and files of the tool that were edited since.
+    """
+    path, mend = Path(path), "give another --output_folder"
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: is a file; {mend}")
+    above = path.resolve()
+    while not above.exists():
+        above = above.parent
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise UserError(f"{path}: {above} cannot be written; {mend}")
+    if not path.is_dir() or not any(
+        not p.name.startswith(".unfinished-") for p in path.iterdir()
+    ):
+        return {}
+    try:
+        own = dict(json.loads((path / RECORD).read_text("utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        own = {}
+    if marker not in own or any(".." in n or n[:1] == "/" for n in own):
+        raise UserError(
+            f"{path}: holds other files (no {RECORD} of this tool); {mend}"
+        )
+    edited = [
+        name
+        for name, digest in own.items()
+        if (path / name).is_file() and sha256(path / name) != digest
+    ]
+    if edited:
+        raise UserError(
+            f"{path}: {', '.join(edited)}: edited since this tool wrote it; "
+            f"move or delete it, or {mend}"
+        )
+    return own
+
+
+def _move_into(path: Path, new: Path, files: dict, own: dict) -> None:
+    """Replace the tool's own files in a folder by new ones."""
+    foreign = [n for n in files if n not in own and os.path.lexists(path / n)]
+    if foreign:
+        raise UserError(
+            f"{path}: {', '.join(foreign)}: not written by this tool, which "
+            "would overwrite it; move or delete it, or give another "
+            "--output_folder"
+        )
+    (path / RECORD).unlink(missing_ok=True)
+    for name in files:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(new / name, path / name)
+    for name in own.keys() - files.keys():
+        (path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # others' files are in it
+            (path / name).parent.rmdir()

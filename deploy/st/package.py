@@ -1,16 +1,16 @@
 """Write the package that STM32CubeIDE and ST Edge AI Core work from."""
 
 from dataclasses import dataclass
+from itertools import count
 import json
-import os
 from pathlib import Path
 import re
 import shutil
 
+from edgebrain.files import whole_folder
 from edgebrain.stamps import sha256
 import numpy as np
 
-from deploy.folders import whole_folder
 from deploy.st import audio_application, commands, neural_art
 from deploy.st.audio_application import AudioApplication
 from deploy.st.findings import Report
@@ -38,7 +38,7 @@ class Package:
     audio : list of str
         Names of the clips that the vectors are of.
     set_aside : str or None
-        Where the tool's results of an older package are now.
+        Where the tool's results of the run before are now.
     """
 
     folder: Path
@@ -62,7 +62,6 @@ def write_package(
     frames_per_patch: int | None = None,
     lookahead_frames: int | None = None,
     silence_db: float = -50.0,
-    other_steps: tuple[str, ...] = (),
 ) -> Package:
     """Write a package, whole or not at all.
 
@@ -70,7 +69,7 @@ def write_package(
     ---------
     folder : str or Path
         May hold an older package: its files are replaced, others stay, and
-        results of another model, profile or command are set aside.
+        results of the tool are set aside.
     graph : Graph
     runner : edgebrain.onnx.runner.Runner
         Of the same file.
@@ -84,9 +83,6 @@ def write_package(
         As :func:`deploy.st.commands.steps`.
     frames_per_patch, lookahead_frames, silence_db
         As :func:`deploy.st.audio_application.plan`.
-    other_steps : tuple of str
-        Steps that the run to come does not do: with results of one of them
-        those of an older run are set aside too.
 
     Returns
     -------
@@ -96,8 +92,7 @@ def write_package(
     ------
     UserError
         When the folder holds something else or edited files, the clips are
-        too short, or
-        the numbers do not fit the model.
+        too short, or the numbers do not fit the model.
     """
     application, no_header = None, "it is for the STM32N6"
     if target.tool.get("neural_art"):
@@ -113,16 +108,17 @@ def write_package(
     outputs = [f"vectors/{_file('out_' + name)}" for name in graph.outputs]
     todo = commands.steps(target, inputs, outputs, board)
     calls = len(next(iter(vectors.values())))
-    folder, profile = Path(folder), neural_art.files(target)
-    old = _old_results(folder, graph, todo, profile, other_steps)
-    package = Package(folder, todo, application, no_header, calls, audio, old)
-    aside = {commands.OUTPUT: old} if old else {}
-    with whole_folder(folder, MARKER, aside) as new:
+    folder = Path(folder)
+    with whole_folder(folder, MARKER) as new:
+        old = _set_aside(folder)
+        package = Package(
+            folder, todo, application, no_header, calls, audio, old
+        )
         shutil.copyfile(graph.path, new / commands.MODEL)
         (new / "vectors").mkdir()
         for name, array in vectors.items():
             np.save(new / "vectors" / _file(name), array, allow_pickle=False)
-        texts = dict(profile)
+        texts = neural_art.files(target)
         if application is not None:
             texts["audio_application/ai_model_config.h"] = (
                 audio_application.header(application, runner.metadata)
@@ -142,54 +138,14 @@ def write_package(
     return package
 
 
-def early_names(target: Target) -> list[str]:
-    """Return the files of any package for a target."""
-    names = [commands.MODEL, "run.sh", "check.txt", "README.md", MARKER]
-    return [*names, *neural_art.files(target)]
-
-
-def _old_results(
-    folder: Path, graph: Graph, todo, profile, other_steps
-) -> str | None:
-    """Return a new name for the tool's results of another package.
-
-    Arguments
-    ---------
-    folder : Path
-    graph : Graph
-    todo : list of deploy.st.commands.Step
-    profile : dict of str to str
-        Files that the commands read, beside the model.
-    other_steps : tuple of str
-        As of :func:`write_package`.
-
-    Returns
-    -------
-    str or None
-        None where there are none, or those of the same package.
-    """
-    if not os.path.lexists(folder / commands.OUTPUT):
+def _set_aside(folder: Path) -> str | None:
+    """Rename the results of the run before, so that runs never mix."""
+    results = folder / commands.OUTPUT
+    if not results.is_dir():
         return None
-    try:
-        facts = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        same = (
-            facts["commands"] == {s.name: commands.text(s) for s in todo}
-            and sha256(folder / commands.MODEL) == sha256(graph.path)
-            and all(
-                (folder / name).read_text(encoding="utf-8") == text
-                for name, text in profile.items()
-            )
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        same = False
-    tool = folder / commands.OUTPUT
-    if same and not any((tool / name).exists() for name in other_steps):
-        return None
-    old = name = f"{commands.OUTPUT}_old"
-    number = 1
-    while os.path.lexists(folder / name):
-        number += 1
-        name = f"{old}_{number}"
+    names = (f"{commands.OUTPUT}_{number}" for number in count(1))
+    name = next(n for n in names if not (folder / n).exists())
+    results.rename(folder / name)
     return name
 
 

@@ -178,15 +178,17 @@ def test_profile_and_pools_do_not_overlap(models, tmp_path):
     assert weights["prop"]["constants_preferred"] == "true"
 
 
-def test_a_package_is_replaced_and_other_files_are_not(models, tmp_path):
+def test_a_package_is_replaced_and_results_are_set_aside(models, tmp_path):
     folder = tmp_path / "p"
     build(models, "stream", folder)
-    (folder / "tool").mkdir()
-    build(models, "lstm", folder)
-    assert not (folder / "tool").exists()
+    for number in range(2):
+        (folder / "tool").mkdir()
+        (folder / "tool" / "log").write_text(str(number))
+        build(models, "lstm", folder)
+        assert not (folder / "tool").exists()
     assert (folder / "vectors" / "in_lstm0_h.npy").is_file()
-    assert (folder / "tool_old").is_dir()
-    (folder / "package.json").unlink()
+    assert (folder / "tool_1" / "log").read_text() == "0"
+    assert (folder / "tool_2" / "log").read_text() == "1"
     (folder / "written.json").unlink()
     with pytest.raises(UserError, match="holds other files"):
         build(models, "lstm", folder)

@@ -5,13 +5,13 @@ import re
 import shutil
 
 from edgebrain.errors import UserError
+from edgebrain.files import check_folder, whole_folder
 
 from deploy.c.generator.c_text import lines
 from deploy.c.generator.emit import Emitter
 from deploy.c.generator.numbers import tanh_table
 from deploy.c.generator.program import Program
 from deploy.c.generator.read import read
-from deploy.folders import check_replaceable, whole_folder
 
 _HERE = Path(__file__).parent.parent
 #: A folder with this file was written by this module and may be written again.
@@ -92,23 +92,12 @@ def generate(
     folder = Path(folder)
     name = identifier(Path(model).stem) if name is None else name
     check_name(name)
-    check_replaceable(folder, MARK, _names(name))
+    check_folder(folder, MARK)
     program = read(model)
     emitter = Emitter(program, name)
     with whole_folder(folder, MARK) as fresh:
         _fill(fresh, emitter, Path(model))
     return program
-
-
-def _names(name: str) -> list[str]:
-    """Return the files of a folder."""
-    copied = [
-        path.relative_to(_HERE).as_posix()
-        for part in ("runtime", "examples")
-        for path in sorted((_HERE / part).rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return [f"{name}.h", f"{name}.c", *copied, _TANH, "Makefile", MARK]
 
 
 def _fill(folder: Path, emitter: Emitter, model: Path) -> None:
