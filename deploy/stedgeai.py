@@ -94,9 +94,9 @@ def main(argv):
     arguments = parse(argv)
     from edgebrain.command_line import refuse
     from edgebrain.files import check_folder
+    from edgebrain.onnx.graph import Graph
 
     from deploy.st import checker
-    from deploy.st.graph import Graph
     from deploy.st.package import MARKER
     from deploy.st.targets import get_target
     from deploy.st.tool import find_tool, run_steps
@@ -113,7 +113,7 @@ def main(argv):
         folder = model.with_name(f"{model.stem}_{target.name}")
     if not arguments.check_only:
         check_folder(folder, MARKER)
-    graph = Graph(model)
+    graph = Graph.read(model)
     report = checker.check(graph, target)
     result = {"check": report.to_dict()}
     say = _quiet if arguments.json else print

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from edgebrain.errors import UserError
 from edgebrain.onnx import files
+from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
-import onnx
-
-from deploy.constants import read_constants
 
 #: Limits of the runtime.
 MAX_LAYERS = 10
@@ -112,19 +110,17 @@ def read_network(path: str | Path) -> FloatNetwork:
         Listing everything that the runtime cannot do.
     """
     path = find_model(path)
-    model = files.load(path)
-    files.check_complete(model, str(path))
-    constants = read_constants(model, path)
-    files.check_finite(model, str(path))
-    properties = {p.key: p.value for p in model.metadata_props}
-    metadata = GraphMetadata.from_properties(properties, str(path))
+    graph = Graph.read(path)
+    files.check_complete(graph.model, str(path))
+    files.check_finite(graph.model, str(path))
+    metadata = graph.metadata
     _check_kind(path, metadata)
     arguments = metadata.model_arguments or {}
     _check_limits(path, metadata, arguments)
     try:
-        filters, mean, invstd = _front_end(model, constants)
-        layers = _layers(arguments["layers"], constants)
-    except (KeyError, StopIteration, ValueError) as error:
+        filters, mean, invstd = _front_end(graph)
+        layers = _layers(arguments["layers"], graph.constants)
+    except (LookupError, StopIteration, ValueError) as error:
         raise UserError(
             f"{path}: its graph is not the stream of an NNSE network "
             f"({type(error).__name__}: {error}): export it again with "
@@ -227,20 +223,17 @@ def _other_features(metadata, arguments: dict) -> str:
     )
 
 
-def _front_end(model: onnx.ModelProto, constants: dict) -> tuple:
+def _front_end(graph: Graph) -> tuple:
     """Return mel triangles, mean and invstd, by where they are used."""
-    users = {}
-    for node in model.graph.node:
-        for name in node.input:
-            users.setdefault(name, node)
-    conv = next(n for n in model.graph.node if n.op_type == "Conv")
+    constants, users = graph.constants, graph.consumers
+    conv = next(n for n in graph.nodes if n.op_type == "Conv")
     filters = constants[conv.input[1]][..., 0]
-    node, found = users[conv.output[0]], {}
+    node, found = users[conv.output[0]][0], {}
     while node.op_type not in ("Concat", "Conv"):
         for name in node.input:
             if name in constants:
                 found[node.op_type] = constants[name]
-        node = users[node.output[0]]
+        node = users[node.output[0]][0]
     mean, invstd = found["Sub"].reshape(-1), found["Mul"].reshape(-1)
     if not len(mean) == len(invstd) == len(filters) == FEATURES:
         raise ValueError(f"{len(mean)} means for {len(filters)} bands")

@@ -3,10 +3,11 @@
 from collections import Counter
 import dataclasses
 
+from edgebrain.onnx.graph import Graph
+
 from deploy.st import quantized, rules
 from deploy.st.cost import Cost, measure
 from deploy.st.findings import FAIL, PASS, WARN, Finding, Report, RuleResult
-from deploy.st.graph import Graph
 from deploy.st.targets import Target
 
 RULES = {**rules.RULES, **quantized.RULES}

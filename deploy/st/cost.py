@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 import math
 
-from deploy.st.graph import DEQUANTIZE, QUANTIZE, Graph, attribute
+from edgebrain.onnx.graph import DEQUANTIZE, QUANTIZE, Graph, attribute
 
 #: One output can take the place of an input of the same size.
 _IN_PLACE = frozenset(
@@ -51,7 +51,7 @@ def measure(graph: Graph) -> Cost:
     counts = [count_macs(graph, node) for node in graph.nodes]
     macs = None if None in counts else sum(counts)
     peak, where = activation_peak(graph)
-    return Cost(macs, weight_bytes(graph), peak, where)
+    return Cost(macs, graph.weight_bytes, peak, where)
 
 
 def count_macs(graph: Graph, node) -> int | None:
@@ -72,25 +72,6 @@ def count_macs(graph: Graph, node) -> int | None:
     if kind == "Gemm" and attribute(node, "transA", 0):
         inner = source[0]
     return math.prod(out) * inner
-
-
-def weight_bytes(graph: Graph) -> int:
-    """Return the bytes of constants that are data.
-
-    Scales and zero points, and the integers that say how to slice or
-    reshape, are not among them.
-    """
-    settings = {
-        name
-        for node in graph.nodes
-        if node.op_type in (QUANTIZE, DEQUANTIZE)
-        for name in node.input[1:]
-    }
-    return sum(
-        array.nbytes
-        for name, array in graph.constants.items()
-        if name not in settings and array.dtype.itemsize < 8
-    )
 
 
 def activation_peak(graph: Graph) -> tuple[int | None, str]:

@@ -8,13 +8,13 @@ import re
 import shutil
 
 from edgebrain.files import whole_folder
+from edgebrain.onnx.graph import Graph
 from edgebrain.stamps import sha256
 import numpy as np
 
 from deploy.st import audio_application, commands, neural_art
 from deploy.st.audio_application import AudioApplication
 from deploy.st.findings import Report
-from deploy.st.graph import Graph
 from deploy.st.readme import readme
 from deploy.st.targets import Target
 from deploy.st.vectors import Clip, make_vectors

@@ -1,15 +1,15 @@
 """What the quantization of a graph must be; rules as in rules.py."""
 
-import numpy as np
-
-from deploy.st.findings import FAIL, WARN, Finding, Findings
-from deploy.st.graph import (
+from edgebrain.onnx.graph import (
     DEQUANTIZE,
     QUANTIZE,
     Graph,
     attribute,
     label,
 )
+import numpy as np
+
+from deploy.st.findings import FAIL, WARN, Finding, Findings
 from deploy.st.targets import Target
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu")

@@ -7,11 +7,11 @@ quantized.py.
 
 import math
 
+from edgebrain.onnx.graph import Graph, attribute, label
 import numpy as np
 import onnx
 
 from deploy.st.findings import FAIL, WARN, Finding, Findings
-from deploy.st.graph import Graph, attribute, label
 from deploy.st.targets import Target
 
 _CONTROL_FLOW = ("If", "Loop", "Scan")

@@ -115,14 +115,6 @@ def check_finite(model: onnx.ModelProto, source: str) -> None:
         )
 
 
-def weight_bytes(model: onnx.ModelProto) -> int:
-    """Return the bytes of all constants of the graph."""
-    return sum(
-        numpy_helper.to_array(tensor).nbytes
-        for tensor in model.graph.initializer
-    )
-
-
 def operators(model: onnx.ModelProto) -> dict[str, int]:
     """Return how often each operator occurs, by name."""
     counts: dict[str, int] = {}

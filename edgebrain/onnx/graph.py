@@ -1,414 +1,239 @@
-"""Surgery on exported graphs: constants folded, pads fused, no leftovers."""
+"""One view of an ONNX graph for all that read one; needs onnx and numpy."""
 
-from collections import Counter
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
+from edgebrain.errors import UserError
+from edgebrain.onnx import files
+from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
-#: What a tracer leaves behind in the arithmetic of shapes.
-_FOLDABLE = frozenset(
-    "Constant ConstantOfShape Concat Reshape Slice Transpose Cast Gather "
-    "Unsqueeze Squeeze Add Sub Mul Div Neg Identity Range Shape Expand".split()
-)
+QUANTIZE = "QuantizeLinear"
+DEQUANTIZE = "DequantizeLinear"
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+_NUMBERS = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
 
 
-def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph as an embedded tool wants it.
-
-    Constants become initializers, arithmetic on them is done, zero padding
-    goes into the convolution behind it, batch normalisation into the one
-    before it, or else becomes Mul and Add, bounds of slices lie within the
-    tensor, and a dilated convolution that gives a single frame works on
-    gathered frames without dilation. Nodes and tensors are named after the
-    weights that they use or come from.
+class Graph:
+    """Nodes, constants and shapes of an ONNX model, to be read only.
 
     Arguments
     ---------
     model : onnx.ModelProto
-        Changed too.
+    path : str or Path
+        Where it is from, for messages.
 
-    Returns
-    -------
-    onnx.ModelProto
-        With inferred shapes.
+    Attributes
+    ----------
+    model : onnx.ModelProto
+    path : Path
+    nodes : list of onnx.NodeProto
+        In the order of the file, without those that hold a constant.
+    constants : dict of str to numpy.ndarray
+        Initializers and values of Constant nodes.
+    producers : dict of str to onnx.NodeProto
+        By the tensor that they make.
+    consumers : dict of str to list of onnx.NodeProto
+        By the tensor that they take.
+    inputs, outputs : list of str
+    metadata : GraphMetadata or None
+    shapes : dict of str to tuple
+        With None for a size that is not fixed; a tensor whose shape is not
+        known is missing.
+    floats : set of str
+        Tensors that hold floating point.
+    inference_error : str or None
+        Why shapes could not be inferred: those written in the file count.
+
+    Raises
+    ------
+    UserError
+        When a constant or the metadata is damaged.
     """
-    graph = model.graph
-    _fold_constants(graph)
-    _drop_identities(graph)
-    _fuse_pads(graph)
-    _spell_out_pads(graph)
-    model = _infer(model)
-    while _fold_shapes(model.graph):
-        _fold_constants(model.graph)
-        model = _infer(model)
-    _fold_batchnorm(model.graph)
-    _batchnorm_to_affine(model.graph)
-    _drop_unused(model.graph)
-    _name(model.graph)
-    del model.graph.value_info[:]
-    model = _infer(model)
-    _bound_slices(model.graph)
-    _undilate(model.graph)
-    _drop_unused(model.graph)
-    del model.graph.value_info[:]
-    return _infer(model)
 
+    def __init__(self, model: onnx.ModelProto, path: str | Path):
+        self.model, self.path = model, Path(path)
+        graph = model.graph
+        self.constants = _constants(model, path)
+        self.nodes = [
+            node
+            for node in graph.node
+            if node.op_type != "Constant"
+            or not self.constants.keys() & node.output
+        ]
+        self.producers, self.consumers = {}, defaultdict(list)
+        for node in self.nodes:
+            for name in node.output:
+                self.producers[name] = node
+            for name in filter(None, node.input):
+                self.consumers[name].append(node)
+        self.inputs = [
+            v.name for v in graph.input if v.name not in self.constants
+        ]
+        self.outputs = [v.name for v in graph.output]
+        properties = {p.key: p.value for p in model.metadata_props}
+        self.metadata = GraphMetadata.from_properties(properties, str(path))
 
-def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
-    return onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    @classmethod
+    def read(cls, path: str | Path) -> "Graph":
+        """Return the graph of a file.
 
+        Raises
+        ------
+        UserError
+            Also when there is no such file, or it is no ONNX file.
+        """
+        return cls(files.load(path), path)
 
-def _initializers(graph) -> dict[str, np.ndarray]:
-    return {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    @property
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Shapes by name."""
+        return self._inferred[0]
 
+    @property
+    def floats(self) -> set[str]:
+        """Names of the tensors that hold floating point."""
+        return self._inferred[1]
 
-def _add_constant(graph, name: str, value: np.ndarray) -> str:
-    graph.initializer.append(numpy_helper.from_array(value, name))
-    return name
+    @property
+    def inference_error(self) -> str | None:
+        """Why shapes could not be inferred."""
+        return self._inferred[2]
 
-
-def _replace_nodes(graph, nodes) -> None:
-    nodes = list(nodes)
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def _attribute(node, name: str, default=None):
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return helper.get_attribute_value(attribute)
-    return default
-
-
-def _set_attribute(node, name: str, value) -> None:
-    kept = [a for a in node.attribute if a.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-
-def _shapes(graph) -> dict[str, list[int | None]]:
-    shapes = {t.name: list(t.dims) for t in graph.initializer}
-    for value in [*graph.input, *graph.output, *graph.value_info]:
-        kind = value.type.tensor_type
-        if kind.HasField("shape"):
-            shapes[value.name] = [
-                d.dim_value if d.HasField("dim_value") else None
-                for d in kind.shape.dim
-            ]
-    return shapes
-
-
-def _fold_constants(graph) -> None:
-    """Compute each node whose inputs are all constants."""
-    known = _initializers(graph)
-    outputs = {value.name for value in graph.output}
-    left = []
-    for node in graph.node:
-        inputs = [name for name in node.input if name]
-        if (
-            node.op_type not in _FOLDABLE
-            or any(name not in known for name in inputs)
-            or outputs & set(node.output)
-        ):
-            left.append(node)
-            continue
-        run = ReferenceEvaluator(node)
-        values = run.run(None, {name: known[name] for name in inputs})
-        for name, value in zip(node.output, values, strict=True):
-            known[name] = np.asarray(value)
-            _add_constant(graph, name, known[name])
-    _replace_nodes(graph, left)
-    _drop_unused(graph)
-
-
-def _fold_shapes(graph) -> bool:
-    """Replace what asks for a fixed shape by it; tell whether any was."""
-    shapes, left = _shapes(graph), []
-    for node in graph.node:
-        shape = shapes.get(node.input[0]) if node.op_type == "Shape" else None
-        if shape is None or None in shape:
-            left.append(node)
-            continue
-        start, end = _attribute(node, "start", 0), _attribute(node, "end")
-        part = np.array(shape, np.int64)[start:end]
-        _add_constant(graph, node.output[0], part)
-    changed = len(left) < len(graph.node)
-    _replace_nodes(graph, left)
-    return changed
-
-
-def _drop_identities(graph) -> None:
-    outputs = {value.name for value in graph.output}
-    renamed: dict[str, str] = {}
-    left = []
-    for node in graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = renamed.get(name, name)
-        if node.op_type == "Identity" and node.output[0] not in outputs:
-            renamed[node.output[0]] = node.input[0]
-        else:
-            left.append(node)
-    _replace_nodes(graph, left)
-
-
-def _fuse_pads(graph) -> None:
-    """Move zeros in front of a convolution into its own pads."""
-    constants = _initializers(graph)
-    uses = Counter(name for node in graph.node for name in node.input)
-    uses.update(value.name for value in graph.output)
-    pads = {node.output[0]: node for node in graph.node if _pads_zeros(node)}
-    fused = []
-    for conv in graph.node:
-        if conv.op_type != "Conv" or conv.input[0] not in pads:
-            continue
-        pad = pads[conv.input[0]]
-        amounts = constants.get(pad.input[1])
-        value = 0.0
-        if len(pad.input) > 2 and pad.input[2]:
-            value = constants.get(pad.input[2], np.nan)
-        usual = len(pad.input) < 4 and uses[pad.output[0]] == 1
-        explicit = _attribute(conv, "auto_pad", b"NOTSET") == b"NOTSET"
-        if amounts is None or not np.all(value == 0) or not usual:
-            continue
-        rank = len(amounts) // 2
-        begin, end = amounts[:rank], amounts[rank:]
-        if any(begin[:2]) or any(end[:2]) or min(amounts) < 0 or not explicit:
-            continue
-        own = _attribute(conv, "pads", [0] * 2 * (rank - 2))
-        new = [*begin[2:], *end[2:]]
-        _set_attribute(
-            conv, "pads", [int(a + b) for a, b in zip(own, new, strict=True)]
-        )
-        conv.input[0] = pad.input[0]
-        fused.append(pad.output[0])
-    _replace_nodes(graph, (n for n in graph.node if n.output[0] not in fused))
-
-
-def _spell_out_pads(graph) -> None:
-    """Give each Pad its value: tools refuse the empty input."""
-    for node in graph.node:
-        if _pads_zeros(node) and (len(node.input) < 3 or not node.input[2]):
-            rest = list(node.input[3:])
-            del node.input[2:]
-            zero = _add_constant(
-                graph, f"{node.output[0]}.value", np.zeros((), np.float32)
+    @cached_property
+    def _inferred(self) -> tuple[dict, set, str | None]:
+        model, problem = self.model, None
+        try:
+            model = onnx.shape_inference.infer_shapes(
+                model, strict_mode=True, data_prop=True
             )
-            node.input.extend([zero, *rest])
-
-
-def _pads_zeros(node) -> bool:
-    return (
-        node.op_type == "Pad"
-        and _attribute(node, "mode", b"constant") == b"constant"
-    )
-
-
-def _fold_batchnorm(graph) -> None:
-    """Scale the weights of a convolution by the normalisation behind it."""
-    constants = _initializers(graph)
-    uses = Counter(name for node in graph.node for name in node.input)
-    uses.update(value.name for value in graph.output)
-    convs = {n.output[0]: n for n in graph.node if n.op_type == "Conv"}
-    left = []
-    for node in graph.node:
-        conv = convs.get(node.input[0]) if _is_fixed_norm(node) else None
-        names = [*conv.input[1:], *node.input[1:]] if conv else []
-        if (
-            conv is None
-            or uses[conv.output[0]] > 1
-            or uses[conv.input[1]] > 1
-            or any(name not in constants for name in names)
-        ):
-            left.append(node)
-            continue
-        factor, shift = _affine(node, constants)
-        weight = constants[conv.input[1]].astype(np.float64)
-        bias = 0.0
-        if len(conv.input) > 2:
-            bias = constants[conv.input[2]].astype(np.float64)
-        stem = conv.input[1].removesuffix(".weight")
-        _drop_constant(graph, conv.input[1])
-        wide = factor.reshape(-1, *[1] * (weight.ndim - 1))
-        values = {
-            conv.input[1]: weight * wide,
-            f"{stem}.folded_bias": bias * factor + shift,
-        }
-        for name, value in values.items():
-            _add_constant(graph, name, value.astype(np.float32))
-        del conv.input[1:]
-        conv.input.extend(values)
-        conv.output[0] = node.output[0]
-    _replace_nodes(graph, left)
-
-
-def _is_fixed_norm(node) -> bool:
-    return node.op_type == "BatchNormalization" and not _attribute(
-        node, "training_mode", 0
-    )
-
-
-def _affine(node, constants) -> tuple[np.ndarray, np.ndarray]:
-    """Return factor and shift of a batch normalisation, a channel each."""
-    scale, bias, mean, var = (
-        constants[name].astype(np.float64) for name in node.input[1:]
-    )
-    factor = scale / np.sqrt(var + _attribute(node, "epsilon", 1e-5))
-    return factor, bias - mean * factor
-
-
-def _drop_constant(graph, name: str) -> None:
-    kept = [t for t in graph.initializer if t.name != name]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-
-
-def _name(graph) -> None:
-    """Name nodes and tensors after the weights they use or come from."""
-    constants = {t.name for t in graph.initializer}
-    outputs = {value.name for value in graph.output}
-    scopes: dict[str, str] = {}
-    renamed: dict[str, str] = {}
-    taken: Counter = Counter()
-    for node in graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = renamed.get(name, name)
-        weights = [
-            name.removesuffix(".weight")
-            for name in node.input
-            if name in constants and "weight" in name.rpartition(".")[2]
-        ]
-        moving = [name for name in node.input if name not in constants]
-        made = [scopes[name] for name in moving if name in scopes]
-        scope = (weights or made[-1:] or moving or [graph.name])[0]
-        name = f"{scope}/{node.op_type}"
-        taken[name] += 1
-        node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
-        for i, output in enumerate(node.output):
-            if output and output not in outputs:
-                renamed[output] = f"{node.name}_out{i or ''}"
-                node.output[i] = renamed[output]
-            scopes[node.output[i]] = scope
-
-
-def _batchnorm_to_affine(graph) -> None:
-    """Write what no convolution could take in as a product and a sum."""
-    constants, shapes = _initializers(graph), _shapes(graph)
-    nodes = []
-    for node in graph.node:
-        known = all(name in constants for name in node.input[1:])
-        rank = len(shapes.get(node.input[0], [])) if node.input else 0
-        if not _is_fixed_norm(node) or not known or rank < 2:
-            nodes.append(node)
-            continue
-        factor, shift = _affine(node, constants)
-        wide = (1, -1) + (1,) * (rank - 2)
-        stem = node.name or node.output[0]
-        names = [
-            _add_constant(
-                graph, f"{stem}.{part}", v.reshape(wide).astype(np.float32)
-            )
-            for part, v in {"scale": factor, "shift": shift}.items()
-        ]
-        scaled = f"{node.output[0]}.scaled"
-        nodes += [
-            helper.make_node(
-                "Mul", [node.input[0], names[0]], [scaled], f"{stem}/Mul"
-            ),
-            helper.make_node(
-                "Add", [scaled, names[1]], [node.output[0]], f"{stem}/Add"
-            ),
-        ]
-    _replace_nodes(graph, nodes)
-
-
-def _bound_slices(graph) -> None:
-    """Replace negative and endless bounds by the tensor's own."""
-    constants, shapes = _initializers(graph), _shapes(graph)
-    for node in graph.node:
-        if node.op_type != "Slice":
-            continue
-        shape = shapes.get(node.input[0])
-        values = [constants.get(name) for name in node.input[1:]]
-        if shape is None or any(v is None for v in values):
-            continue
-        starts, ends = values[0], values[1]
-        axes = values[2] if len(values) > 2 else np.arange(len(starts))
-        steps = values[3] if len(values) > 3 else np.ones(len(starts), int)
-        sizes = [shape[axis] for axis in axes]
-        if any(size is None for size in sizes) or any(steps <= 0):
-            continue
-        bounds = [
-            slice(int(a), int(b), int(c)).indices(size)
-            for a, b, c, size in zip(starts, ends, steps, sizes, strict=True)
-        ]
-        stem = node.output[0]
-        new = [
-            _add_constant(graph, f"{stem}.{part}", np.array(column, np.int64))
-            for part, column in zip(
-                ("starts", "ends", "steps"),
-                zip(*bounds, strict=True),
-                strict=True,
-            )
-        ]
-        axes_name = _add_constant(
-            graph, f"{stem}.axes", np.asarray(axes, np.int64)
-        )
-        del node.input[1:]
-        node.input.extend([new[0], new[1], axes_name, new[2]])
-
-
-def _undilate(graph) -> None:
-    """Gather the frames that a dilated convolution sees of a single window.
-
-    Its input is as long as one window, its output one frame: a Slice with
-    the dilation as its step leaves a plain convolution, which tools and
-    kernels have fast, where dilated ones are slow or refused.
-    """
-    shapes, nodes = _shapes(graph), []
-    for node in graph.node:
-        dilations = _attribute(node, "dilations", [1])
-        kernel = _attribute(node, "kernel_shape", [])
-        shape = shapes.get(node.input[0]) if node.input else None
-        if (
-            node.op_type == "Conv"
-            and len(kernel) == 1
-            and kernel[0] > 1
-            and dilations[0] > 1
-            and not any(_attribute(node, "pads", [0, 0]))
-            and shape is not None
-            and shape[-1] == (kernel[0] - 1) * dilations[0] + 1
-        ):
-            stem = node.output[0]
-            bounds = {
-                "from": 0,
-                "to": shape[-1],
-                "axis": 2,
-                "step": dilations[0],
-            }
-            names = [
-                _add_constant(graph, f"{stem}.{k}", np.array([v], np.int64))
-                for k, v in bounds.items()
-            ]
-            seen = f"{stem}.gathered"
-            nodes.append(
-                helper.make_node(
-                    "Slice",
-                    [node.input[0], *names],
-                    [seen],
-                    f"{node.name}/gather",
+        except (
+            onnx.shape_inference.InferenceError,
+            RuntimeError,
+            ValueError,
+        ) as error:
+            problem = str(error).strip().partition("\n")[0]
+        graph = model.graph
+        shapes, floats = {}, set()
+        for value in [*graph.input, *graph.value_info, *graph.output]:
+            kind = value.type.tensor_type
+            if kind.elem_type in _FLOATS:
+                floats.add(value.name)
+            if kind.HasField("shape"):
+                shapes[value.name] = tuple(
+                    d.dim_value if d.HasField("dim_value") else None
+                    for d in kind.shape.dim
                 )
-            )
-            node.input[0] = seen
-            _set_attribute(node, "dilations", [1])
-        nodes.append(node)
-    _replace_nodes(graph, nodes)
+        for name, array in self.constants.items():
+            shapes[name] = array.shape
+            if array.dtype.kind == "f":
+                floats.add(name)
+        return shapes, floats, problem
+
+    @property
+    def compute_nodes(self) -> list[onnx.NodeProto]:
+        """Nodes without quantization and dequantization."""
+        return [
+            n for n in self.nodes if n.op_type not in (QUANTIZE, DEQUANTIZE)
+        ]
+
+    @property
+    def quantized(self) -> bool:
+        """Whether any activation is quantized."""
+        return any(node.op_type == QUANTIZE for node in self.nodes)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the constants that are data: weights, biases, tables.
+
+        Scales and zero points, and the integers that say how to slice or
+        reshape, are not among them.
+        """
+        settings = {
+            name
+            for node in self.nodes
+            if node.op_type in (QUANTIZE, DEQUANTIZE)
+            for name in node.input[1:]
+        }
+        return sum(
+            array.nbytes
+            for name, array in self.constants.items()
+            if name not in settings and array.dtype != np.int64
+        )
+
+    def known_shape(self, name: str) -> tuple[int, ...] | None:
+        """Return a shape whose sizes are all fixed, else None."""
+        shape = self.shapes.get(name)
+        return None if shape is None or None in shape else shape
+
+    def weight(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that dequantizes a constant into a tensor."""
+        node = self.producers.get(name)
+        if node is None or node.op_type != DEQUANTIZE:
+            return None
+        return node if node.input[0] in self.constants else None
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor is a constant, dequantized or not."""
+        return name in self.constants or self.weight(name) is not None
+
+    def zero_point(self, node: onnx.NodeProto) -> np.ndarray | None:
+        """Return the constant zero point of a (de)quantization.
+
+        None where it is left out or computed.
+        """
+        if len(node.input) < 3 or not node.input[2]:
+            return None
+        return self.constants.get(node.input[2])
+
+    def scale(self, node: onnx.NodeProto) -> np.ndarray | None:
+        """Return the constant scale of a (de)quantization."""
+        return self.constants.get(node.input[1])
 
 
-def _drop_unused(graph) -> None:
-    used = {name for node in graph.node for name in node.input}
-    used.update(value.name for value in graph.output)
-    kept = [t for t in graph.initializer if t.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the attributes of a node by name."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Return one attribute of a node."""
+    return attributes(node).get(name, default)
+
+
+def label(node: onnx.NodeProto) -> str:
+    """Return what a person finds a node by."""
+    return node.name or f"{node.op_type} -> {node.output[0]}"
+
+
+def _constants(model: onnx.ModelProto, source) -> dict[str, np.ndarray]:
+    tensors = {t.name: t for t in model.graph.initializer}
+    constants = {}
+    for node in model.graph.node:
+        if node.op_type != "Constant" or not node.output:
+            continue
+        for entry in node.attribute:
+            if entry.name == "value":
+                tensors[node.output[0]] = entry.t
+            elif entry.name in _NUMBERS:
+                value = helper.get_attribute_value(entry)
+                kind = _NUMBERS[entry.name]
+                constants[node.output[0]] = np.asarray(value, kind)
+    for name, tensor in tensors.items():
+        try:
+            constants[name] = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"{source}: the constant {name} is damaged ({error}): export "
+                "it again"
+            ) from None
+    return constants

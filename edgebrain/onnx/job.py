@@ -11,11 +11,13 @@ import edgebrain
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
 from edgebrain.models import check_model_output, model_traits
-from edgebrain.onnx import files, graph, metadata
+from edgebrain.onnx import files, metadata
+from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
 from edgebrain.onnx.probe import probe_magnitude
 from edgebrain.onnx.runner import Runner
 from edgebrain.onnx.session import make_session
+from edgebrain.onnx.tidy import tidy
 from edgebrain.signal import SignalSettings
 import numpy as np
 import onnx
@@ -261,7 +263,7 @@ class Job:
             value.CopyFrom(
                 onnx.helper.make_tensor_value_info(value.name, kind, shape)
             )
-        proto = graph.tidy(proto)
+        proto = tidy(proto)
         files.check_structure(proto, static=not dynamic)
         return proto
 
@@ -314,7 +316,7 @@ class Job:
             metadata=card,
             frames=frames,
             difference=difference,
-            weight_bytes=files.weight_bytes(proto),
+            weight_bytes=Graph(proto, self.path).weight_bytes,
             state_bytes=sum(4 * int(np.prod(s["shape"])) for s in states),
             lookahead_frames=runner.lookahead_frames,
             operators=counts,

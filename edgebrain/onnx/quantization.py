@@ -24,6 +24,7 @@ from edgebrain.errors import UserError, unknown_name
 from edgebrain.files import replacing
 from edgebrain.onnx import files, metadata
 from edgebrain.onnx import quantization_graph as graphs
+from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.quantization_calibration import (
     METHODS,
     Clips,
@@ -290,8 +291,8 @@ def quantize(
         float_nodes=reasons,
         bytes_before=source.path.stat().st_size,
         bytes_after=len(data),
-        weights_before=files.weight_bytes(source.model),
-        weights_after=files.weight_bytes(model),
+        weights_before=Graph(source.model, source.path).weight_bytes,
+        weights_after=Graph(model, target).weight_bytes,
         snr_db=output_snr(source.runner, runner, clips.held_out),
         held_out=clips.separate,
         warnings=range_warnings(source, clips.held_out, found, model),

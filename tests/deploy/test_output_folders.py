@@ -114,7 +114,7 @@ def test_commands_refuse_before_they_work(command, tmp_path, monkeypatch):
 
     monkeypatch.setattr(c_package, "read", never)
     monkeypatch.setattr("deploy.nnse.read.read_network", never)
-    monkeypatch.setattr("deploy.st.graph.Graph", never)
+    monkeypatch.setattr("edgebrain.onnx.graph.Graph.read", never)
     (tmp_path / "file.yaml").write_text("x")
     for path in (folder, tmp_path / "file.yaml" / "y"):
         with pytest.raises(UserError, match="give another --output_folder"):

@@ -1,6 +1,7 @@
 """Every rule of the check: what passes, what is refused and why."""
 
 from c_models import released
+from edgebrain.onnx.graph import Graph
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -9,7 +10,6 @@ import pytest
 from deploy import stedgeai
 from deploy.st.checker import check
 from deploy.st.cost import measure
-from deploy.st.graph import Graph
 from deploy.st.targets import get_target
 
 
@@ -28,7 +28,7 @@ def changed(models, tmp_path):
 
 
 def findings(path, rule, target="stm32n6"):
-    report = check(Graph(path), get_target(target))
+    report = check(Graph.read(path), get_target(target))
     return next(r for r in report.rules if r.rule == rule)
 
 
@@ -50,13 +50,13 @@ def node_of(model, kind, number=0):
 @pytest.mark.parametrize("name", ["stream", "patch", "lstm"])
 @pytest.mark.parametrize("target", ["stm32n6", "stm32u5", "stm32h7", "stm32"])
 def test_quantized_models_pass_on_every_target(models, name, target):
-    report = check(Graph(models[name]), get_target(target))
+    report = check(Graph.read(models[name]), get_target(target))
     assert report.failures() == []
     assert report.nodes["unknown"] == 0
 
 
 def test_cost_is_that_of_the_layers(models):
-    graph = Graph(models["stream"])
+    graph = Graph.read(models["stream"])
     cost = measure(graph)
     layers = [257 * 12, 12 * 257]
     layers += 2 * [12 * 12 + 12 * 3 + 12 * 12]

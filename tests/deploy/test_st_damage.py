@@ -1,13 +1,13 @@
 """Damaged files: judged or refused, never a crash."""
 
 from edgebrain.errors import UserError
+from edgebrain.onnx.graph import Graph
 import numpy as np
 import onnx
 import pytest
 
 from deploy import stedgeai
 from deploy.st.checker import check
-from deploy.st.graph import Graph
 from deploy.st.targets import get_target
 
 
@@ -79,7 +79,7 @@ def test_damaged_graphs_are_judged_and_never_crash(models, tmp_path, damage):
         path = tmp_path / "damaged.onnx"
         path.write_bytes(model.SerializeToString())
         try:
-            report = check(Graph(path), get_target("stm32n6"))
+            report = check(Graph.read(path), get_target("stm32n6"))
         except UserError:
             failed += 1
             continue
