@@ -21,9 +21,13 @@ from edgebrain.command_line import (
     exit_on_user_error,
     model_arguments,
 )
+from edgebrain.enhancement import load_enhancer
+from edgebrain.enhancement.enhance_files import (
+    check_dry_wet,
+    enhance_file,
+    plan,
+)
 from edgebrain.errors import UserError
-from edgebrain.inference import load_enhancer
-from edgebrain.inference.files import check_dry_wet, enhance_file, plan
 from tqdm import tqdm
 
 
@@ -74,7 +78,7 @@ def main(argv):
     arguments = parse(argv)
     check_dry_wet(arguments.dry_wet)
     if arguments.live:
-        from edgebrain.inference.microphone import live
+        from edgebrain.enhancement.microphone import live
 
         enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
         factor = live(enhancer, arguments.dry_wet)
@@ -91,7 +95,7 @@ def main(argv):
 
 def _record(arguments):
     """Record beside the output; return the model and what is to do."""
-    from edgebrain.inference.microphone import record
+    from edgebrain.enhancement.microphone import record
 
     target = Path(arguments.paths[0])
     noisy = target.with_name(f"{target.stem}_noisy.wav")

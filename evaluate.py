@@ -25,15 +25,15 @@ from edgebrain.command_line import (
     model_arguments,
     refuse,
 )
-from edgebrain.errors import UserError
-from edgebrain.inference import load_enhancer
-from edgebrain.inference.evaluation import (
+from edgebrain.enhancement import load_enhancer
+from edgebrain.enhancement.evaluation import (
     common_rate,
     evaluate,
     find_pairs,
     model_names,
 )
-from edgebrain.metrics import METRICS, check_metrics
+from edgebrain.enhancement.metrics import METRICS, check_metrics
+from edgebrain.errors import UserError
 from edgebrain.report import tables
 from tqdm import tqdm
 

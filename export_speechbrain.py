@@ -55,8 +55,8 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     # Slow to import: after the command line is known to be right.
+    from edgebrain.enhancement.speechbrain_export import export_speechbrain
     from edgebrain.training.results import load_model
-    from edgebrain.training.speechbrain_export import export_speechbrain
 
     loaded = load_model(arguments.results, arguments.checkpoint)
     print(f"checkpoint          {loaded.info.line()}")

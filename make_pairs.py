@@ -15,7 +15,7 @@ import argparse
 import sys
 
 from edgebrain.command_line import exit_on_user_error
-from edgebrain.data.write_pairs import SPLITS, write_pairs
+from edgebrain.enhancement.write_pairs import SPLITS, write_pairs
 from edgebrain.training.config import load_hparams, parse_arguments
 from edgebrain.training.experiment import (
     YAML_KEYS,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from edgebrain.data.embedded import make_embedded_corpus
 from edgebrain.data.manifest import prepare_folder
-from edgebrain.data.mixing import MixingSettings
-from edgebrain.data.pipeline import mixing_dataset
-from edgebrain.data.write_pairs import write_pairs
+from edgebrain.enhancement.datasets import mixing_dataset
+from edgebrain.enhancement.mixing import MixingSettings
+from edgebrain.enhancement.write_pairs import write_pairs
 
 RATE = 16000
 SEED = 1234

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from edgebrain.inference.loading import PRECISIONS
+from edgebrain.enhancement.loading import PRECISIONS
 from edgebrain.onnx import metadata
 from edgebrain.training.checkpoints import AtomicCheckpointer
 from edgebrain.training.weights import ModelCard

@@ -50,7 +50,7 @@ def measure(path, form, precision, seconds, repeats) -> dict:
         samples, and the graph alone.
     """
     _import(form)
-    from edgebrain.inference import load_enhancer
+    from edgebrain.enhancement import load_enhancer
 
     base = _start_of_memory()
     enhancer = load_enhancer(path, form=form, precision=precision)
@@ -149,7 +149,7 @@ class _Laps:
 def _import(form: str) -> None:
     """Import what the form needs: that memory is not the network's."""
     if form == "torch":
-        from edgebrain.inference import torch_runner
+        from edgebrain.enhancement.forms import torch_runner
         import torch
 
         torch.set_num_threads(1)

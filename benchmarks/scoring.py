@@ -3,8 +3,8 @@
 import time
 
 import common
-from edgebrain import metrics
 from edgebrain.data.audio import read
+from edgebrain.enhancement import metrics
 import joblib
 
 CLIPS = 64

@@ -13,11 +13,11 @@ import time
 import common
 from edgebrain.data.audio import read
 from edgebrain.data.batching import train_loader_kwargs
-from edgebrain.models import STFTTCNN
+from edgebrain.enhancement.brain import EnhancementBrain
+from edgebrain.enhancement.losses import EnhancementLoss
+from edgebrain.enhancement.networks import STFTTCNN
 from edgebrain.signal import SignalSettings, magnitude, stft
-from edgebrain.training.brain import EnhancementBrain
 from edgebrain.training.history import History, PatientEpochCounter
-from edgebrain.training.losses import EnhancementLoss
 import speechbrain as sb
 import torch
 from torch.utils.data import DataLoader, Dataset

@@ -3,9 +3,9 @@
 
     python deploy/nnse_tables.py results/nnse/1234 --net_id 3 --net_name se
 
-MODEL is the float32 stream (stream.onnx) of an edgebrain.models.NNSE network
-with 72 mel bands, or a results folder that it was exported into. The folder
-written holds def_nn3_se.h and def_nn3_se.c in the layout of AmbiqAI/nnse of
+MODEL is the float32 stream (stream.onnx) of an NNSE network with 72 mel
+bands, or a results folder that it was exported into. The folder written holds
+def_nn3_se.h and def_nn3_se.c in the layout of AmbiqAI/nnse of
 2023-07-07, the window and mel tables, and nnse_tables.json, by which
 evaluate.py and enhance.py score the very C file as that runtime computes it.
 """
@@ -61,8 +61,8 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     from edgebrain.command_line import refuse
+    from edgebrain.enhancement.forms.nnse_tables import MARKER, load_tables
     from edgebrain.files import check_folder, whole_folder
-    from edgebrain.inference.nnse_tables import MARKER, load_tables
 
     from deploy.nnse.quantize import quantize_layers
     from deploy.nnse.read import find_model, read_network
@@ -84,7 +84,7 @@ def main(argv):
 
 def file_names(net_id, name):
     """Return the names of the files."""
-    from edgebrain.inference.nnse_tables import MARKER
+    from edgebrain.enhancement.forms.nnse_tables import MARKER
 
     stem = f"def_nn{net_id}_{name}"
     return [f"{stem}.h", f"{stem}.c", f"{stem}_front_end.c", MARKER]

@@ -126,7 +126,7 @@ def _switch(text: str) -> bool:
 def model_arguments(arguments: argparse.Namespace) -> dict:
     """Return what was given of :func:`add_model_arguments`.
 
-    Fit for :func:`edgebrain.inference.load_enhancer`; after
+    Fit for :func:`edgebrain.enhancement.load_enhancer`; after
     :func:`add_signal_arguments` alone for
     :func:`edgebrain.onnx.runner.load_runner`.
     """

@@ -105,7 +105,7 @@ def mirror(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def small_network():
     """Return a maker of small networks with lively BatchNorm statistics."""
-    from edgebrain.models import STFTTCNN
+    from edgebrain.enhancement.networks import STFTTCNN
     import torch
 
     def make(seed=0, **changes):
@@ -144,7 +144,8 @@ def results_folder(tmp_path_factory):
         folder = tmp_path_factory.mktemp("results") / "tiny" / "1234"
         (folder / "save").mkdir(parents=True)
         (folder / "hyperparams.yaml").write_text(
-            f"select_by: {select_by}\nmodel: !new:edgebrain.models.STFTTCNN\n"
+            f"select_by: {select_by}\n"
+            "model: !new:edgebrain.enhancement.networks.STFTTCNN\n"
         )
         for number, model in enumerate(models):
             card = ModelCard(model, signal or SignalSettings())

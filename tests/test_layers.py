@@ -17,27 +17,27 @@ FLOORS = {
     "torchaudio_repair": 0,
     "signal": 1,
     "command_line": 1,
-    "metrics": 2,
-    "composite": 2,
     "models": 2,
     "data": 2,
     "report": 3,
     "onnx": 3,
-    "inference": 3,
     "training": 3,
+    "enhancement": 4,
     # Names the scripts: they alone may use it.
-    "chain": 4,
+    "chain": 6,
 }
 #: Neighbours on one floor that must not know each other.
 FORBIDDEN = {
-    ("onnx", "inference"),
     ("onnx", "training"),
     ("data", "models"),
     ("models", "data"),
     ("report", "training"),
-    ("report", "inference"),
-    ("metrics", "data"),
-    ("metrics", "models"),
+}
+#: Still to be turned round: these know a task and must not.
+KNOW_A_TASK = {
+    *("report/html.py", "report/plots.py", "report/tables.py"),
+    *("training/experiment.py", "training/reporting.py"),
+    "training/results.py",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -65,12 +65,15 @@ def test_nothing_imports_upwards(path):
     here = path.relative_to(PACKAGE).with_suffix("").parts[0]
     if here == "__init__":
         return
+    upwards = []
     for name in imported(path):
         there = room(name)
         if there is None or there not in FLOORS:
             continue
-        assert FLOORS[there] <= FLOORS[here], f"{here} imports {name}"
-        assert (here, there) not in FORBIDDEN, f"{here} imports {name}"
+        if FLOORS[there] > FLOORS[here] or (here, there) in FORBIDDEN:
+            upwards.append(name)
+    known = path.relative_to(PACKAGE).as_posix() in KNOW_A_TASK
+    assert bool(upwards) == known, f"{here} imports {upwards}"
 
 
 def test_every_room_has_a_floor():
@@ -87,9 +90,9 @@ def test_every_room_has_a_floor():
     [
         ("edgebrain", "numpy torch speechbrain"),
         ("edgebrain.signal", "torch speechbrain onnxruntime"),
-        ("edgebrain.metrics", "torch speechbrain"),
+        ("edgebrain.enhancement.metrics", "torch speechbrain"),
         ("edgebrain.onnx.runner", "torch speechbrain"),
-        ("edgebrain.inference", "torch speechbrain"),
+        ("edgebrain.enhancement", "torch speechbrain"),
         ("edgebrain.command_line", "torch speechbrain"),
     ],
 )

@@ -3,7 +3,7 @@
 from pathlib import Path
 import re
 
-from edgebrain.inference import load_enhancer
+from edgebrain.enhancement import load_enhancer
 from edgebrain.onnx.metadata import read
 import numpy as np
 import pytest

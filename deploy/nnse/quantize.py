@@ -2,7 +2,7 @@
 
 import math
 
-from edgebrain.inference.nnse_integer import INPUT_Q, OUTPUT_Q, Layer
+from edgebrain.enhancement.forms.nnse_integer import INPUT_Q, OUTPUT_Q, Layer
 import numpy as np
 
 from deploy.nnse.read import FloatLayer, FloatNetwork

@@ -142,7 +142,7 @@ def _check_kind(path: Path, metadata: GraphMetadata | None) -> None:
     if name != "NNSE":
         raise UserError(
             f"{path}: holds a {name or 'network'} and the runtime runs NNSE "
-            "networks: train edgebrain.models.NNSE, or take "
+            "networks: train edgebrain.enhancement.networks.NNSE, or take "
             "deploy/c_engine.py, which runs any"
         )
     if (metadata.form, metadata.precision) != ("stream", "float32"):

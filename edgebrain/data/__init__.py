@@ -1,1 +1,1 @@
-"""Audio files, manifests, on-the-fly mixing and the embedded corpus."""
+"""Audio files, manifests, splits, downloads and the embedded corpus."""

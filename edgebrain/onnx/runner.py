@@ -121,8 +121,7 @@ class Runner:
         -------
         FrameStreamer or PatchStreamer
             ``(bins, k) -> (bins, j)`` with ``flush()`` and ``reset()``, as
-            :class:`edgebrain.signal.StreamingMasker` takes it together with
-            ``lookahead_frames``.
+            a streaming masker takes it together with ``lookahead_frames``.
 
         Raises
         ------

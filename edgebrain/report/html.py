@@ -11,8 +11,8 @@ from importlib import resources
 import math
 import os
 
+from edgebrain.enhancement.metrics import METRICS, mean_gain, summarise
 from edgebrain.files import replacing
-from edgebrain.metrics import METRICS, mean_gain, summarise
 from edgebrain.report import charts, media
 from edgebrain.report.tables import _cell, _header
 import numpy as np
@@ -48,7 +48,7 @@ def write_report(
     ---------
     path : path-like
         Ends in .html.
-    result : edgebrain.inference.evaluation.Evaluation
+    result : edgebrain.enhancement.evaluation.Evaluation
         Its first row is the noisy input.
     models : mapping of str to dict
         By row: what identifies the model (``form``, ``precision``,

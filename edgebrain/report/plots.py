@@ -9,9 +9,9 @@ import math
 import os
 from typing import Any
 
+from edgebrain.enhancement.metrics import METRICS, better
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
-from edgebrain.metrics import METRICS, better
 from edgebrain.signal import SignalSettings, stft
 import numpy as np
 

@@ -11,9 +11,14 @@ import numbers
 import os
 from typing import Any
 
+from edgebrain.enhancement.metrics import (
+    METRICS,
+    ClipScores,
+    mean_gain,
+    summarise,
+)
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
-from edgebrain.metrics import METRICS, ClipScores, mean_gain, summarise
 
 Rows = Mapping[str, Sequence[ClipScores]]
 

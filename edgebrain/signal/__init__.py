@@ -3,7 +3,6 @@
 The only place that knows n_fft, win_length and hop_length.
 """
 
-from edgebrain.signal.masker import StreamingMasker
 from edgebrain.signal.settings import SignalSettings
 from edgebrain.signal.streaming import StreamingISTFT, StreamingSTFT
 from edgebrain.signal.transform import (
@@ -20,7 +19,6 @@ __all__ = [
     "WINDOWS",
     "SignalSettings",
     "StreamingISTFT",
-    "StreamingMasker",
     "StreamingSTFT",
     "analysis_window",
     "istft",

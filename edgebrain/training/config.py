@@ -16,6 +16,7 @@ import pydoc
 import re
 
 from edgebrain.errors import UserError, nearest, unknown_name
+from edgebrain.training.renamed import current_names
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -156,16 +157,15 @@ def load_hparams(
         complaint.
     """
     _check_yaml(hparams_file, overrides, set(known_keys))
-    with open(hparams_file, encoding="utf-8") as stream:
-        try:
-            return load_hyperpyyaml(stream, overrides or None)
-        except UserError:
-            raise
-        except (TypeError, ValueError, ImportError, KeyError) as error:
-            reason = error.__cause__ or error
-            if isinstance(reason, UserError):
-                raise reason from None
-            raise UserError(f"{hparams_file}: {reason}") from error
+    try:
+        return load_hyperpyyaml(_text(hparams_file), overrides or None)
+    except UserError:
+        raise
+    except (TypeError, ValueError, ImportError, KeyError) as error:
+        reason = error.__cause__ or error
+        if isinstance(reason, UserError):
+            raise reason from None
+        raise UserError(f"{hparams_file}: {reason}") from error
 
 
 def flatten(hparams_file: str, overrides: dict | None = None) -> dict:
@@ -175,8 +175,7 @@ def flatten(hparams_file: str, overrides: dict | None = None) -> dict:
     two yamls that build the same things compare equal whatever their
     comments and order.
     """
-    with open(hparams_file, encoding="utf-8") as stream:
-        resolved = resolve_references(stream, overrides or None)
+    resolved = resolve_references(_text(hparams_file), overrides or None)
     flat = {}
     _flatten_node(YAML().load(resolved), "", flat)
     return flat
@@ -202,13 +201,16 @@ def changed_keys(old: dict, new: dict, ignore: Iterable[str] = ()) -> list:
     return lines
 
 
+def _text(path: str) -> str:
+    return current_names(Path(path).read_text(encoding="utf-8"))
+
+
 def _read_yaml(path: str) -> CommentedMap:
     """Return the top-level mapping with tags and comments kept."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such yaml file")
     try:
-        with open(path, encoding="utf-8") as stream:
-            tree = YAML().load(stream)
+        tree = YAML().load(_text(path))
     except YAMLError as error:
         raise UserError(f"{path}: not valid yaml: {error}") from None
     if not isinstance(tree, CommentedMap):
@@ -236,7 +238,7 @@ def _flatten_node(node, path: str, flat: dict) -> None:
 
 def _check_yaml(path: str, overrides: dict, known: set) -> None:
     tree = _read_yaml(path)
-    text = Path(path).read_text(encoding="utf-8")
+    text = _text(path)
     referenced = set()
     for line in text.splitlines():
         if "!ref" in line or "!copy" in line or "!applyref" in line:

@@ -7,12 +7,12 @@ import inspect
 from pathlib import Path
 import shutil
 
-from edgebrain import metrics
 from edgebrain.data.batching import eval_loader_kwargs, train_loader_kwargs
 from edgebrain.data.embedded import make_embedded_corpus
 from edgebrain.data.manifest import prepare_folder
-from edgebrain.data.pipeline import mixing_dataset, paired_dataset
 from edgebrain.data.sources import load_manifest
+from edgebrain.enhancement import metrics
+from edgebrain.enhancement.datasets import mixing_dataset, paired_dataset
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.models import (
     check_causality,

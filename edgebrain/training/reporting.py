@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from edgebrain import metrics
+from edgebrain.enhancement import metrics
 from edgebrain.report import plots, tables
 
 

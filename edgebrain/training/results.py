@@ -19,9 +19,10 @@ import sys
 from typing import NamedTuple
 
 import edgebrain
+from edgebrain.enhancement.metrics import higher_is_better
 from edgebrain.errors import UserError, unknown_name
-from edgebrain.metrics import higher_is_better
 from edgebrain.signal import SignalSettings
+from edgebrain.training.renamed import current_names
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 import torch
@@ -119,7 +120,8 @@ def load_model(
     card = _read_card(folder)
     try:
         settings = SignalSettings.from_dict(card["signal"])
-        dotted, arguments = card["model_class"], card["model_arguments"]
+        dotted = current_names(card["model_class"])
+        arguments = card["model_arguments"]
     except KeyError as error:
         raise UserError(f"{folder / _CARD}: lacks {error}") from None
     yaml = _hyperparams(folder)
@@ -260,7 +262,7 @@ def _hyperparams(checkpoint: Path) -> Path | None:
 
 def _read_tree(yaml: Path):
     try:
-        return YAML().load(yaml.read_text(encoding="utf-8"))
+        return YAML().load(current_names(yaml.read_text(encoding="utf-8")))
     except YAMLError as error:
         raise UserError(f"{yaml}: not valid yaml: {error}") from None
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 
 from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
-from edgebrain.models import STFTTCNN
+from edgebrain.enhancement.networks import STFTTCNN
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def small(bench, monkeypatch, tmp_path):
     yaml = tmp_path / "small.yaml"
     yaml.write_text(
         "signal: !new:edgebrain.signal.SignalSettings {}\n"
-        "model: !new:edgebrain.models.STFTTCNN\n"
+        "model: !new:edgebrain.enhancement.networks.STFTTCNN\n"
         "    n_blocks: 1\n    num_layers: 2\n    tcn_latent_dim: 8\n"
         "    bottleneck_channels: 6\n    causal: True\n"
     )

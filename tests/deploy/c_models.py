@@ -37,7 +37,12 @@ SIGNALS = {
 
 def network(name):
     """Return an untrained network with lively statistics, and its signal."""
-    from edgebrain.models import NNSE, STFTTCNN, ConvLSTM, LSTMMask
+    from edgebrain.enhancement.networks import (
+        NNSE,
+        STFTTCNN,
+        ConvLSTM,
+        LSTMMask,
+    )
     import torch
 
     torch.manual_seed(3)

@@ -72,7 +72,7 @@ def generated(quantized, tmp_path_factory):
 def models(onnx_folder, small_network, tmp_path_factory):
     """Return the path of models for ST's tool by name, most of them int8."""
     from edgebrain.data import audio
-    from edgebrain.models import LSTMMask
+    from edgebrain.enhancement.networks import LSTMMask
     from edgebrain.onnx.export import export_patch, export_stream
     from edgebrain.onnx.probe import speech_like
     from edgebrain.onnx.quantization import (

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from c_models import build, sound
+from edgebrain.enhancement import load_enhancer
 from edgebrain.errors import UserError
-from edgebrain.inference import load_enhancer
 import numpy as np
 import onnx
 from onnx import numpy_helper

@@ -3,7 +3,7 @@
 import ctypes
 
 from c_models import NETWORKS, frames, sound
-from edgebrain.inference import load_enhancer
+from edgebrain.enhancement import load_enhancer
 from edgebrain.onnx.runner import load_runner
 import numpy as np
 import pytest

@@ -5,16 +5,16 @@ import shutil
 import subprocess
 import sys
 
-from edgebrain.errors import UserError
-from edgebrain.inference import load_enhancer
-from edgebrain.inference.nnse_integer import (
+from edgebrain.enhancement import load_enhancer
+from edgebrain.enhancement.forms.nnse_integer import (
     Network,
     relu6_fix,
     sigmoid_fix,
     tanh_fix,
 )
-from edgebrain.inference.nnse_tables import load_tables
-from edgebrain.models import NNSE, LSTMMask
+from edgebrain.enhancement.forms.nnse_tables import load_tables
+from edgebrain.enhancement.networks import NNSE, LSTMMask
+from edgebrain.errors import UserError
 from edgebrain.onnx.export import export_offline, export_stream
 from edgebrain.onnx.probe import speech_like
 from edgebrain.signal import SignalSettings, magnitude, stft
@@ -327,7 +327,7 @@ def test_needs_neither_torch_nor_speechbrain(written, tmp_path):
     code = (
         "import sys, runpy\nsys.argv = sys.argv[1:]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "from edgebrain.inference import load_enhancer\n"
+        "from edgebrain.enhancement import load_enhancer\n"
         "load_enhancer(sys.argv[-1])\n"
         "bad = {'torch', 'speechbrain', 'onnxruntime'} & set(sys.modules)\n"
         "assert not bad, bad\n"

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 import sys
 
+from edgebrain.enhancement.networks import NNSE
 from edgebrain.errors import UserError
 from edgebrain.files import RECORD
-from edgebrain.models import NNSE
 from edgebrain.onnx.export import export_stream
 from edgebrain.onnx.probe import speech_like
 from edgebrain.signal import SignalSettings, magnitude, stft

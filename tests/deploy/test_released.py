@@ -9,8 +9,8 @@ import sys
 from c_models import build, frames
 from edgebrain.data import audio
 from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
-from edgebrain.inference import load_enhancer
-from edgebrain.metrics import score_clips, summarise
+from edgebrain.enhancement import load_enhancer
+from edgebrain.enhancement.metrics import score_clips, summarise
 import numpy as np
 import pytest
 from test_c_networks import (

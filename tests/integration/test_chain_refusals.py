@@ -154,7 +154,7 @@ def test_a_bad_value_of_deploy_is_named_before_export(
         options = {"target": "stm32h7", **options}
     write(deploy={"script": "stedgeai", **options})
     Path("results/new/save").mkdir(parents=True)
-    text = "model: !new:edgebrain.models.STFTTCNN\n"
+    text = "model: !new:edgebrain.enhancement.networks.STFTTCNN\n"
     Path("results/new/hyperparams.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
         chain.main(["qd", "my.yaml"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import shutil
 import sys
 
-from edgebrain.models import STFTTCNN, LSTMMask
+from edgebrain.enhancement.networks import STFTTCNN, LSTMMask
 from edgebrain.onnx.metadata import read
 from edgebrain.onnx.probe import probe_magnitude
 from edgebrain.onnx.runner import load_runner

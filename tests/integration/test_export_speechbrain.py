@@ -6,8 +6,8 @@ import re
 import subprocess
 import sys
 
-from edgebrain.inference import load_enhancer
-from edgebrain.models import NNSE, ConvLSTM, LSTMMask
+from edgebrain.enhancement import load_enhancer
+from edgebrain.enhancement.networks import NNSE, ConvLSTM, LSTMMask
 from edgebrain.onnx.probe import speech_like
 import numpy as np
 import pytest

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from edgebrain.data import audio
+from edgebrain.enhancement import load_enhancer
 from edgebrain.errors import UserError
-from edgebrain.inference import load_enhancer
 from edgebrain.onnx import metadata
 from edgebrain.onnx.probe import speech_like
 from edgebrain.onnx.runner import load_runner

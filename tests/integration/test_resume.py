@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # Dropout, a worker process, gradient accumulation with a remainder and a
 # schedule by steps: all that a resume could get wrong.
 _LSTM = {
-    "model: !new:edgebrain.models.STFTTCNN\n"
+    "model: !new:edgebrain.enhancement.networks.STFTTCNN\n"
     "    in_channels: 257       # n_fft / 2 + 1\n"
     "    bottleneck_channels: 8\n"
     "    n_blocks: 1\n"
@@ -29,7 +29,7 @@ _LSTM = {
     "    activation: relu\n"
     "    mask_activation: sigmoid\n"
     "    prologue: power        # linear, log1p, power: |X| ** 0.3": (
-        "model: !new:edgebrain.models.LSTMMask\n"
+        "model: !new:edgebrain.enhancement.networks.LSTMMask\n"
         "    in_channels: 257\n"
         "    hidden_size: 8\n"
         "    num_layers: 2\n"

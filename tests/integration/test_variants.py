@@ -48,7 +48,7 @@ def run(train, corpus, tmp_path):
 
 
 MODELS = {
-    "noncausal": """!new:edgebrain.models.STFTTCNN
+    "noncausal": """!new:edgebrain.enhancement.networks.STFTTCNN
     n_blocks: 1
     num_layers: 2
     tcn_latent_dim: 8
@@ -56,13 +56,13 @@ MODELS = {
     kernel_size: 5
     activation: prelu
     mask_activation: tanh""",
-    "conv_lstm": """!new:edgebrain.models.ConvLSTM
+    "conv_lstm": """!new:edgebrain.enhancement.networks.ConvLSTM
     hidden_size: 8""",
-    "lstm": """!new:edgebrain.models.LSTMMask
+    "lstm": """!new:edgebrain.enhancement.networks.LSTMMask
     hidden_size: 8""",
-    "nnse_mel": """!new:edgebrain.models.NNSE
+    "nnse_mel": """!new:edgebrain.enhancement.networks.NNSE
     arch_file: 72_mel""",
-    "nnse_pspec": """!new:edgebrain.models.NNSE
+    "nnse_pspec": """!new:edgebrain.enhancement.networks.NNSE
     features: pspec
     layers:
         - {layer_type: conv1d, layer_neurons: 8, kernel_size: 3}

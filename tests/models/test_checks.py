@@ -1,6 +1,6 @@
+from edgebrain.enhancement.networks import STFTTCNN
 from edgebrain.errors import UserError
 from edgebrain.models import (
-    STFTTCNN,
     MaskModel,
     check_causality,
     check_model_output,

@@ -1,4 +1,4 @@
-from edgebrain.models import NNSE, STFTTCNN, ConvLSTM, LSTMMask
+from edgebrain.enhancement.networks import NNSE, STFTTCNN, ConvLSTM, LSTMMask
 from edgebrain.models.complexity import describe
 from edgebrain.signal import SignalSettings
 import pytest

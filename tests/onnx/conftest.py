@@ -1,6 +1,7 @@
 """Miniature networks with the norms and statistics that a training leaves."""
 
-from edgebrain.models import NNSE, STFTTCNN, ConvLSTM, LSTMMask, MaskModel
+from edgebrain.enhancement.networks import NNSE, STFTTCNN, ConvLSTM, LSTMMask
+from edgebrain.models import MaskModel
 from edgebrain.signal import SignalSettings
 import pytest
 import torch

@@ -2,8 +2,9 @@
 
 import hashlib
 
+from edgebrain.enhancement.networks import STFTTCNN
 from edgebrain.errors import UserError
-from edgebrain.models import STFTTCNN, MaskModel
+from edgebrain.models import MaskModel
 from edgebrain.onnx import files
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
 from edgebrain.onnx.job import TOLERANCE
@@ -238,7 +239,10 @@ def test_metadata_say_how_to_run_it(make_model, settings, tmp_path):
     assert metadata.form == "stream" and metadata.precision == "float32"
     assert metadata.lookahead_frames == 3
     assert metadata.receptive_field_frames == model.receptive_field_frames
-    assert metadata.model_class == "edgebrain.models.stft_tcnn.STFTTCNN"
+    assert (
+        metadata.model_class
+        == "edgebrain.enhancement.networks.stft_tcnn.STFTTCNN"
+    )
     assert STFTTCNN(**metadata.model_arguments).config() == model.config()
     assert metadata.states[0] == {
         "input": "block0_layer0_cache",

@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import sys
 
+from edgebrain.enhancement.forms.masker import StreamingMasker
 from edgebrain.errors import UserError
 from edgebrain.onnx import metadata
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
 from edgebrain.onnx.probe import probe_magnitude, speech_like
 from edgebrain.onnx.runner import load_runner
 from edgebrain.onnx.session import make_session
-from edgebrain.signal import StreamingMasker, istft, magnitude, stft
+from edgebrain.signal import istft, magnitude, stft
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper

@@ -125,11 +125,10 @@ def test_data_keys_are_arguments_and_in_every_yaml(script):
 
 
 def test_keys_that_recipes_share_are_read():
-    training = (REPOSITORY / "edgebrain" / "training").glob("*.py")
-    code = "".join(
-        path.read_text(encoding="utf-8")
-        for path in [REPOSITORY / "train.py", *training]
-    )
+    readers = [REPOSITORY / "train.py"]
+    for room in ("training", "enhancement"):
+        readers += (REPOSITORY / "edgebrain" / room).glob("*.py")
+    code = "".join(path.read_text(encoding="utf-8") for path in readers)
     listing = re.search(r"YAML_KEYS = frozenset\(.*?\)\n", code, re.DOTALL)
     code = code.replace(listing[0], "")
     run_options = {field.name for field in dataclasses.fields(RunOptions)}

@@ -1,7 +1,7 @@
 """Pairs get a random level in training alone, and not in the published yaml."""
 
 from edgebrain.data import audio
-from edgebrain.data.mixing import MixingSettings
+from edgebrain.enhancement.mixing import MixingSettings
 from edgebrain.training.experiment import build_datasets
 import numpy as np
 import pytest

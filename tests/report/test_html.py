@@ -10,7 +10,7 @@ import subprocess
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
-from edgebrain.metrics import ClipScores
+from edgebrain.enhancement.metrics import ClipScores
 from edgebrain.report import charts, html, media
 import numpy as np
 import pytest

@@ -6,9 +6,9 @@ import math
 import os
 from pathlib import Path
 
+from edgebrain.enhancement.metrics import ClipScores
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
-from edgebrain.metrics import ClipScores
 from edgebrain.report.tables import (
     level_table,
     metrics_summary,

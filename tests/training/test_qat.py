@@ -2,8 +2,8 @@
 
 import copy
 
+from edgebrain.enhancement.networks import NNSE, STFTTCNN, ConvLSTM, LSTMMask
 from edgebrain.errors import UserError
-from edgebrain.models import NNSE, STFTTCNN, ConvLSTM, LSTMMask
 from edgebrain.onnx import export
 from edgebrain.onnx import quantization as q
 from edgebrain.onnx.probe import probe_magnitude

@@ -1,7 +1,7 @@
 import json
 import math
 
-from edgebrain.metrics import ClipScores
+from edgebrain.enhancement.metrics import ClipScores
 from edgebrain.signal import SignalSettings
 from edgebrain.training.reporting import (
     epoch_line,

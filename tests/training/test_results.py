@@ -6,8 +6,8 @@ import math
 import shutil
 import sys
 
+from edgebrain.enhancement.networks import STFTTCNN
 from edgebrain.errors import UserError
-from edgebrain.models import STFTTCNN
 from edgebrain.signal import SignalSettings
 from edgebrain.training.results import load_model
 from edgebrain.training.weights import ModelCard

@@ -11,7 +11,7 @@ from pathlib import Path
 import sys
 
 from edgebrain.command_line import exit_on_user_error
-from edgebrain.training.brain import EnhancementBrain
+from edgebrain.enhancement.brain import EnhancementBrain
 from edgebrain.training.config import load_hparams, parse_arguments
 from edgebrain.training.experiment import (
     GO_ON,

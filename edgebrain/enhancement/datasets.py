@@ -1,0 +1,323 @@
+"""Data sets that yield ``id``, ``noisy_sig`` and ``clean_sig``.
+
+:func:`mixing_dataset` mixes on the fly, :func:`paired_dataset` reads pairs.
+Both are SpeechBrain DynamicItemDatasets. An item is determined by (seed,
+epoch, id): neither worker processes, batch size, a resume, nor the place of
+the data on disk change one bit of it.
+"""
+
+import copy
+from functools import partial
+from pathlib import Path
+
+from edgebrain.data.randomness import SharedEpoch, item_rng
+from edgebrain.data.sources import Source, load_manifest
+from edgebrain.enhancement import mixing
+from edgebrain.enhancement.mixer import Cropper, Mixer, MixInfo
+from edgebrain.enhancement.mixing import MixingSettings, draw
+from edgebrain.errors import UserError
+import numpy as np
+from speechbrain.dataio.dataset import DynamicItemDataset
+import torch
+
+__all__ = [
+    "EnhancementDataset",
+    "MixInfo",
+    "Mixer",
+    "item_rng",
+    "mixing_dataset",
+    "paired_dataset",
+]
+
+OUTPUT_KEYS = ("id", "noisy_sig", "clean_sig")
+
+
+class EnhancementDataset(DynamicItemDataset):
+    """A DynamicItemDataset with an epoch that worker processes see.
+
+    Arguments
+    ---------
+    data : dict
+        The data points, as in SpeechBrain.
+    dynamic_items : list
+        As in SpeechBrain.
+    epoch : SharedEpoch
+        What the dynamic items read.
+    fixed : bool
+        Stay at epoch 0 for ever (validation and test).
+    """
+
+    def __init__(self, data, dynamic_items, epoch, fixed):
+        super().__init__(data, dynamic_items, list(OUTPUT_KEYS))
+        self.epoch = epoch
+        self.fixed = fixed
+
+    def set_epoch(self, epoch: int):
+        """Set the epoch; call it before iterating over a loader.
+
+        Without effect on a fixed set.
+        """
+        if not self.fixed:
+            self.epoch.value = epoch
+
+    def _subset(self, ids):
+        subset = copy.copy(self)
+        subset.data_ids = ids
+        subset.pipeline = copy.deepcopy(self.pipeline)
+        return subset
+
+    def filtered_sorted(self, *args, **kwargs):
+        """Filter or sort as SpeechBrain does; the result has an epoch too."""
+        return self._subset(self._filtered_sorted_ids(*args, **kwargs))
+
+    def overfit_test(self, sample_count, total_count):
+        """Repeat a few items as SpeechBrain does."""
+        return self._subset(
+            super().overfit_test(sample_count, total_count).data_ids
+        )
+
+    def batch_shuffle(self, batch_size):
+        """Shuffle whole batches as SpeechBrain does."""
+        return self._subset(super().batch_shuffle(batch_size).data_ids)
+
+
+def _tensors(make, name):
+    """Call for an item and copy it: an array may be a view of a cache."""
+    noisy, clean, info = make(name)
+    return (
+        torch.from_numpy(np.array(noisy, dtype=np.float32)),
+        torch.from_numpy(np.array(clean, dtype=np.float32)),
+        info,
+    )
+
+
+def mixing_dataset(
+    speech_manifest: str | Path,
+    noise_manifest: str | Path | None,
+    rir_manifest: str | Path | None,
+    settings: MixingSettings,
+    sample_rate: int,
+    seed: int,
+    crop_seconds: float | None = None,
+    fixed: bool = False,
+    data_root: str | Path | None = None,
+    cache_mb: float = 64.0,
+) -> EnhancementDataset:
+    """Build a data set that mixes on the fly.
+
+    Arguments
+    ---------
+    speech_manifest : str or Path
+        JSON manifest with wav, duration and speaker.
+    noise_manifest, rir_manifest : str, Path or None
+        JSON manifests with wav and duration.
+    settings : MixingSettings
+        What to do how often; see ``settings.without`` for a corpus that has
+        no noise or no rooms.
+    sample_rate : int
+        Of all files.
+    seed : int
+        Of the experiment.
+    crop_seconds : float or None
+        Length of every item: a random part with enough active speech, or,
+        where the utterance is shorter, the whole of it at a random place.
+        None for whole utterances.
+    fixed : bool
+        For validation and test: epoch 0 for ever, no crops.
+    data_root : str, Path or None
+        What ``{data_root}`` in the manifests stands for; the folder of each
+        manifest when None.
+    cache_mb : float
+        Memory for decoded noises, and as much for rooms, in each process.
+
+    Returns
+    -------
+    EnhancementDataset
+        Output keys id, noisy_sig, clean_sig (float32 tensors (n,)); the key
+        ``mix_info`` (a MixInfo) on demand.
+
+    Raises
+    ------
+    UserError
+        If a set is empty or missing although an augmentation needs it, or
+        babble is asked of a single speaker.
+    """
+    problems = []
+    if noise_manifest is None and settings.noise_prob > 0:
+        problems.append(
+            f"noise_prob is {settings.noise_prob:g} but there is no noise: "
+            "give noise recordings or set noise_prob to 0"
+        )
+    if rir_manifest is None and settings.reverb_prob > 0:
+        problems.append(
+            f"reverb_prob is {settings.reverb_prob:g} but there are no room "
+            "responses: give some or set reverb_prob to 0"
+        )
+    if crop_seconds is not None and not crop_seconds > 0:
+        problems.append(f"crop_seconds: {crop_seconds!r} must be above 0")
+    babble = settings.babble_prob > 0
+    keys = ("wav", "duration", *(("speaker",) if babble else ()))
+    entries = load_manifest(speech_manifest, data_root, keys)
+    if babble and len({str(e["speaker"]) for e in entries.values()}) < 2:
+        problems.append(
+            f"babble_prob is {settings.babble_prob:g} but {speech_manifest} "
+            "has one speaker: add speakers or set babble_prob to 0"
+        )
+    if problems:
+        raise UserError.collect("mixing data set", problems)
+
+    def source(manifest, **options):
+        if manifest is None:
+            return None
+        loaded = load_manifest(manifest, data_root)
+        return Source(loaded, sample_rate, cache_mb, **options)
+
+    epoch = SharedEpoch()
+    mixer = Mixer(
+        Source(entries, sample_rate, cache_mb, whole=False),
+        source(noise_manifest),
+        source(rir_manifest, whole=True, prepare=mixing.trim_rir),
+        settings,
+        seed,
+        epoch,
+        None if fixed else crop_seconds,
+    )
+    item = {
+        "func": partial(_tensors, mixer.mix),
+        "takes": ["id"],
+        "provides": ["noisy_sig", "clean_sig", "mix_info"],
+    }
+    return EnhancementDataset(entries, [item], epoch, fixed)
+
+
+class PairReader:
+    """Reads a noisy and a clean recording, the same part of both.
+
+    Arguments
+    ---------
+    noisy, clean : Source
+        The recordings, under the same ids.
+    seed : int
+        Of the experiment.
+    epoch : SharedEpoch
+        The current epoch.
+    crop_seconds : float or None
+        Length of every item.
+    settings : MixingSettings or None
+        Its ``level_prob`` and ``level_db`` are applied to both signals.
+    """
+
+    def __init__(self, noisy, clean, seed, epoch, crop_seconds, settings):
+        self.noisy, self.clean = noisy, clean
+        self.seed = seed
+        self.epoch = epoch
+        self.settings = settings
+        rate = clean.sample_rate
+        self.crop = (
+            None if crop_seconds is None else max(1, round(crop_seconds * rate))
+        )
+        self.cropper = Cropper(clean)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def read(self, name: str) -> tuple[np.ndarray, np.ndarray, MixInfo]:
+        """Return noisy, clean (arrays (n,)) and what was done."""
+        info = MixInfo(id=name, epoch=self.epoch.value)
+        if self.crop is None:
+            noisy, clean = self.noisy.read(name), self.clean.read(name)
+        else:
+            rng = item_rng(self.seed, info.epoch, name, "crop")
+            start, clean = self.cropper.choose(name, self.crop, rng)
+            noisy = self.noisy.read(name, start, len(clean))
+            lead = int(rng.integers(self.crop - len(clean) + 1))
+            after = self.crop - len(clean) - lead
+            info.speech_start = start
+            info.silence_before, info.silence_after = lead, after
+            noisy = mixing.add_silence(noisy, lead, after)
+            clean = mixing.add_silence(clean, lead, after)
+        if len(noisy) != len(clean):
+            raise UserError(
+                f"{name}: noisy has {len(noisy)} samples, clean "
+                f"{len(clean)}; a pair must have the same length"
+            )
+        info.samples = len(clean)
+        rng = item_rng(self.seed, info.epoch, name, "level")
+        settings = self.settings
+        if settings is not None and rng.random() < settings.level_prob:
+            info.peak_db = float(draw(settings.level_db, rng))
+            noisy, clean = mixing.fit_full_scale(
+                *mixing.set_peak(noisy, clean, info.peak_db)
+            )
+        return noisy, clean, info
+
+
+def paired_dataset(
+    manifest: str | Path,
+    sample_rate: int,
+    seed: int,
+    crop_seconds: float | None = None,
+    fixed: bool = False,
+    data_root: str | Path | None = None,
+    settings: MixingSettings | None = None,
+) -> EnhancementDataset:
+    """Build a data set from ready pairs.
+
+    Arguments
+    ---------
+    manifest : str or Path
+        JSON manifest with noisy, clean and duration.
+    sample_rate : int
+        Of all files.
+    seed : int
+        Of the experiment.
+    crop_seconds : float or None
+        Length of every item, as in :func:`mixing_dataset`; around a shorter
+        pair there is silence.
+    fixed : bool
+        For validation and test: epoch 0 for ever, no crops, the level of
+        the files.
+    data_root : str, Path or None
+        What ``{data_root}`` in the manifest stands for; its folder when
+        None.
+    settings : MixingSettings or None
+        Its random level (``level_prob``, ``level_db``) is applied to both
+        signals by one gain, for a network has to work at levels that the
+        recordings do not have. The rest is for mixing only.
+
+    Returns
+    -------
+    EnhancementDataset
+        As :func:`mixing_dataset`.
+
+    Raises
+    ------
+    UserError
+        If the set is empty or a pair differs in length.
+    """
+    if crop_seconds is not None and not crop_seconds > 0:
+        raise UserError(f"crop_seconds: {crop_seconds!r} must be above 0")
+    entries = load_manifest(manifest, data_root, ("noisy", "clean", "duration"))
+
+    def source(key):
+        files = {
+            name: {"wav": entry[key], "duration": entry["duration"]}
+            for name, entry in entries.items()
+        }
+        return Source(files, sample_rate, whole=False)
+
+    epoch = SharedEpoch()
+    reader = PairReader(
+        source("noisy"),
+        source("clean"),
+        seed,
+        epoch,
+        None if fixed else crop_seconds,
+        None if fixed else settings,
+    )
+    item = {
+        "func": partial(_tensors, reader.read),
+        "takes": ["id"],
+        "provides": ["noisy_sig", "clean_sig", "mix_info"],
+    }
+    return EnhancementDataset(entries, [item], epoch, fixed)

@@ -1,0 +1,297 @@
+"""Enhance audio files of any rate, length and number of channels."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+import time
+
+from edgebrain.data import audio
+from edgebrain.data.layout import find_audio
+from edgebrain.enhancement.enhancer import Enhancer
+from edgebrain.errors import UserError
+import numpy as np
+import soundfile
+
+#: Samples of a channel that are in work at a time, before resampling.
+BLOCK = 1 << 16
+
+#: What fits in a WAV file, whose header counts bytes in 32 bits.
+_WAV_BYTES = 2**32 - 2**16
+
+_WRITABLE = (".wav", ".flac", ".ogg", ".mp3")
+_WAVS = {"WAV", "WAVEX", "RF64"}
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of a file.
+
+    Attributes
+    ----------
+    seconds : float
+        Length of the audio.
+    elapsed : float
+        Seconds it took.
+    clipped : int
+        Samples outside the range of the output's coding.
+    """
+
+    seconds: float
+    elapsed: float
+    clipped: int
+
+    @property
+    def real_time_factor(self) -> float:
+        """Computing time divided by the length of the audio."""
+        return self.elapsed / self.seconds if self.seconds else 0.0
+
+
+def plan(
+    source: Path | str, target: Path | str, overwrite: bool = False
+) -> list[tuple[audio.AudioInfo, Path]]:
+    """Return what is to be read and where each file is to be written.
+
+    A folder keeps its structure. A file whose format cannot be written
+    (.opus, .aiff, ...) becomes a .wav file.
+
+    Arguments
+    ---------
+    source : Path or str
+        A file or a folder.
+    target : Path or str
+        For a file: a file, or an existing folder. For a folder: a folder.
+    overwrite : bool
+        Whether files that are there may be replaced.
+
+    Returns
+    -------
+    list of (AudioInfo, Path)
+
+    Raises
+    ------
+    UserError
+        Lists what cannot be read and what would be overwritten.
+    """
+    source, target = Path(source), Path(target)
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder")
+    pairs = _pairs(source, target)
+    problems, tasks, taken = [], [], {}
+    for path, place in pairs:
+        if place in taken:
+            problems.append(f"{path} and {taken[place]} would both be {place}")
+        taken[place] = path
+        try:
+            tasks.append((audio.inspect(path), place))
+        except UserError as error:
+            problems.append(str(error))
+        if place.exists() and place.samefile(path):
+            problems.append(f"{path}: input and output are the same file")
+        elif place.exists() and not overwrite:
+            problems.append(f"{place}: exists already; give --overwrite")
+    if len(problems) == 1:
+        raise UserError(problems[0])
+    if problems:
+        raise UserError.collect("nothing was enhanced", problems)
+    return tasks
+
+
+def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    if source.is_file():
+        if target.is_dir():
+            return [(source, _writable(target / source.name))]
+        if target.suffix.lower() not in _WRITABLE:
+            raise UserError(
+                f"{target}: give a file that ends in {', '.join(_WRITABLE)}, "
+                "or a folder that exists"
+            )
+        return [(source, target)]
+    if target.is_file():
+        raise UserError(f"{target}: is a file; the input is a folder")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UserError(
+            f"{target}: lies in the input folder; give a folder outside it"
+        )
+    found = find_audio(source).files
+    if not found:
+        raise UserError(f"{source}: holds no audio file")
+    return [(path, _writable(target / name)) for name, path in found.items()]
+
+
+def _writable(path: Path) -> Path:
+    if path.suffix.lower() in _WRITABLE:
+        return path
+    return path.with_name(f"{path.name}.wav")
+
+
+def enhance_file(
+    enhancer: Enhancer,
+    info: audio.AudioInfo,
+    target: Path | str,
+    dry_wet: float = 1.0,
+    progress: Callable[[float], None] | None = None,
+) -> FileResult:
+    """Enhance a file in bounded memory, each channel by itself.
+
+    The output has the rate, channels and length of the input, and its
+    coding where the target's format has it. It is not delayed. What lies
+    above half the model's rate is gone from the enhanced part.
+
+    Arguments
+    ---------
+    enhancer : Enhancer
+    info : AudioInfo
+        Of the input, from :func:`edgebrain.data.audio.inspect`.
+    target : Path or str
+        Written under its name only when whole.
+    dry_wet : float
+        0 gives the input, 1 the enhanced signal, between them a mixture.
+    progress : callable, optional
+        Is told the seconds of audio that were done since its last call.
+
+    Returns
+    -------
+    FileResult
+
+    Raises
+    ------
+    UserError
+        The file cannot be read or written, or holds NaN or infinity.
+    """
+    check_dry_wet(dry_wet)
+    started = time.perf_counter()
+    target = Path(target)
+    subtype = _subtype(info, target)
+    _check_size(info, target, subtype)
+    blocks = _blocks(enhancer, info, dry_wet)
+    if progress is not None:
+        blocks = _reporting(blocks, info.sample_rate, progress)
+    clipped, _ = audio.write_blocks(
+        target, blocks, info.sample_rate, subtype, info.channels
+    )
+    return FileResult(info.duration, time.perf_counter() - started, clipped)
+
+
+def check_dry_wet(dry_wet: float) -> None:
+    """Raise UserError unless the share lies in 0 to 1."""
+    if not 0 <= dry_wet <= 1:
+        raise UserError(
+            f"dry_wet {dry_wet}: a number from 0 (the input) to 1 (enhanced)"
+        )
+
+
+def _blocks(
+    enhancer: Enhancer, info: audio.AudioInfo, wet: float
+) -> Iterator[np.ndarray]:
+    """Yield the output (n, channels)."""
+    size = BLOCK
+    channels = range(info.channels)
+    wets = [
+        _exact(enhanced_blocks(enhancer, info, c), size, info.frames)
+        for c in channels
+    ]
+    dries = [
+        _exact(_input(info, c), size, info.frames) for c in channels if wet < 1
+    ]
+    while True:
+        pieces = [next(blocks, None) for blocks in wets]
+        if pieces[0] is None:
+            return
+        block = np.stack(pieces, axis=1)
+        if dries:
+            dry = np.stack([next(blocks) for blocks in dries], axis=1)
+            block = dry + np.float32(wet) * (block - dry)
+        yield block
+
+
+def enhanced_blocks(
+    enhancer: Enhancer, info: audio.AudioInfo, channel: int
+) -> Iterator[np.ndarray]:
+    """Yield a channel enhanced, in pieces (n,) at the rate of the file.
+
+    The same as enhancing the whole channel, apart from up to one sample more
+    at the end where the rate is changed.
+    """
+    rate, own = info.sample_rate, enhancer.sample_rate
+    peak = None
+    if enhancer.signal.peak_normalize:
+        pieces = audio.resample_blocks(_input(info, channel), rate, own)
+        peak = max((float(np.abs(p).max(initial=0)) for p in pieces), default=0)
+    samples = audio.resample_blocks(_input(info, channel), rate, own)
+    return audio.resample_blocks(
+        _through(enhancer.stream(peak), samples), own, rate
+    )
+
+
+def _through(stream, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        yield stream.feed(block)
+    yield stream.flush()
+
+
+def _input(info: audio.AudioInfo, channel: int) -> Iterator[np.ndarray]:
+    """Yield a channel's samples, which must be finite."""
+    done = 0
+    for block in audio.read_blocks(info.path, BLOCK, channel):
+        if not np.isfinite(block).all():
+            bad = int(np.flatnonzero(~np.isfinite(block))[0])
+            raise UserError(
+                f"{info.path}: sample {done + bad} is {block[bad]}; mend or "
+                "remove the file"
+            )
+        done += len(block)
+        yield block
+
+
+def _exact(
+    blocks: Iterable[np.ndarray], size: int, total: int
+) -> Iterator[np.ndarray]:
+    """Cut a signal anew into pieces of ``size``, ``total`` samples in all.
+
+    Resampling there and back rounds the length up, so the end is cut; a
+    compressed file that holds less than its header says is filled up.
+    """
+    held, count = [], 0
+    for block in blocks:
+        held.append(block)
+        count += len(block)
+        while count >= size and total >= size:
+            joined = np.concatenate(held)
+            yield joined[:size]
+            held, count = [joined[size:]], count - size
+            total -= size
+        if not total:
+            return
+    joined = np.concatenate(held) if held else np.zeros(0, np.float32)
+    while total:
+        piece = joined[: min(size, total)]
+        short = min(size, total) - len(piece)
+        yield np.pad(piece, (0, short))
+        joined = joined[len(piece) :]
+        total -= len(piece) + short
+
+
+def _reporting(blocks, sample_rate, progress):
+    for block in blocks:
+        yield block
+        progress(len(block) / sample_rate)
+
+
+def _subtype(info: audio.AudioInfo, target: Path) -> str | None:
+    """Return the input's coding if the target's format has it."""
+    suffix = target.suffix.lower().removeprefix(".").upper()
+    source = "WAV" if info.format in _WAVS else info.format
+    if source == suffix and soundfile.check_format(suffix, info.subtype):
+        return info.subtype
+    return None
+
+
+def _check_size(info: audio.AudioInfo, target: Path, subtype) -> None:
+    """Refuse a WAV file that its header could not count."""
+    sizes = {"PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+    needed = info.frames * info.channels * sizes.get(subtype, 2)
+    if target.suffix.lower() == ".wav" and needed > _WAV_BYTES:
+        raise UserError(
+            f"{target}: would be {needed / 2**30:.1f} GiB, a WAV file holds "
+            "4; write .flac"
+        )

@@ -1,0 +1,246 @@
+"""The audio around a network: a waveform in, a waveform out."""
+
+import dataclasses
+from pathlib import Path
+
+from edgebrain.enhancement.forms.chunks import (
+    UNBOUNDED_CONTEXT,
+    ChunkedMask,
+    context_of,
+)
+from edgebrain.enhancement.forms.masker import StreamingMasker
+from edgebrain.errors import UserError
+from edgebrain.signal import SignalSettings, istft, magnitude, peak_gain, stft
+import numpy as np
+
+
+class Enhancer:
+    """Any form of a trained network behind one interface.
+
+    Made by :func:`edgebrain.enhancement.load_enhancer`.
+
+    Arguments
+    ---------
+    runner : object
+        With ``form`` ("torch", "offline", "patch" or "stream"),
+        ``mask(magnitude) -> mask`` of (bins, frames), ``streamer()`` and
+        either ``metadata`` (an ONNX file) or ``signal``, ``precision`` and
+        ``facts()``.
+    source : Path or str
+        Where it was loaded from.
+
+    Attributes
+    ----------
+    signal : SignalSettings
+    sample_rate : int
+        In Hz, of what goes in and comes out.
+    form, precision : str
+    source : Path
+    """
+
+    def __init__(self, runner, source: Path | str) -> None:
+        self.runner = runner
+        self.source = Path(source)
+        metadata = getattr(runner, "metadata", None)
+        self._metadata = metadata
+        holder = runner if metadata is None else metadata
+        self.signal: SignalSettings = holder.signal
+        self.precision: str = holder.precision
+        self.form: str = runner.form
+        self.sample_rate = self.signal.sample_rate
+        # A stream cannot know its peak, so the gain is applied around it.
+        self._plain = dataclasses.replace(self.signal, peak_normalize=False)
+        self._latency: int | None = None
+
+    @property
+    def latency_samples(self) -> int:
+        """Delay of :meth:`stream` in samples at :attr:`sample_rate`.
+
+        Of a form that works in blocks (patch, offline) a whole block of
+        frames is part of it.
+        """
+        if self._latency is None:
+            self._latency = self._masker().latency_samples
+        return self._latency
+
+    def enhance(self, wav: np.ndarray) -> np.ndarray:
+        """Enhance a whole clip.
+
+        The stream form goes frame by frame through the streaming STFT, the
+        patch form in patches as a board runs it, others over the whole clip
+        at once.
+
+        Arguments
+        ---------
+        wav : numpy.ndarray
+            Mono floating-point samples at :attr:`sample_rate`, shape (n,).
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (n,).
+
+        Raises
+        ------
+        UserError
+            If the samples are not finite floating point of shape (n,).
+        """
+        wav = checked(wav)
+        if not len(wav):
+            return wav
+        gain = peak_gain(wav) if self.signal.peak_normalize else np.float32(1)
+        wav = wav * gain
+        if self.form == "stream":
+            masker = self._masker()
+            parts = [masker.feed(wav), masker.flush()]
+            return np.concatenate(parts) / gain
+        spec = stft(wav, self.signal)
+        size = np.ascontiguousarray(magnitude(spec, self.signal), np.float32)
+        mask = self.runner.mask(size)
+        return (istft(spec * mask, self.signal, len(wav)) / gain).astype(
+            np.float32, copy=False
+        )
+
+    def stream(self, peak: float | None = None) -> "EnhancerStream":
+        """Return a new stream; streams of one enhancer are independent.
+
+        Arguments
+        ---------
+        peak : float, optional
+            Largest absolute sample of the signal, for a network that was
+            trained with ``peak_normalize``; others take no notice.
+
+        Returns
+        -------
+        EnhancerStream
+
+        Raises
+        ------
+        UserError
+            The network needs the peak and it is not given.
+        """
+        gain = 1.0
+        if self.signal.peak_normalize:
+            if peak is None:
+                raise UserError(
+                    f"{self.source}: was trained with peak_normalize, and a "
+                    "live signal does not know its peak; enhance whole files"
+                )
+            gain = float(peak_gain(np.array([peak], np.float64))[0])
+        return EnhancerStream(self._masker(), gain)
+
+    def describe(self) -> str:
+        """Return a line on what is run, for people."""
+        rate, latency = self.sample_rate, self.latency_samples
+        name = self.facts().get("model_class") or "network"
+        line = (
+            f"{self.source}: {name.rpartition('.')[2]}, {self.form} form, "
+            f"{self.precision}, {rate} Hz, latency {latency} samples "
+            f"({1000 * latency / rate:.1f} ms)"
+        )
+        if not self.exact_stream:
+            line += (
+                "; streams and files go in blocks that see "
+                f"{UNBOUNDED_CONTEXT} frames around them, not the whole"
+            )
+        return line
+
+    @property
+    def exact_stream(self) -> bool:
+        """Whether :meth:`stream` gives what :meth:`enhance` gives.
+
+        Not where a network that remembers without bound exists only in a
+        form without memory: then blocks see so much around them that the
+        difference is small.
+        """
+        return getattr(self._masker().mask_frames, "exact", True)
+
+    def facts(self) -> dict:
+        """Return what identifies this form, for metrics.json."""
+        facts = {
+            "source": str(self.source),
+            "form": self.form,
+            "precision": self.precision,
+            "latency_samples": self.latency_samples,
+            "signal": self.signal.to_dict(),
+        }
+        if self._metadata is None:
+            return facts | self.runner.facts()
+        keys = ("model_class", "checkpoint_sha256", "versions")
+        return facts | {k: getattr(self._metadata, k, None) for k in keys}
+
+    def _masker(self) -> StreamingMasker:
+        """Return a streaming masker with a state of its own."""
+        if self.form == "offline":
+            streamer = self._offline_streamer()
+        else:
+            streamer = self.runner.streamer()
+        ahead = getattr(streamer, "lookahead_frames", None)
+        if ahead is None:
+            ahead = self.runner.lookahead_frames
+        return StreamingMasker(self._plain, streamer, ahead)
+
+    def _offline_streamer(self) -> ChunkedMask:
+        data = self._metadata
+        left, right, exact = context_of(
+            data.receptive_field_frames, data.lookahead_frames, False
+        )
+        return ChunkedMask(self.runner.mask, left, right, exact=exact)
+
+
+class EnhancerStream:
+    """A signal that is enhanced while it arrives.
+
+    Arguments
+    ---------
+    masker : StreamingMasker
+    gain : float
+        Applied before and taken back after.
+    """
+
+    def __init__(self, masker: StreamingMasker, gain: float = 1.0) -> None:
+        self._masker = masker
+        self._gain = np.float32(gain)
+
+    @property
+    def latency_samples(self) -> int:
+        """Sample n has come out once n + latency_samples went in."""
+        return self._masker.latency_samples
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """Take samples (n,), n from 0, and return those done, (m,)."""
+        if self._gain == 1:
+            return self._masker.feed(samples)
+        return self._masker.feed(samples * self._gain) / self._gain
+
+    def flush(self) -> np.ndarray:
+        """End the signal: as many samples came out as went in.
+
+        Then the stream is as new.
+        """
+        return self._masker.flush() / self._gain
+
+    def reset(self) -> None:
+        """Forget the signal so far."""
+        self._masker.reset()
+
+
+def checked(wav: np.ndarray) -> np.ndarray:
+    """Return float32 samples.
+
+    Raises
+    ------
+    UserError
+        If the samples are not finite floating point of shape (n,).
+    """
+    wav = np.asarray(wav)
+    if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
+        raise UserError(
+            f"a waveform of shape {wav.shape} and type {wav.dtype}: mono "
+            "floating-point samples of shape (n,) are needed"
+        )
+    wav = wav.astype(np.float32, copy=False)
+    if not np.isfinite(wav).all():
+        bad = int(np.flatnonzero(~np.isfinite(wav))[0])
+        raise UserError(f"sample {bad} of the waveform is {wav[bad]}")
+    return wav

@@ -1,0 +1,326 @@
+"""Score any forms of any models on the same pairs of recordings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+import math
+from pathlib import Path
+
+from edgebrain.data import audio
+from edgebrain.data.layout import find_audio
+from edgebrain.enhancement import metrics as scoring
+from edgebrain.enhancement.enhancer import Enhancer
+from edgebrain.enhancement.metrics import ClipScores
+from edgebrain.errors import UserError
+import numpy as np
+
+#: Waveforms that wait to be scored at a time: enough for all processes.
+_CHUNK = 48
+
+NOISY = "noisy"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A noisy recording and its clean one.
+
+    Attributes
+    ----------
+    id : str
+        Relative path without suffix, with "/".
+    noisy, clean : AudioInfo
+    """
+
+    id: str
+    noisy: audio.AudioInfo
+    clean: audio.AudioInfo
+
+    def read(self, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return noisy and clean, mono float32 (n,) at a sample rate."""
+        pair = (self.noisy, self.clean)
+        noisy, clean = (
+            audio.resample(audio.read(i.path), i.sample_rate, sample_rate)
+            for i in pair
+        )
+        if len(noisy) != len(clean):
+            raise UserError(
+                f"{self.noisy.path}: holds {len(noisy)} samples, "
+                f"{self.clean.path} {len(clean)}; one of them is cut off"
+            )
+        return noisy, clean
+
+
+def find_pairs(noisy_folder: Path | str, clean_folder: Path | str):
+    """Return the pairs of two folders, matched by relative name.
+
+    The suffixes may differ (a.flac and a.wav).
+
+    Returns
+    -------
+    list of Pair
+        Sorted by id.
+
+    Raises
+    ------
+    UserError
+        Lists each file without a partner, that cannot be read, or whose
+        rate or length differs from its partner's.
+    """
+    problems: list[str] = []
+    sides = [_files(f, problems) for f in (noisy_folder, clean_folder)]
+    noisy, clean = sides
+    for ours, theirs, other in (
+        (noisy, clean, clean_folder),
+        (clean, noisy, noisy_folder),
+    ):
+        for name in sorted(ours.keys() - theirs.keys()):
+            problems.append(f"{ours[name]}: has no partner in {other}")
+    pairs = []
+    for name in sorted(noisy.keys() & clean.keys()):
+        try:
+            pair = Pair(
+                name, audio.inspect(noisy[name]), audio.inspect(clean[name])
+            )
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        problems += _differences(pair)
+        pairs.append(pair)
+    if not pairs and not problems:
+        problems = [f"{noisy_folder} and {clean_folder} hold no audio file"]
+    if problems:
+        raise UserError.collect("the two folders do not match", problems)
+    return pairs
+
+
+def _files(folder, problems) -> dict[str, Path]:
+    """Return name without suffix -> path."""
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for relative, path in find_audio(folder).files.items():
+        name = str(Path(relative).with_suffix("").as_posix())
+        if name in found:
+            problems.append(f"{path}: {found[name].name} has the same name")
+        found[name] = path
+    return found
+
+
+def _differences(pair: Pair) -> list[str]:
+    noisy, clean = pair.noisy, pair.clean
+    lines = []
+    if noisy.sample_rate != clean.sample_rate:
+        lines.append(
+            f"{pair.id}: {noisy.sample_rate} Hz noisy, "
+            f"{clean.sample_rate} Hz clean"
+        )
+    elif noisy.frames != clean.frames:
+        lines.append(
+            f"{pair.id}: {noisy.frames} samples noisy, {clean.frames} clean"
+        )
+    return lines
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What is known of a clip besides its scores.
+
+    Attributes
+    ----------
+    seconds : float
+    level_db : float
+        Mean power of the noisy clip in dB of full scale.
+    snr_db : float
+        Of the noisy clip.
+    """
+
+    seconds: float
+    level_db: float
+    snr_db: float
+
+
+@dataclass
+class Evaluation:
+    """Scores of all models on all clips.
+
+    Attributes
+    ----------
+    rows : dict of str to list of ClipScores
+        ``noisy`` and each model, at the level ``gain_db``.
+    gain_db : float
+        0 unless it is not among the levels asked for.
+    levels : dict of float to dict
+        Rows as above for each level asked for, more than one.
+    clips : dict of str to ClipFacts
+        By id, at the level of the files.
+    sample_rate : int
+    """
+
+    sample_rate: int
+    gain_db: float
+    rows: dict[str, list[ClipScores]]
+    levels: dict[float, dict[str, list[ClipScores]]] = field(
+        default_factory=dict
+    )
+    clips: dict[str, ClipFacts] = field(default_factory=dict)
+
+    def all_rows(self) -> dict[str, list[ClipScores]]:
+        """Return the rows, and after them those of the other levels."""
+        rows = dict(self.rows)
+        for gain, at_level in self.levels.items():
+            if gain != self.gain_db:
+                for name, scores in at_level.items():
+                    if name != NOISY:
+                        rows[f"{name} {gain:+g} dB"] = scores
+        return rows
+
+
+def evaluate(
+    enhancers: Mapping[str, Enhancer],
+    pairs: Sequence[Pair],
+    metrics: Sequence[str],
+    gains_db: Sequence[float] = (0.0,),
+    n_jobs: int | None = None,
+    save_folder: Path | str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Enhance and score all clips, whole.
+
+    Arguments
+    ---------
+    enhancers : mapping of str to Enhancer
+        By the name of their row; all of one sample rate.
+    pairs : sequence of Pair
+        Files of another rate are resampled.
+    metrics : sequence of str
+        Names from :data:`edgebrain.enhancement.metrics.METRICS`.
+    gains_db : sequence of float
+        Levels relative to the files: noisy and clean are scaled alike, as
+        floating point, so that nothing clips.
+    n_jobs : int, optional
+        Processes that score; left out: all cores.
+    save_folder : Path or str, optional
+        Where the enhanced clips are written: ``<id>.wav``, for several
+        models ``<name>/<id>.wav``. At the level of ``Evaluation.gain_db``.
+    progress : callable, optional
+        Is told how many clips were done since its last call.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    UserError
+        Sample rates that differ, a file that cannot be read, an unknown
+        metric.
+    """
+    metrics = scoring.check_metrics(metrics)
+    rate = common_rate(enhancers)
+    gains = list(dict.fromkeys(float(gain) for gain in gains_db))
+    main = 0.0 if 0.0 in gains else gains[0]
+    keys = [(main, NOISY), *((g, n) for g in gains for n in enhancers)]
+    scores: dict[tuple, list[ClipScores]] = {key: [] for key in keys}
+    clips: dict[str, ClipFacts] = {}
+    waiting: list[tuple] = []
+    for number, pair in enumerate(pairs, start=1):
+        noisy, clean = pair.read(rate)
+        clips[pair.id] = _facts(noisy, clean, rate)
+        for gain, name in keys:
+            factor = np.float32(10 ** (gain / 20))
+            estimate = noisy * factor
+            if name != NOISY:
+                estimate = enhancers[name].enhance(estimate)
+                if save_folder is not None and gain == main:
+                    several = len(enhancers) > 1
+                    folder = Path(save_folder) / (name if several else "")
+                    audio.write(folder / f"{pair.id}.wav", estimate, rate)
+            waiting.append(((gain, name), pair.id, clean * factor, estimate))
+        if len(waiting) >= _CHUNK or number == len(pairs):
+            _score(waiting, scores, rate, metrics, n_jobs)
+            waiting = []
+        if progress is not None:
+            progress(1)
+    levels = {}
+    for gain in gains if len(gains) > 1 else ():
+        noisy_row = _rescaled(scores[main, NOISY], gain - main)
+        levels[gain] = {NOISY: noisy_row}
+        levels[gain] |= {name: scores[gain, name] for name in enhancers}
+    rows = {NOISY: scores[main, NOISY]}
+    rows |= {name: scores[main, name] for name in enhancers}
+    return Evaluation(rate, main, rows, levels, clips)
+
+
+def common_rate(enhancers: Mapping[str, Enhancer]) -> int:
+    """Return the sample rate of all models; raise UserError if they differ."""
+    rates = {name: e.sample_rate for name, e in enhancers.items()}
+    if len(set(rates.values())) > 1:
+        each = ", ".join(f"{name} {rate} Hz" for name, rate in rates.items())
+        raise UserError(
+            f"models of different sample rates cannot be compared: {each}"
+        )
+    return next(iter(rates.values()))
+
+
+def _score(waiting, scores, rate, metrics, n_jobs) -> None:
+    items = [item[1:] for item in waiting]
+    results = scoring.score_clips(items, rate, metrics, n_jobs)
+    for (key, *_), clip in zip(waiting, results, strict=True):
+        scores[key].append(clip)
+
+
+def _rescaled(rows: list[ClipScores], gain_db: float) -> list[ClipScores]:
+    """Return scores of noisy clips at another level.
+
+    Of clean and noisy scaled alike the mean square error alone changes.
+    """
+    factor = 10 ** (gain_db / 10)
+    return [
+        ClipScores(
+            clip.id,
+            {
+                k: v * factor if k == "mse" else v
+                for k, v in clip.values.items()
+            },
+            clip.failures,
+        )
+        for clip in rows
+    ]
+
+
+def _facts(noisy, clean, rate) -> ClipFacts:
+    noise = noisy.astype(np.float64) - clean
+    power = [
+        float(np.mean(np.square(x, dtype=np.float64))) if len(x) else 0.0
+        for x in (noisy, clean, noise)
+    ]
+    level, speech, rest = (10 * math.log10(p + 1e-12) for p in power)
+    return ClipFacts(len(noisy) / rate, level, speech - rest)
+
+
+def model_names(paths: Sequence[Path | str]) -> list[str]:
+    """Return a short name for each path, none twice.
+
+    As many of the last parts of the path as it takes to tell them apart.
+
+    >>> model_names(["results/tcnn/1234", "models/tcnn/tcnn_int8.onnx"])
+    ['tcnn/1234', 'tcnn_int8']
+    """
+    split = []
+    for path in map(Path, paths):
+        parts = [p for p in path.resolve().parts if p != "/"]
+        if path.suffix == ".onnx":
+            parts[-1] = path.stem
+            split.append((parts, 1))
+        else:
+            # The last part of a results folder is a seed.
+            split.append((parts, 2 if parts[-1].isdigit() else 1))
+    names = ["/".join(parts[-count:]) for parts, count in split]
+    for number, (parts, count) in enumerate(split):
+        others = [other for other, _ in split if other != parts]
+        while any(other[-count:] == parts[-count:] for other in others):
+            count += 1
+        names[number] = "/".join(parts[-count:])
+    return [
+        name if name not in names[:i] else f"{name} ({i + 1})"
+        for i, name in enumerate(names)
+    ]

@@ -1,0 +1,1 @@
+"""The forms that a mask network takes: PyTorch, C, integer tables, blocks."""

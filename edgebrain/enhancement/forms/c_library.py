@@ -1,0 +1,200 @@
+"""The C form of a network: a shared library made by deploy/c_engine.py.
+
+Samples go in and out as int16, hop by hop, and are what a device computes,
+bit for bit.
+"""
+
+import ctypes
+import json
+from pathlib import Path
+
+from edgebrain.enhancement.enhancer import Enhancer, checked
+from edgebrain.errors import UserError
+from edgebrain.signal import SignalSettings
+import numpy as np
+
+_FULL_SCALE = 32768.0
+_NAMES = ("size", "init", "process_hops", "reset", "describe")
+
+
+class Library:
+    """A loaded shared library; holds no stream.
+
+    Arguments
+    ---------
+    path : Path or str
+
+    Raises
+    ------
+    UserError
+        When it cannot be loaded, or is no library of this project.
+    """
+
+    form = "c"
+
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
+        try:
+            library = ctypes.CDLL(str(path.resolve()))
+            functions = {n: getattr(library, f"eb_{n}") for n in _NAMES}
+        except (OSError, AttributeError) as error:
+            raise UserError(
+                f"{path}: is no library of deploy/c_engine.py for this "
+                f"machine ({error}); make it with make in the folder that "
+                "c_engine.py wrote"
+            ) from None
+        functions["size"].restype = ctypes.c_uint32
+        functions["init"].restype = ctypes.c_void_p
+        functions["init"].argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        functions["process_hops"].restype = None
+        functions["process_hops"].argtypes = [ctypes.c_void_p] * 3 + [
+            ctypes.c_uint32
+        ] * 2
+        functions["reset"].restype = None
+        functions["reset"].argtypes = [ctypes.c_void_p]
+        functions["describe"].restype = ctypes.c_char_p
+        self._functions = functions
+        self.description = json.loads(functions["describe"]())
+        self.signal = SignalSettings.from_dict(self.description["signal"])
+        self.precision = self.description["precision"]
+        self.delay = self.description["delay"]
+
+    def facts(self) -> dict:
+        """Return what metrics.json says of this form."""
+        keys = ("model_class", "checkpoint_sha256", "versions")
+        return {key: self.description[key] for key in keys}
+
+    def start(self) -> "HopStream":
+        """Return a fresh stream."""
+        return HopStream(self._functions, self.signal.hop_length)
+
+
+class HopStream:
+    """Memory of one stream, as a device holds it.
+
+    Arguments
+    ---------
+    functions : dict
+        Of the library.
+    hop : int
+    """
+
+    def __init__(self, functions: dict, hop: int) -> None:
+        self._functions, self._hop = functions, hop
+        size = functions["size"]()
+        self._memory = np.zeros(-(-size // 8), np.uint64)
+        self._state = functions["init"](self._memory.ctypes.data, size)
+
+    def process(self, samples: np.ndarray) -> np.ndarray:
+        """Return as many samples, int16; whole hops only."""
+        samples = np.ascontiguousarray(samples, np.int16)
+        hops = len(samples) // self._hop
+        out = np.empty(hops * self._hop, np.int16)
+        self._functions["process_hops"](
+            self._state, samples.ctypes.data, out.ctypes.data, hops, self._hop
+        )
+        return out
+
+    def reset(self) -> None:
+        """Forget the stream so far."""
+        self._functions["reset"](self._state)
+
+
+class LibraryEnhancer(Enhancer):
+    """A C library behind the interface of every other form.
+
+    Arguments
+    ---------
+    library : Library
+    source : Path or str
+
+    Notes
+    -----
+    Samples are rounded to int16 on the way in, so what lies outside -1 to 1
+    is cut off, and an int16 recording passes as it is.
+    """
+
+    @property
+    def latency_samples(self) -> int:
+        """Delay of :meth:`stream` in samples."""
+        return self.runner.delay + self.signal.hop_length
+
+    @property
+    def exact_stream(self) -> bool:
+        """True: a clip is enhanced as a stream."""
+        return True
+
+    def _masker(self) -> "LibraryStream":
+        return LibraryStream(self.runner)
+
+    def enhance(self, wav: np.ndarray) -> np.ndarray:
+        """Enhance a whole clip.
+
+        Arguments
+        ---------
+        wav : numpy.ndarray
+            As for :meth:`.Enhancer.enhance`.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (n,), in step with the input.
+
+        Raises
+        ------
+        UserError
+            If the samples are not finite floating point of shape (n,).
+        """
+        stream = self.stream()
+        return np.concatenate([stream.feed(checked(wav)), stream.flush()])
+
+
+class LibraryStream:
+    """Any number of samples in, those that are done out.
+
+    Arguments
+    ---------
+    library : Library
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._stream = library.start()
+        self._hop = library.signal.hop_length
+        self._delay = library.delay
+        self.latency_samples = self._delay + self._hop
+        self._begin()
+
+    def reset(self) -> None:
+        """Forget the signal so far."""
+        self._stream.reset()
+        self._begin()
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """Take samples (n,), n from 0, and return those done, (m,)."""
+        self._owed += len(samples)
+        done = self._run(samples)
+        self._owed -= len(done)
+        return done
+
+    def flush(self) -> np.ndarray:
+        """End the signal: as many samples came out as went in."""
+        owed = self._owed
+        zeros = np.zeros(owed and owed + self.latency_samples, np.float32)
+        rest = self._run(zeros)[:owed]
+        self.reset()
+        return rest
+
+    def _begin(self) -> None:
+        self._waiting = np.zeros(0, np.int16)
+        self._early, self._owed = self._delay, 0
+
+    def _run(self, samples: np.ndarray) -> np.ndarray:
+        scaled = np.rint(np.asarray(samples, np.float32) * _FULL_SCALE)
+        new = np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+        new = np.concatenate([self._waiting, new])
+        whole = len(new) // self._hop * self._hop
+        self._waiting = new[whole:]
+        out = self._stream.process(new[:whole])
+        skipped = min(self._early, len(out))
+        self._early -= skipped
+        return out[skipped:].astype(np.float32) / np.float32(_FULL_SCALE)

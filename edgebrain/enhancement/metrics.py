@@ -1,0 +1,551 @@
+"""Objective scores of enhanced speech: PESQ, STOI, SNR, SI-SNR, MSE, ...
+
+CSIG, CBAK and COVL are in :mod:`edgebrain.enhancement.composite`.
+
+Clips are float waveforms of one shape (samples,), clean and estimate. A score
+that cannot be had (silent estimate, clip too short, NaN, ...) is NaN with a
+reason; it is counted and shown, and never part of a mean unseen.
+
+Only numpy is imported here, and pesq, pystoi, scipy and joblib when they are
+used: the processes that score in parallel start without torch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+import dataclasses
+import functools
+import math
+import warnings
+import weakref
+
+from edgebrain.enhancement.composite import composite, raw_pesq
+from edgebrain.errors import UserError, unknown_name
+import numpy as np
+
+SILENCE_POWER = 1e-12
+"""Mean square up to which a signal is silent: -120 dBFS, under 16 bit."""
+
+MAX_DB = 100.0
+"""Bound of the SNRs: an estimate without any error would be infinite."""
+
+PESQ_MAX_SECONDS = 20.0
+"""Longest piece given to PESQ: its C code holds 50 utterances, of 0.4 s at
+least, and writes beyond its tables when there are more. ITU-T P.862.3 advises
+8 to 20 s as well."""
+
+DEFAULT_METRICS = ("pesq", "stoi", "snr", "si_snr", "mse")
+
+
+class MetricFailure(Exception):
+    """A clip for which a metric has no value; the message is the reason."""
+
+
+def _is_silent(wav):
+    return float(wav @ wav) <= SILENCE_POWER * len(wav)
+
+
+def _resampled(wav, orig, new):
+    """Return the waveform at another rate, for PESQ alone."""
+    from scipy.signal import resample_poly
+
+    divisor = math.gcd(orig, new)
+    return resample_poly(wav, new // divisor, orig // divisor)
+
+
+def _remembering(function):
+    """Keep the value of the last pair: several metrics are made of one."""
+    last = ()
+
+    @functools.wraps(function)
+    def once(clean, estimate, sample_rate):
+        nonlocal last
+        same = last and last[0]() is clean and last[1]() is estimate
+        if not same or last[2] != sample_rate:
+            value = function(clean, estimate, sample_rate)
+            pair = (weakref.ref(clean), weakref.ref(estimate))
+            last = (*pair, sample_rate, value)
+        return last[3]
+
+    return once
+
+
+@_remembering
+def _pesq(clean, estimate, sample_rate):
+    """Return PESQ (ITU-T P.862.2 wide band; at 8 kHz P.862.1 narrow band).
+
+    Rates other than 8 and 16 kHz are resampled to 16 kHz. Of a clip longer
+    than `PESQ_MAX_SECONDS` it is the mean over equal pieces.
+    """
+    import pesq
+
+    if sample_rate not in (8000, 16000):
+        clean = _resampled(clean, sample_rate, 16000)
+        estimate = _resampled(estimate, sample_rate, 16000)
+        sample_rate = 16000
+    mode = "nb" if sample_rate == 8000 else "wb"
+    pieces = math.ceil(len(clean) / (PESQ_MAX_SECONDS * sample_rate))
+    values = []
+    for reference, degraded in zip(
+        np.array_split(clean, pieces),
+        np.array_split(estimate, pieces),
+        strict=True,
+    ):
+        try:
+            if not _is_silent(reference):
+                values.append(pesq.pesq(sample_rate, reference, degraded, mode))
+        except pesq.NoUtterancesError:
+            continue
+        except pesq.BufferTooShortError as error:
+            raise MetricFailure("too short for PESQ (under 0.25 s)") from error
+        except (pesq.PesqError, ValueError) as error:
+            # ValueError: a piece of the estimate holds only zeros.
+            raise MetricFailure(f"PESQ failed ({error})") from error
+    if not values:
+        raise MetricFailure("no utterance found in the reference")
+    return sum(values) / len(values)
+
+
+def _stoi(clean, estimate, sample_rate, extended=False):
+    """Return STOI (Taal et al., TASLP 2011), or its extended form."""
+    import pystoi
+
+    # Under one of its frames (256 samples at 10 kHz) pystoi raises IndexError.
+    short = "too short for STOI (under 0.4 s of speech)"
+    if len(clean) < 0.03 * sample_rate:
+        raise MetricFailure(short)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        value = float(pystoi.stoi(clean, estimate, sample_rate, extended))
+    # What it gives, with a warning, when fewer than 30 frames are speech.
+    if value == 1e-5:
+        raise MetricFailure(short)
+    return value
+
+
+def _estoi(clean, estimate, sample_rate):
+    """Return extended STOI (Jensen and Taal, TASLP 2016)."""
+    return _stoi(clean, estimate, sample_rate, extended=True)
+
+
+def _decibels(signal, noise):
+    """Return the ratio of two energies in dB, within +-MAX_DB."""
+    tiny = 10 ** (-MAX_DB / 10)
+    if noise <= tiny * signal:
+        return MAX_DB
+    if signal <= tiny * noise:
+        return -MAX_DB
+    return 10 * math.log10(signal / noise)
+
+
+def _snr(clean, estimate, sample_rate):
+    """Return 10 log10(|clean|^2 / |clean - estimate|^2)."""
+    noise = clean - estimate
+    return _decibels(float(clean @ clean), float(noise @ noise))
+
+
+def _si_snr(clean, estimate, sample_rate):
+    """Return the scale-invariant SNR, means removed (Le Roux et al. 2019)."""
+    clean = clean - clean.mean()
+    estimate = estimate - estimate.mean()
+    energy = float(clean @ clean)
+    if energy <= SILENCE_POWER * len(clean):
+        raise MetricFailure("silent reference")
+    target = float(estimate @ clean) / energy * clean
+    noise = estimate - target
+    return _decibels(float(target @ target), float(noise @ noise))
+
+
+@_remembering
+def _composite(clean, estimate, sample_rate):
+    """Return CSIG, CBAK and COVL (Hu and Loizou, TASLP 2008)."""
+    pesq = _pesq(clean, estimate, sample_rate)
+    if sample_rate == 8000:
+        pesq = raw_pesq(pesq)
+    return composite(clean, estimate, sample_rate, pesq)
+
+
+def _csig(clean, estimate, sample_rate):
+    """Return the predicted rating of speech distortion, 1 to 5."""
+    return _composite(clean, estimate, sample_rate)[0]
+
+
+def _cbak(clean, estimate, sample_rate):
+    """Return the predicted rating of the background, 1 to 5."""
+    return _composite(clean, estimate, sample_rate)[1]
+
+
+def _covl(clean, estimate, sample_rate):
+    """Return the predicted rating of overall quality, 1 to 5."""
+    return _composite(clean, estimate, sample_rate)[2]
+
+
+def _mse(clean, estimate, sample_rate):
+    """Return the mean square of the waveforms' difference."""
+    noise = clean - estimate
+    return float(noise @ noise) / len(noise)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """What a metric is called, how it is printed and how it is computed.
+
+    Arguments
+    ---------
+    name, label, unit : str
+        ``label`` is what a table's head says.
+    higher_is_better : bool
+    function : callable
+        ``(clean, estimate, sample_rate) -> float``, float64 arrays of one
+        length. Raises `MetricFailure` with a reason.
+    format : str
+        How a value is printed, such as ``".2f"``.
+    needs_speech, needs_estimate : bool
+        Whether a silent reference, a silent estimate has no score.
+    """
+
+    name: str
+    label: str
+    unit: str
+    higher_is_better: bool
+    function: Callable[[np.ndarray, np.ndarray, int], float]
+    format: str = ".2f"
+    needs_speech: bool = True
+    needs_estimate: bool = True
+
+    @property
+    def arrow(self) -> str:
+        """The direction in which the metric is better."""
+        return "↑" if self.higher_is_better else "↓"
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("pesq", "PESQ", "", True, _pesq),
+        Metric("stoi", "STOI", "", True, _stoi, ".4f"),
+        Metric("estoi", "ESTOI", "", True, _estoi, ".4f"),
+        Metric("csig", "CSIG", "", True, _csig),
+        Metric("cbak", "CBAK", "", True, _cbak),
+        Metric("covl", "COVL", "", True, _covl),
+        # An estimate of zeros has an SNR by definition: 0 dB.
+        Metric("snr", "SNR", "dB", True, _snr, needs_estimate=False),
+        Metric("si_snr", "SI-SNR", "dB", True, _si_snr),
+        Metric("mse", "MSE", "", False, _mse, ".2e", False, False),
+    )
+}
+"""Every metric by its name in a yaml; all larger is better but ``mse``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipScores:
+    """The scores of a clip.
+
+    Arguments
+    ---------
+    id : str
+    values : dict of str to float
+        By metric; NaN where it failed.
+    failures : dict of str to str
+        The reason of each NaN.
+    """
+
+    id: str
+    values: dict[str, float]
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def check_metrics(metrics: Iterable[str]) -> list[str]:
+    """Return the names as a list, or raise UserError for an unknown one."""
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    for name in names:
+        if name not in METRICS:
+            raise unknown_name("metric", name, METRICS)
+    return names
+
+
+def _common_failure(clean, estimate):
+    """Return why the pair has no score at all, or an empty string."""
+    if len(clean) == 0:
+        return "no samples"
+    if not np.isfinite(clean).all():
+        return "NaN or inf in the reference"
+    if not np.isfinite(estimate).all():
+        return "NaN or inf in the estimate"
+    return ""
+
+
+def score_clip(
+    clean: np.ndarray,
+    estimate: np.ndarray,
+    sample_rate: int,
+    metrics: Iterable[str] = DEFAULT_METRICS,
+    clip_id: str = "",
+) -> ClipScores:
+    """Return the scores of a clip.
+
+    Arguments
+    ---------
+    clean, estimate : array (samples,)
+        Float waveforms of one length.
+    sample_rate : int
+        In Hz.
+    metrics : iterable of str
+        Names from `METRICS`.
+    clip_id : str
+        Passed on.
+
+    Returns
+    -------
+    ClipScores
+
+    Raises
+    ------
+    UserError
+        Unknown metric; waveforms that are not of one shape (samples,).
+
+    Example
+    -------
+    >>> clean = np.sin(np.arange(16000) / 20)
+    >>> score_clip(clean, 0.9 * clean, 16000, ["snr"]).values
+    {'snr': 20.0}
+    """
+    names = check_metrics(metrics)
+    clean = np.asarray(clean, dtype=np.float64)
+    estimate = np.asarray(estimate, dtype=np.float64)
+    if clean.ndim != 1 or clean.shape != estimate.shape:
+        raise UserError(
+            f"clip {clip_id!r}: the clean waveform has the shape "
+            f"{clean.shape}, the estimate {estimate.shape}; both must be "
+            "(samples,) of one length"
+        )
+    common = _common_failure(clean, estimate)
+    silent = (False, False)
+    if not common:
+        silent = (_is_silent(clean), _is_silent(estimate))
+    values, failures = {}, {}
+    for name in names:
+        metric = METRICS[name]
+        try:
+            if common:
+                raise MetricFailure(common)
+            if silent[0] and metric.needs_speech:
+                raise MetricFailure("silent reference")
+            if silent[1] and metric.needs_estimate:
+                raise MetricFailure("silent estimate")
+            value = float(metric.function(clean, estimate, sample_rate))
+            if not math.isfinite(value):
+                raise MetricFailure("not a number")
+            values[name] = value
+        except MetricFailure as failure:
+            values[name] = math.nan
+            failures[name] = str(failure)
+    return ClipScores(clip_id, values, failures)
+
+
+def _score_item(item, sample_rate, metrics):
+    """Score one item in a worker; waveforms may be functions to call."""
+    clip_id, clean, estimate = item
+    clean = clean() if callable(clean) else clean
+    estimate = estimate() if callable(estimate) else estimate
+    return score_clip(clean, estimate, sample_rate, metrics, clip_id)
+
+
+def score_clips(
+    clips: Iterable | Callable[[], Iterable],
+    sample_rate: int,
+    metrics: Iterable[str] = DEFAULT_METRICS,
+    n_jobs: int | None = None,
+) -> list[ClipScores]:
+    """Return the scores of many clips, in order, computed on all cores.
+
+    The scores are the same for any ``n_jobs``. A few clips a process are in
+    flight at a time, so a generator of any length needs little memory.
+
+    Arguments
+    ---------
+    clips : iterable, or callable that gives one
+        Items ``(id, clean, estimate)``. A waveform is an array (samples,) or
+        a picklable callable that returns it, called by the process that
+        scores it (``functools.partial(read, path)``).
+    sample_rate : int
+        In Hz.
+    metrics : iterable of str
+        Names from `METRICS`.
+    n_jobs : int, optional
+        Processes; left out: one for each core. 1 scores in this process.
+
+    Returns
+    -------
+    list of ClipScores
+
+    Raises
+    ------
+    UserError
+        Unknown metric, bad ``n_jobs``, or waveforms of different shape.
+    """
+    return list(iter_scores(clips, sample_rate, metrics, n_jobs))
+
+
+def iter_scores(
+    clips: Iterable | Callable[[], Iterable],
+    sample_rate: int,
+    metrics: Iterable[str] = DEFAULT_METRICS,
+    n_jobs: int | None = None,
+) -> Iterator[ClipScores]:
+    """Yield what `score_clips` returns, each as soon as it is there.
+
+    For a progress bar, or to write results while scoring goes on.
+    """
+    names = check_metrics(metrics)
+    clips = clips() if callable(clips) else clips
+    if n_jobs is None:
+        import joblib
+
+        n_jobs = joblib.cpu_count()
+    if not isinstance(n_jobs, int) or n_jobs < 1:
+        raise UserError(f"n_jobs {n_jobs!r}: give a number of processes >= 1")
+    if hasattr(clips, "__len__"):
+        n_jobs = min(n_jobs, len(clips))
+    return _iterate(clips, sample_rate, names, n_jobs)
+
+
+def _iterate(clips, sample_rate, names, n_jobs):
+    if n_jobs <= 1:
+        for item in clips:
+            yield _score_item(item, sample_rate, names)
+        return
+    import joblib
+
+    # One thread a process: they already take all cores. Arrays go through
+    # the pipe (max_nbytes) and not through files in a temporary folder.
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(
+            n_jobs=n_jobs,
+            return_as="generator",
+            batch_size=1,
+            pre_dispatch="3*n_jobs",
+            max_nbytes=None,
+        )
+        results = parallel(
+            joblib.delayed(_score_item)(item, sample_rate, names)
+            for item in clips
+        )
+    yield from results
+
+
+def summarise(scores: Sequence[ClipScores]) -> dict:
+    """Return the mean of each metric and what failed.
+
+    Arguments
+    ---------
+    scores : sequence of ClipScores
+
+    Returns
+    -------
+    dict
+        ``n``: clips; ``mean``: by metric, over the clips that have a score,
+        NaN when none has; ``scored``: how many have, by metric;
+        ``failures``: ``{metric: {reason: count}}``, only of metrics with
+        failures.
+
+    Example
+    -------
+    >>> scores = [
+    ...     ClipScores("a", {"stoi": 0.5}),
+    ...     ClipScores("b", {"stoi": math.nan}, {"stoi": "silent estimate"}),
+    ... ]
+    >>> summarise(scores)["mean"], summarise(scores)["failures"]
+    ({'stoi': 0.5}, {'stoi': {'silent estimate': 1}})
+    """
+    names = dict.fromkeys(name for clip in scores for name in clip.values)
+    mean, scored, failures = {}, {}, {}
+    for name in names:
+        values = [clip.values.get(name, math.nan) for clip in scores]
+        good = [value for value in values if math.isfinite(value)]
+        mean[name] = math.fsum(good) / len(good) if good else math.nan
+        scored[name] = len(good)
+        if len(good) < len(values):
+            counts: dict[str, int] = {}
+            for clip, value in zip(scores, values, strict=True):
+                if not math.isfinite(value):
+                    reason = clip.failures.get(name, "not scored")
+                    counts[reason] = counts.get(reason, 0) + 1
+            failures[name] = counts
+    return {
+        "n": len(scores),
+        "mean": mean,
+        "scored": scored,
+        "failures": failures,
+    }
+
+
+def mean_gain(
+    before: Sequence[ClipScores], after: Sequence[ClipScores]
+) -> dict[str, float]:
+    """Return the mean change of each metric, over clips scored in both.
+
+    Means over different clips must not be subtracted: an enhancer that fails
+    on the hardest clips would seem to gain from it.
+
+    Arguments
+    ---------
+    before, after : sequence of ClipScores
+        Matched by id.
+
+    Returns
+    -------
+    dict of str to float
+        ``after - before``; NaN when no clip has both.
+    """
+    earlier = {clip.id: clip.values for clip in before}
+    names = dict.fromkeys(name for clip in after for name in clip.values)
+    gains = {}
+    for name in names:
+        changes = [
+            clip.values.get(name, math.nan)
+            - earlier.get(clip.id, {}).get(name, math.nan)
+            for clip in after
+        ]
+        good = [change for change in changes if math.isfinite(change)]
+        gains[name] = math.fsum(good) / len(good) if good else math.nan
+    return gains
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return whether a larger value is better; any loss is lower-better.
+
+    Arguments
+    ---------
+    metric : str
+        A name from `METRICS`, or ``loss``, ``train_loss``, ``valid_loss``.
+    """
+    if metric == "loss" or metric.endswith("_loss"):
+        return False
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, [*METRICS, "loss"])
+    return METRICS[metric].higher_is_better
+
+
+def selection_value(metric: str, value: float | None) -> float:
+    """Return a plain float that is larger when the value is better.
+
+    Losses and ``mse`` change their sign; None, NaN and infinite values give
+    -inf, so that they never win.
+
+    >>> selection_value("mse", 0.25), selection_value("stoi", math.nan)
+    (-0.25, -inf)
+    """
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    if value is None or not math.isfinite(value):
+        return -math.inf
+    return sign * float(value)
+
+
+def better(metric: str, new: float | None, best: float | None) -> bool:
+    """Return whether ``new`` is a number and strictly better than ``best``.
+
+    ``best`` may be None or NaN: then any number is better.
+
+    >>> better("stoi", 0.6, 0.5), better("stoi", math.nan, None)
+    (True, False)
+    """
+    return selection_value(metric, new) > selection_value(metric, best)

@@ -1,0 +1,268 @@
+"""Temporal convolutional network on STFT magnitudes."""
+
+from edgebrain.enhancement.networks.prologue import (
+    FeaturePrologue,
+    check_prologue,
+)
+from edgebrain.models.arguments import Arguments
+from edgebrain.models.base import MaskModel, State, zero_state
+from edgebrain.models.blocks import MASK_ACTIVATIONS, DepthwiseConv1d
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS = {"relu": nn.ReLU, "prelu": nn.PReLU}
+
+
+class ResidualLayer(nn.Module):
+    """1x1 up, depthwise dilated convolution over time, 1x1 down, residual.
+
+    The temporal convolutional module of A. Pandey and D. Wang, "TCNN:
+    temporal convolutional neural network for real-time speech enhancement in
+    the time domain", ICASSP 2019, with BatchNorm.
+
+    Arguments
+    ---------
+    channels : int
+        Of input and output.
+    hidden : int
+        Of the depthwise convolution.
+    kernel_size, dilation : int
+        In frames.
+    causal : bool
+        See past frames only.
+    activation : str
+        ``relu`` or ``prelu``.
+
+    Notes
+    -----
+    The causal form pads zeros on the left by a layer of its own and leaves
+    the convolution unpadded: this exports to a Conv with one-sided pads,
+    with BatchNorm folded, where padding both sides and cutting does not.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        kernel_size: int,
+        dilation: int,
+        causal: bool,
+        activation: str,
+    ):
+        super().__init__()
+        self.context = (kernel_size - 1) * dilation
+        self.expand = nn.Sequential(
+            nn.Conv1d(channels, hidden, 1, bias=False),
+            nn.BatchNorm1d(hidden),
+            ACTIVATIONS[activation](),
+        )
+        left = self.context if causal else 0
+        self.pad = nn.ConstantPad1d((left, 0), 0.0) if left else nn.Identity()
+        self.contract = nn.Sequential(
+            DepthwiseConv1d(
+                hidden,
+                kernel_size,
+                dilation,
+                padding=0 if causal else self.context // 2,
+            ),
+            nn.BatchNorm1d(hidden),
+            ACTIVATIONS[activation](),
+            nn.Conv1d(hidden, channels, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, channels, frames)."""
+        return x + self.contract(self.pad(self.expand(x)))
+
+    def step(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """Go on from ``cache``, (batch, hidden, context).
+
+        It holds the last inputs of the depthwise convolution; context is
+        ``(kernel_size - 1) * dilation`` frames.
+        """
+        seen = torch.cat([cache, self.expand(x)], dim=-1)
+        return x + self.contract(seen), seen[..., -self.context :]
+
+
+class STFTTCNN(MaskModel):
+    """Blocks of residual temporal layers between magnitude and mask.
+
+    Layer i of a block has dilation ``init_dilation ** i``. With
+    ``causal=False, n_blocks=2, num_layers=3`` it is the published *medium*
+    network of the STM32 model zoo, with 1,603,584 parameters and 14 frames
+    of look-ahead.
+
+    Arguments
+    ---------
+    n_blocks, num_layers : int
+        Blocks, and layers a block.
+    in_channels : int
+        Frequency bins, ``n_fft // 2 + 1``.
+    tcn_latent_dim : int
+        Channels of the depthwise convolutions.
+    init_dilation : int
+        Base of the dilations.
+    mask_activation : str
+        ``sigmoid`` or ``tanh``.
+    causal : bool
+        See no frame after ``lookahead_frames``; runs on a stream.
+    kernel_size : int
+        Frames of a depthwise kernel; odd when not causal.
+    activation : str
+        ``relu`` or ``prelu`` (one slope a layer).
+    bottleneck_channels : int, optional
+        Run the blocks at this width, between a 1x1 convolution in and one
+        out. None: at ``in_channels``, as published.
+    lookahead_frames : int
+        Of a causal network: its mask comes this many frames late and
+        has seen so much more. That of one not causal follows from its
+        layers: leave it 0.
+    prologue : str
+        ``linear``, ``log1p`` or ``power``, see :mod:`.prologue`.
+    prologue_exponent : float
+        Of ``power``.
+
+    Raises
+    ------
+    UserError
+        Listing every bad argument.
+
+    Notes
+    -----
+    In front of a clip stand zeros at each depthwise convolution, in
+    training as in the first steps of a stream (``initial_state``). A window
+    cut out of a longer signal should be given its true past instead.
+
+    States: ``block{b}_layer{l}_cache``, (batch, tcn_latent_dim,
+    (kernel_size - 1) * dilation).
+    """
+
+    def __init__(
+        self,
+        n_blocks: int = 3,
+        num_layers: int = 6,
+        in_channels: int = 257,
+        tcn_latent_dim: int = 512,
+        init_dilation: int = 2,
+        mask_activation: str = "sigmoid",
+        causal: bool = True,
+        kernel_size: int = 3,
+        activation: str = "relu",
+        bottleneck_channels: int | None = None,
+        lookahead_frames: int = 0,
+        prologue: str = "linear",
+        prologue_exponent: float = 0.3,
+    ):
+        check = Arguments("STFTTCNN")
+        for name, value in {
+            "n_blocks": n_blocks,
+            "num_layers": num_layers,
+            "in_channels": in_channels,
+            "tcn_latent_dim": tcn_latent_dim,
+            "init_dilation": init_dilation,
+            "kernel_size": kernel_size,
+        }.items():
+            check.integer(name, value)
+        check.integer("lookahead_frames", lookahead_frames, low=0)
+        if bottleneck_channels is not None:
+            check.integer("bottleneck_channels", bottleneck_channels)
+        check.flag("causal", causal)
+        check.choice("mask_activation", mask_activation, MASK_ACTIVATIONS)
+        check.choice("activation", activation, ACTIVATIONS)
+        check_prologue(check, prologue, prologue_exponent)
+        check.finish()
+        field = 1 + n_blocks * (kernel_size - 1) * sum(
+            init_dilation**i for i in range(num_layers)
+        )
+        if not causal:
+            check.require(
+                kernel_size % 2 == 1,
+                f"kernel_size must be odd when causal is False, got "
+                f"{kernel_size}",
+            )
+            check.require(
+                lookahead_frames in (0, field // 2),
+                f"lookahead_frames of a network that is not causal follows "
+                f"from its layers ({field // 2}): leave it 0, got "
+                f"{lookahead_frames}",
+            )
+            lookahead_frames = field // 2
+        check.finish()
+
+        super().__init__(in_channels)
+        self.n_blocks = n_blocks
+        self.num_layers = num_layers
+        self.in_channels = in_channels
+        self.tcn_latent_dim = tcn_latent_dim
+        self.init_dilation = init_dilation
+        self.mask_activation = mask_activation
+        self.causal = causal
+        self.kernel_size = kernel_size
+        self.activation = activation
+        self.bottleneck_channels = bottleneck_channels
+        self.lookahead_frames = lookahead_frames
+        self.prologue = prologue
+        self.prologue_exponent = prologue_exponent
+        self.receptive_field_frames = field
+
+        self.front_end = FeaturePrologue(prologue, prologue_exponent)
+        width = bottleneck_channels or in_channels
+        self.enter, self.leave = nn.Identity(), nn.Identity()
+        if bottleneck_channels is not None:
+            self.enter = nn.Conv1d(in_channels, width, 1)
+            self.leave = nn.Conv1d(width, in_channels, 1)
+        self.blocks = nn.ModuleDict(
+            {
+                f"block{block}_layer{layer}": ResidualLayer(
+                    width,
+                    tcn_latent_dim,
+                    kernel_size,
+                    init_dilation**layer,
+                    causal,
+                    activation,
+                )
+                for block in range(n_blocks)
+                for layer in range(num_layers)
+            }
+        )
+        self.mask = MASK_ACTIVATIONS[mask_activation]()
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Return the mask of a whole clip, (batch, bins, frames)."""
+        late = self.lookahead_frames if self.causal else 0
+        if late:
+            magnitude = F.pad(magnitude, (0, late))
+        x = self.enter(self.front_end(magnitude))
+        for layer in self.blocks.values():
+            x = layer(x)
+        mask = self.mask(self.leave(x))
+        return mask[..., late:] if late else mask
+
+    def initial_state(self, batch=1, device=None, dtype=None) -> State:
+        """Return zero caches, one for each layer that looks back."""
+        if not self.causal:
+            raise self._no_streaming()
+        return zero_state(self, self._state_shapes(), batch, device, dtype)
+
+    def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the masks of the next frames and the new caches."""
+        if not self.causal:
+            raise self._no_streaming()
+        self._check_state(state, list(self._state_shapes()))
+        x = self.enter(self.front_end(magnitude))
+        new = {}
+        for name, layer in self.blocks.items():
+            if layer.context:
+                key = f"{name}_cache"
+                x, new[key] = layer.step(x, state[key])
+            else:
+                x = layer(x)
+        return self.mask(self.leave(x)), new
+
+    def _state_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {
+            f"{name}_cache": (self.tcn_latent_dim, layer.context)
+            for name, layer in self.blocks.items()
+            if layer.context
+        }

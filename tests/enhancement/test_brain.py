@@ -1,0 +1,81 @@
+import math
+
+from edgebrain.enhancement.brain import EnhancementBrain, seed_step
+from edgebrain.training.history import History, PatientEpochCounter
+import numpy as np
+import pytest
+import torch
+
+
+class _Batch:
+    id = ["a"]
+
+
+class _Brain(EnhancementBrain):
+    """The training step alone, on a loss that is handed in."""
+
+    def compute_forward(self, batch, stage):
+        return self.modules["model"](torch.ones(1, 1))
+
+    def compute_objectives(self, predictions, batch, stage):
+        return (predictions * next(self.losses)).sum()
+
+
+def brain(losses, factor=1, **options):
+    torch.manual_seed(0)
+    history = History()
+    made = _Brain(
+        modules={"model": torch.nn.Linear(1, 1)},
+        opt_class=lambda p: torch.optim.SGD(p, lr=1.0),
+        hparams={
+            "seed": 1,
+            "number_of_epochs": 1,
+            "epoch_counter": PatientEpochCounter(1, history, "x", True),
+            "grad_accumulation_factor": factor,
+        },
+        run_opts={"device": "cpu", **options},
+    )
+    made.losses = iter(losses)
+    made.batches_per_epoch = len(losses)
+    made.nonfinite_count = 0
+    made.init_optimizers()
+    return made
+
+
+def steps(made, count):
+    weights = []
+    for _ in range(count):
+        made.step += 1
+        made.fit_batch(_Batch())
+        weights.append(made.modules["model"].bias.item())
+    return weights
+
+
+def test_a_loss_that_is_not_finite_changes_nothing():
+    made = brain([1.0, math.nan, 1.0])
+    first, second, third = steps(made, 3)
+    assert first == second and math.isfinite(third) and third != second
+
+
+def test_too_many_of_them_stop_the_training():
+    made = brain([math.nan] * 5, nonfinite_patience=3)
+    with pytest.raises(ValueError, match="patience is exhausted"):
+        steps(made, 5)
+
+
+def test_left_over_gradients_are_applied_with_their_own_weight():
+    # groups of two and a last batch alone: three steps of lr 1 in all
+    weights = steps(brain([1.0] * 5, factor=2), 5)
+    moves = np.diff(np.array(weights))
+    assert np.allclose(moves, [-1, 0, -1, -1]), moves
+
+
+def test_dropout_depends_on_seed_epoch_and_step_alone():
+    drawn = {}
+    for key in ((1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3)):
+        seed_step(*key)
+        drawn[key] = torch.rand(3).tolist()
+    torch.rand(10)
+    seed_step(1, 2, 3)
+    assert torch.rand(3).tolist() == drawn[1, 2, 3]
+    assert len({tuple(values) for values in drawn.values()}) == 4

@@ -1,0 +1,95 @@
+"""A network becomes a file of its own, whatever its forward looks like."""
+
+from pathlib import Path
+import zipfile
+
+from edgebrain.enhancement.networks import NNSE, STFTTCNN, ConvLSTM, LSTMMask
+from edgebrain.enhancement.torchscript import save_torchscript
+from edgebrain.errors import UserError
+import pytest
+import torch
+from torch import nn
+
+BINS = 17
+LAYERS = [
+    {"layer_type": "conv1d", "layer_neurons": 8, "kernel_size": 6},
+    {"layer_type": "lstm", "layer_neurons": 8},
+    {"layer_type": "fc", "layer_neurons": BINS, "activation": "sigmoid"},
+]
+MODELS = {
+    "tcnn": lambda: STFTTCNN(1, 3, BINS, 8, prologue="power"),
+    "noncausal": lambda: STFTTCNN(1, 2, BINS, 8, causal=False),
+    "late": lambda: STFTTCNN(1, 2, BINS, 8, lookahead_frames=2),
+    "conv_lstm": lambda: ConvLSTM(BINS, 9),
+    "lstm_mask": lambda: LSTMMask(BINS, 9, 2, projection_size=5, dropout=0.5),
+    "nnse": lambda: NNSE(LAYERS, bins=BINS, n_mels=5, input_dropprob=0.2),
+}
+
+
+class Loop(nn.Module):
+    """A recording of this holds for one number of frames only."""
+
+    def forward(self, x):
+        """Return a running mean over time."""
+        state, masks = torch.zeros_like(x[:, :, 0]), []
+        for t in range(x.shape[2]):
+            state = 0.5 * state + 0.5 * x[:, :, t]
+            masks.append(state)
+        return torch.stack(masks, 2)
+
+
+class Hopeless(nn.Module):
+    """Neither a recording nor a compilation of this is right."""
+
+    def forward(self, x):
+        """Return something that depends on the length in Python."""
+        return x * float(format(x.shape[2]))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_file_gives_the_masks_of_the_network(name, tmp_path):
+    torch.manual_seed(0)
+    model = MODELS[name]().eval()
+    path = tmp_path / "network.ckpt"
+    assert save_torchscript(model, BINS, path) <= 1e-6
+    made = torch.jit.load(path)
+    for batch, frames in ((1, 1), (2, 90), (5, 3)):
+        magnitude = torch.rand(batch, BINS, frames)
+        with torch.no_grad():
+            wanted = model(magnitude)
+            assert torch.allclose(made(magnitude), wanted, atol=1e-6)
+    # No device is fixed: the network runs on a GPU as it is.
+    assert "Device" not in str(made.inlined_graph)
+    assert [p.name for p in tmp_path.iterdir()] == ["network.ckpt"]
+
+
+def test_file_does_not_tell_where_it_was_made(tmp_path):
+    path = tmp_path / "network.ckpt"
+    save_torchscript(MODELS["tcnn"]().eval(), BINS, path)
+    home = str(Path(__file__).parents[2]).encode()
+    with zipfile.ZipFile(path) as content:
+        names = content.namelist()
+        assert not [n for n in names if home in content.read(n)]
+        assert not [n for n in names if b"site-packages" in content.read(n)]
+
+
+def test_loop_over_frames_is_compiled(tmp_path):
+    path = tmp_path / "network.ckpt"
+    assert save_torchscript(Loop().eval(), BINS, path) == 0
+    magnitude = torch.rand(2, BINS, 50)
+    made = torch.jit.load(path)
+    assert torch.equal(made(magnitude), Loop()(magnitude))
+
+
+def test_network_that_cannot_travel_is_refused(tmp_path):
+    path = tmp_path / "network.ckpt"
+    with pytest.raises(UserError, match="(?s)Hopeless.*recorded.*compiled"):
+        save_torchscript(Hopeless().eval(), BINS, path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_network_of_nan_is_refused(tmp_path):
+    model = MODELS["tcnn"]().eval()
+    next(model.parameters()).data[:] = float("nan")
+    with pytest.raises(UserError, match="differ by inf"):
+        save_torchscript(model, BINS, tmp_path / "network.ckpt")
