@@ -7,10 +7,9 @@ QuantizeLinear; :mod:`.values` says what each of them can be here.
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from edgebrain.onnx import files, metadata
+from edgebrain.onnx import files
+from edgebrain.onnx.graph import Graph, attribute
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 
 from deploy.c.generator.program import (
     Cell,
@@ -42,7 +41,7 @@ _SUPPORTED = {
     *PROLOGUE_ONLY,
     *ARITHMETIC,
     *"Conv Gemm MatMul PRelu Clip Pow Concat Slice Squeeze Unsqueeze Reshape "
-    "Identity Constant QuantizeLinear DequantizeLinear".split(),
+    "Identity QuantizeLinear DequantizeLinear".split(),
 }
 
 #: Sizes of tensors, and frames of look-ahead, from where on a file is damaged.
@@ -75,13 +74,12 @@ def read(path: str | Path) -> Program:
         and what the C code does not compute: each with the node, the reason
         and the mend.
     """
-    model = files.load(path)
-    card = metadata.read(path)
-    _check_card(path, card)
-    _check_shapes(path, model)
-    files.check_complete(model, str(path))
-    files.check_finite(model, str(path))
-    reader = Reader(model, card)
+    graph = Graph.read(path)
+    _check_card(path, graph.metadata)
+    _check_shapes(path, graph.model)
+    files.check_complete(graph.model, str(path))
+    files.check_finite(graph.model, str(path))
+    reader = Reader(graph)
     problems = reader.run()
     if problems:
         raise UserError.collect(f"{path}: cannot become C", problems)
@@ -140,19 +138,16 @@ def _check_shapes(path, model) -> None:
 class Reader(LayerReader, ElementReader):
     """Walks the nodes in order."""
 
-    def __init__(self, model: onnx.ModelProto, card) -> None:
+    def __init__(self, graph: Graph) -> None:
         super().__init__()
-        self.nodes = model.graph.node
-        self.card = card
-        self.raw = {
-            t.name: numpy_helper.to_array(t) for t in model.graph.initializer
-        }
+        self.nodes = graph.nodes
+        self.card = card = graph.metadata
+        self.raw = graph.constants
         self.problems: list[str] = []
         self.states = {s["input"]: s for s in card.states}
         self.prologue = self.features = None
-        shapes = {v.name: files.shape_of(v) for v in model.graph.input}
-        self.shapes = shapes
-        self.outputs = [v.name for v in model.graph.output]
+        self.shapes = shapes = {n: graph.shapes[n] for n in graph.inputs}
+        self.outputs = graph.outputs
         inputs = [n for n in shapes if n not in self.states]
         if len(inputs) != 1 or len(shapes[inputs[0]]) != 3:
             raise UserError(
@@ -211,10 +206,6 @@ class Reader(LayerReader, ElementReader):
         )
 
     # Integers to float and back
-
-    def _read_constant(self, node, name) -> None:
-        value = helper.get_attribute_value(node.attribute[0])
-        self.raw[node.output[0]] = numpy_helper.to_array(value)
 
     def _read_quantizelinear(self, node, name) -> None:
         quantization = self._quantization(node)
@@ -346,7 +337,7 @@ class Reader(LayerReader, ElementReader):
 
     def _read_concat(self, node, name) -> None:
         parts = [self._integers(n) for n in node.input]
-        axis = self._attributes(node).get("axis")
+        axis = attribute(node, "axis")
         if any(p.flat for p in parts) or axis not in (2, -1):
             raise Refused("joins along another axis than that of time")
         if len({(p.size, p.quantization) for p in parts}) != 1:

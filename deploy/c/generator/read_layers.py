@@ -1,5 +1,6 @@
 """Read layers with weights, and emit what waits for its scale."""
 
+from edgebrain.onnx.graph import attributes
 import numpy as np
 
 from deploy.c.generator.lower import check_reach
@@ -42,7 +43,7 @@ class LayerReader(Values):
             self.values[node.output[0]] = Features(steps, len(matrix))
             return
         value = self._integers(node.input[0])
-        options = self._attributes(node)
+        options = attributes(node)
         if value.flat or any(options.get("pads", [])):
             raise Refused("pads, or has no axis of time: export the stream")
         levels, taps = self._weights(node.input[1]), len(value.columns)
@@ -72,7 +73,7 @@ class LayerReader(Values):
         )
 
     def _read_gemm(self, node, name) -> None:
-        options = self._attributes(node)
+        options = attributes(node)
         if (
             options.get("transA", 0)
             or options.get("alpha", 1.0) != 1.0

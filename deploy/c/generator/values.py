@@ -8,7 +8,6 @@ magnitude on its way to the first QuantizeLinear.
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import helper
 
 from deploy.c.generator.program import Column, FloatState, Quantization
 
@@ -121,6 +120,3 @@ class Values:
         if name not in self.raw:
             raise Refused(f"{name} is no constant")
         return np.asarray(self.raw[name])
-
-    def _attributes(self, node) -> dict:
-        return {a.name: helper.get_attribute_value(a) for a in node.attribute}
