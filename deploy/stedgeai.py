@@ -10,11 +10,9 @@ Checks what can be told from the file; writes a folder with the model, input
 and expected output of real audio, profiles, headers and the exact commands;
 and, where stedgeai is on the PATH or given, runs them and prints memory,
 operations and time. With --cloud ST's developer cloud does so instead, and
-measures on a board of its farm: the model is uploaded, and deleted again. Its
-credentials are STM32AI_USERNAME and STM32AI_PASSWORD, or STM32AI_TOKEN, of the
-environment. Neither the real tool nor the real cloud has been run against
-this script: it is built from their documents, of the cloud from ST's public
-wrapper and OpenAPI pages.
+measures on a board of its farm: the model is uploaded, and deleted again; the
+environment holds its token, STM32AI_TOKEN. Neither the real tool nor the real
+cloud has been run against this script: it is built from their documents.
 
 Exit status: 0 all well (warnings included), 1 the check failed and nothing
 was written, 2 wrong use, 3 the tool or the cloud failed.

@@ -5,28 +5,146 @@ never run against the real service.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 import hashlib
+import io
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 import re
+import shlex
+import time
+from urllib.parse import quote, urlsplit
+import zipfile
+import zlib
 
 from edgebrain.errors import UserError, unknown_name
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
-from deploy.st.cloud_archive import unpack
-from deploy.st.cloud_client import URL, Client
-from deploy.st.cloud_http import CloudError
-from deploy.st.cloud_job import Job
-from deploy.st.cloud_login import read_credentials
-from deploy.st.cloud_options import make_options
-from deploy.st.commands import MODEL, Step
+from deploy.st.commands import MODEL, OUTPUT, Step
 from deploy.st.results import BENCHMARK, benchmark_milliseconds
 from deploy.st.targets import Target
-from deploy.st.tool import StepResult
+from deploy.st.tool import FAILURES, StepResult, missing
 
+URL = "https://stedgeai-dc.st.com"
 NO_BOARD = "none"
-#: Of analyze and generate; of a benchmark since its state last changed.
-RUN_SECONDS = 300
-BENCHMARK_SECONDS = 1800
+#: To connect, and to wait for the next bytes; before a GET is sent again.
+TIMEOUT, RETRIES, BACKOFF_SECONDS = (10, 60), 3, 1.0
+#: How long a state may last; how often it is asked for.
+RUN_SECONDS, BENCHMARK_SECONDS, POLL_SECONDS = 300, 1800, 3
+#: Of the generated files together, unpacked.
+MAX_BYTES = 1 << 30
+_TOKEN, _MODELS = "STM32AI_TOKEN", "/api/file/files/models"
+_RESULT = Path(BENCHMARK).name
+#: Keys of the services for options of a local command; some have no meaning.
+_NO_KEY = ("-m", "-o", "--workspace", "--st-neural-art")
+_KEYS = {
+    "--target": "target",
+    "--optimization": "optimization",
+    "--input-data-type": "inputDataType",
+    "--output-data-type": "outputDataType",
+}
+
+
+class CloudError(UserError):
+    """What the developer cloud, or the way to it, refused."""
+
+
+class Service:
+    """The REST interface at an address, signed with a token."""
+
+    def __init__(self, base: str, text: str):
+        parts = urlsplit(base)
+        # Elsewhere http would send the token in clear text.
+        safe = parts.scheme == "https" or parts.hostname == "127.0.0.1"
+        if not parts.hostname or "@" in parts.netloc or not safe:
+            raise UserError("--cloud_url: give an address as https://host")
+        self.base = base.rstrip("/")
+        self._access, self._refresh = _tokens(text)
+        self._session = requests.Session()
+        # Without it a password of .netrc would replace the token.
+        self._session.auth = lambda request: request
+        retry = Retry(
+            RETRIES,
+            backoff_factor=BACKOFF_SECONDS,
+            status_forcelist=(500, 502, 503, 504),
+            allowed_methods=["GET"],
+            raise_on_status=False,
+        )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    def call(self, method: str, path: str, kind: type = dict, **more):
+        """Return the answer to a call: JSON of a kind, or bytes.
+
+        Raises
+        ------
+        CloudError
+            For every other answer, and for none.
+        """
+        answer = self._send(method, path, **more)
+        if answer.status_code == 401 and self._refresh:
+            self._renew()
+            answer = self._send(method, path, **more)
+        said = f"{method} {path} ({answer.status_code})"
+        text = " ".join(re.sub("<[^>]*>", " ", answer.text).split())[:300]
+        for secret in filter(None, (self._access, self._refresh)):
+            text = text.replace(secret, "***")
+        refused = f"{said}: refused: {text!r}"
+        if answer.status_code == 401:
+            raise CloudError(
+                f"{said}: the token is refused or has expired: copy a new "
+                f"one into {_TOKEN}"
+            )
+        if answer.status_code in (302, 404, 405):
+            raise CloudError(f"the interface may have changed: {said}")
+        if answer.status_code == 403:
+            raise CloudError(
+                f"{refused}. The licence of the developer cloud must be "
+                f"accepted once, by you: log in at {self.base}"
+            )
+        if answer.status_code >= 300:
+            raise CloudError(refused)
+        if kind is bytes:
+            return answer.content
+        try:
+            values = answer.json()
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, kind):
+            raise CloudError(
+                f"the interface may have changed: {said} answered {text!r}"
+            )
+        if kind is dict and values.get("status") == "ko":
+            raise CloudError(refused)
+        return values
+
+    def _send(self, method: str, path: str, **more) -> requests.Response:
+        host = urlsplit(self.base).hostname
+        try:
+            return self._session.request(
+                method,
+                self.base + path,
+                headers={"Authorization": f"Bearer {self._access}"},
+                timeout=TIMEOUT,
+                allow_redirects=False,
+                **more,
+            )
+        except OSError as error:  # of requests all, and bad certificates
+            name = type(error).__name__
+        # Outside of the except: no trace of the token.
+        raise CloudError(
+            f"no answer from {host} ({name}): look at the network, the address,"
+            " https_proxy, and REQUESTS_CA_BUNDLE for a proxy's certificate"
+        )
+
+    def _renew(self) -> None:
+        path, data = "/api/user_service/login/refresh", self._refresh
+        answer = self._send("POST", path, data={"refresh_token": data})
+        self._refresh = ""
+        if answer.status_code == 200:
+            self._access, self._refresh = _tokens(answer.text)
 
 
 class Cloud:
@@ -39,12 +157,13 @@ class Cloud:
         ``none`` for no benchmark; default: that of the target.
     version, url : str, optional
     environ : mapping of str to str
-        Holds the credentials.
+        Holds the token, or the JSON that the web page copies, whose refresh
+        token gets a new one when it expires.
 
     Raises
     ------
     UserError
-        When the credentials are missing or the address is none.
+        When there is no token, or the address is none.
     """
 
     def __init__(
@@ -55,206 +174,227 @@ class Cloud:
         url: str | None,
         environ: Mapping[str, str],
     ):
-        self.client = Client(url or URL, read_credentials(environ))
-        self.target = target
-        self.version = version
+        token = environ.get(_TOKEN, "").strip()
+        if not token:
+            raise UserError(
+                f"--cloud: {_TOKEN} is not in the environment: log in at "
+                f"{URL} (an account is free), and take it from Settings, "
+                '"Copy OIDC tokens to clipboard"'
+            )
+        self.service = Service(url or URL, token)
+        self.target, self.version = target, version
         self.board = board or target.cloud.get("board", NO_BOARD)
-        self._uploaded: str | None = None
 
     def connect(self) -> str:
-        """Log in, choose version and board; return one line on them.
-
-        Raises
-        ------
-        UserError
-            When the way, the login, the version or the board is refused.
-        """
-        self.version = _version(self.version, self.client.versions())
-        self.client.models()  # the token is good
-        measured = "no benchmark"
-        if self.board.lower() == NO_BOARD:
-            self.board = None
-        else:
-            boards = self.client.boards()
-            self.board = _board(self.board, boards)
-            measured = f"benchmark on {self.board}"
-        return f"developer cloud: version {self.version}, {measured}"
+        """Choose version and board; return one line on them."""
+        listed = self.service.call("GET", "/assets/versions.json", list)
+        versions = {str(v.get("version")): v for v in listed}
+        latest = [n for n, v in versions.items() if v.get("isLatest")]
+        self.version = self.version or next(iter(latest), "latest")
+        if self.version not in versions:
+            raise unknown_name(
+                "version of --cloud_version", self.version, versions
+            )
+        named = {NO_BOARD: None}
+        for name in self.service.call("GET", "/api/benchmark/boards"):
+            named[name.lower()] = name
+        if self.board.lower() not in named:
+            raise unknown_name(
+                "board of --cloud_board", self.board, map(str, named.values())
+            )
+        self.board = named[self.board.lower()]
+        return f"developer cloud {self.version}, board: {self.board}"
 
     def facts(self) -> dict:
-        """Return address, version and board."""
-        return {
-            "url": self.client.base,
-            "version": self.version,
-            "board": self.board,
-        }
+        """Return what it runs on."""
+        return {"version": self.version, "board": self.board}
 
     def run(
         self, folder: Path, name: str, todo: Iterable[Step], say: Callable
     ) -> list[StepResult]:
-        """Run the steps until one fails; leave no model behind.
+        """Run steps until one fails; leave no model behind.
 
-        Arguments
-        ---------
-        folder : Path
-            Of the package; reports and files land where those of the local
-            tool do.
-        name : str
-            Of the model, part of the name it is uploaded as.
-        todo : iterable of Step
-            Of the local tool.
-        say : callable
-            Takes a line of progress.
+        Files land in the package where those of the local tool do. ``name``
+        becomes part of the model's there; ``todo`` is what the local tool
+        would do; ``say`` takes a line of progress.
         """
-        local = {step.name: step for step in todo}
-        data = (folder / MODEL).read_bytes()
-        digest = hashlib.sha256(data).hexdigest()[:12]
+        self._say, self._uploaded = say, False
+        self._data = (folder / MODEL).read_bytes()
         plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40]
         # The service keeps the first file of a name: so its content names it.
+        digest = hashlib.sha256(self._data).hexdigest()[:12]
         model = f"edgebrain-{plain}-{digest}.onnx"
-        steps = {
-            "upload": (lambda job: self._upload(job, model, data), ()),
-            "analyze": (
-                lambda job: self._analyze(job, model, local["analyze"]),
-                local["analyze"].artefacts,
+        local = {step.name: step for step in todo}
+        words, generate = local["analyze"].words, local["generate"]
+        steps = [
+            (self._upload, Step("upload", words, (), "")),
+            (self._command, local["analyze"]),
+            # Its reports are those of analyze.
+            (
+                self._generate,
+                replace(generate, artefacts=generate.artefacts[:1]),
             ),
-            "generate": (
-                lambda job: self._generate(job, model, local["generate"]),
-                # The reports are those of analyze.
-                local["generate"].artefacts[:1],
-            ),
-        }
-        if self.board is not None:
-            steps["benchmark"] = (
-                lambda job: self._benchmark(job, model, local["analyze"]),
-                ((Path(BENCHMARK).name,),),
-            )
+            (self._benchmark, Step("benchmark", words, ((_RESULT,),), "")),
+        ]
         results = []
         try:
-            for step, (act, artefacts) in steps.items():
-                job = Job(folder, step, say)
-                results.append(job.run(act, artefacts))
+            for act, step in steps[: 4 if self.board else 3]:
+                results.append(self._do(act, step, model, folder / OUTPUT))
                 if not results[-1].ok:
                     break
         finally:
-            self._delete(say)
+            if self._uploaded:
+                self._delete(f"{_MODELS}/{model}")
         return results
 
-    def _upload(self, job: "Job", model: str, data: bytes) -> str:
-        if model in self.client.models():
-            return f"{model} is there already"
+    def _upload(self, name: str, options: dict) -> None:
+        there = [m.get("name") for m in self.service.call("GET", _MODELS, list)]
         # Before the call: one that breaks off may have stored it all the same.
-        self._uploaded = model
-        job.log(f"upload {model}, {len(data):,} bytes")
-        self.client.upload(model, data)
-        return model
+        self._uploaded = options["model"] not in there
+        if self._uploaded:
+            file = options["model"], self._data, "application/octet-stream"
+            self.service.call("POST", _MODELS, files={"file": file})
 
-    def _delete(self, say: Callable) -> None:
-        if self._uploaded is None:
-            return
-        reason = "it is still there"
+    def _delete(self, path: str) -> None:
         try:
-            if self.client.delete(self._uploaded):
-                say(f"deleted {self._uploaded} from the cloud")
-                return
+            self.service.call("DELETE", path)
+            self._say(f"deleted from the cloud: {path}")
         except CloudError as error:
-            reason = str(error)
-        say(
-            f"could not delete {self._uploaded} from the cloud ({reason}): "
-            "delete it on the web page"
-        )
+            self._say(f"{error}: the model is still there: delete it by hand")
 
-    def _analyze(self, job: "Job", model: str, step: Step) -> str:
-        result = self._command(job, model, step)
-        _write_reports(job.output, result)
-        return f"ST Edge AI Core {self.version}"
-
-    def _generate(self, job: "Job", model: str, step: Step) -> str:
-        result = self._command(job, model, step)
-        url = result.get("url")
-        archive = job.output.with_name("generate.zip")
-        try:
-            self.client.download(str(url or ""), archive)
-            unpack(archive, job.output)
-        finally:
-            archive.unlink(missing_ok=True)
-        _write_reports(job.output, result)
-        return ""
-
-    def _command(self, job: "Job", model: str, step: Step) -> dict:
-        """Run a command of the tool; return its result."""
+    def _do(self, act, step: Step, model: str, folder: Path) -> StepResult:
+        self._output = folder / step.name
+        self._output.mkdir(parents=True)
+        path, reason = folder / f"{step.name}.log", None
         options = make_options(step, model, self.target)
-        job.log(f"options {json.dumps(options)}")
-        run = self.client.start(
-            self.version, step.name, {"args": json.dumps(options)}
-        )
-        answer = job.wait(
-            lambda: self.client.state(self.version, run),
-            lambda answer: answer.get("result") is not None,
+        with path.open("w", encoding="utf-8") as self._log:
+            try:
+                act(step.name, options)
+                reason = missing(self._output, step.artefacts)
+            except CloudError as error:
+                reason = str(error)
+            print(reason or "done", file=self._log)
+        return StepResult(step.name, reason is None, reason or "", path)
+
+    def _generate(self, name: str, options: dict) -> None:
+        url = str(self._command(name, options).get("url"))
+        file = quote(PurePosixPath(urlsplit(url).path).name)
+        path = f"/api/file/files/generated/{file}"
+        unpack(self.service.call("GET", path, bytes), self._output)
+
+    def _command(self, name: str, options: dict) -> dict:
+        """Run a command of the tool; return its result."""
+        tool = f"/api/{quote(self.version, safe='')}/stm32ai"
+        # A part without file name is a field: always multipart.
+        answer = self._run(
+            f"{tool}/{name}",
+            {"files": {"args": (None, json.dumps(options))}},
+            lambda started: f"{tool}/run/{started.get('runtimeId')}",
+            lambda answer: isinstance(answer.get("result"), dict),
             RUN_SECONDS,
         )
-        job.judge(answer)
         result = answer["result"]
-        if not isinstance(result, dict):
-            raise CloudError(f"the result of {step.name} is no table")
+        self._write("network_c_info.json", result.get("info"))
+        self._write("network_report.json", result.get("report"))
         return result
 
-    def _benchmark(self, job: "Job", model: str, step: Step) -> str:
-        options = make_options(step, model, self.target)
-        del options["model"]
-        options["version"] = self.version
-        job.log(f"options {json.dumps(options)}")
-        if self.client.takes_text():
-            options = {"args": json.dumps(options)}
-        run = self.client.start_benchmark(
-            self.board, {"model": model, **options}
-        )
-        answer = job.wait(
-            lambda: self.client.benchmark(run),
+    def _benchmark(self, name: str, options: dict) -> None:
+        path = "/api/benchmark/benchmark"
+        answer = self._run(
+            f"{path}/{quote(self.board.lower(), safe='')}",
+            {"json": options | {"version": self.version}},
+            lambda started: f"{path}/{started.get('benchmarkId')}",
             lambda answer: str(answer.get("state")).lower() == "done",
             BENCHMARK_SECONDS,
         )
-        job.judge(answer)
         if benchmark_milliseconds(answer) is None:
             raise CloudError(f"the benchmark on {self.board} says no time")
-        _write(job.output / Path(BENCHMARK).name, answer)
-        return self.board
+        self._write(_RESULT, answer)
+
+    def _run(self, path, sent, where, done, seconds: float) -> dict:
+        """Start a run and return its last answer."""
+        print(f"{path} {sent}", file=self._log)
+        path, state = where(self.service.call("POST", path, **sent)), None
+        while True:
+            answer = self.service.call("GET", path)
+            text = json.dumps(answer)
+            now = str(answer.get("state") or "not said").lower()
+            if now != state:
+                state, since = now, time.monotonic()
+                print(f"state {state}", file=self._log)
+                self._say(f"cloud: {state.replace('_', ' ')}")
+            failed = [text[text.index(m) :] for m in FAILURES if m in text]
+            if failed or state == "error":
+                raise CloudError((failed or [text])[0][:500])
+            if done(answer):
+                return answer
+            if time.monotonic() - since >= seconds:
+                raise CloudError(f"did not end: {state} for {seconds:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def _write(self, name: str, content) -> None:
+        if content:
+            text = json.dumps(content, indent=2) + "\n"
+            (self._output / name).write_text(text, encoding="utf-8")
 
 
-def _version(wanted: str | None, known: list[dict]) -> str:
-    names = [entry["version"] for entry in known]
-    if wanted is not None:
-        if wanted not in names:
-            raise unknown_name("version of --cloud_version", wanted, names)
-        return wanted
-    latest = [e["version"] for e in known if e.get("isLatest") is True]
-    return (latest or sorted(names, key=_numbers)[-1:])[0]
+def make_options(step: Step, model: str, target: Target) -> dict:
+    """Return the options of a local command as the services take them.
+
+    Only keys that ST's own wrapper has. With an accelerator it is the
+    service's own profile for its board and the epoch controller, as in ST's
+    benchmarks; the profile of the package stays here.
+    """
+    options = {
+        "model": model,
+        "type": "onnx",
+        "name": "network",
+        "verbosity": 1,
+        "allocateInputs": True,
+        "allocateOutputs": True,
+    }
+    rest, words = [], iter(step.words[1:])
+    for word in words:
+        if word in _KEYS:
+            options[_KEYS[word]] = next(words)
+        elif word in _NO_KEY:
+            next(words)
+        else:
+            rest.append(word)
+    if target.tool.get("neural_art"):
+        options["stNeuralArt"] = "default"
+        options["atonnOptions"] = {"enable-epoch-controller": True}
+    if rest:
+        options["extraCommandLineArguments"] = shlex.join(rest)
+    return options
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
+def unpack(data: bytes, folder: Path) -> None:
+    """Unpack an archive; zipfile keeps its entries inside the folder."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > MAX_BYTES:
+                raise CloudError(f"the archive unpacks to {size:,} bytes")
+            archive.extractall(folder)
+    # What zipfile raises for damage, encryption and unknown packing.
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError) as error:
+        raise CloudError(f"the archive is no whole zip ({error})") from None
 
 
-def _board(wanted: str, known: dict) -> str:
-    for name in known:
-        if name.lower() == wanted.lower():
-            return name
-    if not known:
+def _tokens(text: str) -> tuple[str, str]:
+    """Return access and refresh token of a TokenSet or a bare token."""
+    values = {"access_token": text.removeprefix("Bearer ").strip()}
+    if text.startswith("{"):
+        try:
+            values = json.loads(text)
+        except ValueError:
+            values = {}
+    tokens = values.get("access_token") or "", values.get("refresh_token") or ""
+    # They become headers: no blank, no line break.
+    if not tokens[0] or not all(re.fullmatch("[!-~]*", str(t)) for t in tokens):
         raise UserError(
-            f"the farm has no board at present: --cloud_board {NO_BOARD} "
-            "analyzes and generates alone"
+            f"{_TOKEN}: neither an access token nor the JSON that the web "
+            "page copies: copy it again, under Settings"
         )
-    raise unknown_name("board of --cloud_board", wanted, [*known, NO_BOARD])
-
-
-def _write_reports(folder: Path, result: dict) -> None:
-    for key, name in (
-        ("info", "network_c_info.json"),
-        ("report", "network_report.json"),
-    ):
-        content = result.get(key)
-        if isinstance(content, dict) and not any(folder.rglob(name)):
-            _write(folder / name, content)
-
-
-def _write(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return tokens

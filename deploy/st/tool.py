@@ -123,16 +123,24 @@ def _judge(step: Step, output: Path, text: str, code: int) -> str | None:
     ]
     if bad:
         return "; ".join(bad[:_SHOWN])
-    for group in step.artefacts:
+    gone = missing(output, step.artefacts)
+    if gone:
+        return f"{gone} (exit code {code})"
+    if not step.artefacts and (code or not text.strip()):
+        return f"gave no version (exit code {code})"
+    return None
+
+
+def missing(output: Path, artefacts: Iterable) -> str | None:
+    """Return which group of files a step left none of, None where all is."""
+    for group in artefacts:
         if not any(
             path.is_file() and path.stat().st_size
             for name in group
             for path in output.rglob(name)
         ):
             wanted = " or ".join("any file" if n == "*" else n for n in group)
-            return f"wrote no {wanted} (exit code {code})"
-    if not step.artefacts and (code or not text.strip()):
-        return f"gave no version (exit code {code})"
+            return f"wrote no {wanted}"
     return None
 
 

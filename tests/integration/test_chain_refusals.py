@@ -106,7 +106,7 @@ def refusal(name="tqeb"):
         ("benchmark.audio", "empty", "holds no audio file"),
         ("benchmark.targets_file", "empty", "name a file"),
         ("benchmark.stedgeai", "/gone", "no such program"),
-        ("benchmark.cloud", True, "STM32AI_USERNAME"),
+        ("benchmark.cloud", True, "STM32AI_TOKEN"),
         ("benchmark.check_only", True, "writes nothing"),
         ("benchmark.frames_per_patch", 20, "is for the patch form"),
         ("benchmark.speed", 3, "no such option"),
