@@ -19,24 +19,14 @@ class CustomModel(torch.nn.Module):
 
     Arguments
     ---------
-    input_size : int
-        Frequency bins of a frame.
-    projection : int
-        Width of the layer between the spectrum and the LSTM.
-    rnn_size : int
-        Cells of an LSTM layer.
+    input_size, projection, rnn_size : int
+        Bins of a frame, width of the projection, cells of an LSTM layer.
     layers : int
-        Number of LSTM layers.
+        How many LSTM layers there are.
     bidirectional : bool
         Whether the LSTM also reads the future.
     dropout : float
-        Dropout between LSTM layers.
-
-    Example
-    -------
-    >>> model = CustomModel(input_size=257, projection=16, rnn_size=8)
-    >>> model(torch.rand(2, 10, 257)).shape
-    torch.Size([2, 10, 257])
+        Probability, between LSTM layers.
     """
 
     def __init__(
@@ -69,20 +59,10 @@ class CustomModel(torch.nn.Module):
         self.bidirectional = bidirectional
 
     def forward(self, x, lengths=None):
-        """Return the mask, between 0 and 1.
+        """Return the mask, from 0 to 1, (batch, frames, bins).
 
-        Arguments
-        ---------
-        x : torch.Tensor
-            log1p magnitudes, (batch, frames, bins).
-        lengths : torch.Tensor or None
-            Relative lengths of the items. Only a bidirectional network needs
-            them, to start reading backwards at the end of each item.
-
-        Returns
-        -------
-        torch.Tensor
-            Mask, (batch, frames, bins).
+        ``x`` are log1p magnitudes of that shape. Only a bidirectional network
+        needs the ``lengths``, to read backwards from the end of each item.
         """
         frames = x.shape[1]
         # log1p hardly compresses a quiet recording, the logarithm does. Its

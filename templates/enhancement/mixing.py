@@ -5,10 +5,11 @@ the number of workers, the batch size and a resume change nothing. Validation
 and test always use epoch 0: their mixtures are fixed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 import hashlib
+import math
 
-from errors import UserError
+from helpers import UserError
 import numpy as np
 from scipy.signal import fftconvolve
 import soundfile
@@ -57,23 +58,19 @@ class MixingSettings:
     peak_dbfs: tuple = (-30.0, -1.0)
 
     def __post_init__(self):
-        problems = []
-        for name in ("noise_prob", "babble_prob", "reverb_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                problems.append(f"{name} is not between 0 and 1")
-        for name in ("snr_db", "babble_talkers", "rt60", "peak_dbfs"):
-            value = getattr(self, name)
-            if len(value) != 2 or value[0] > value[1]:
-                problems.append(f"{name} is not [low, high]")
-        for name in ("sample_rate", "segment_seconds"):
-            if getattr(self, name) <= 0:
-                problems.append(f"{name} is not above 0")
-        if not problems and self.babble_talkers[0] < 1:
-            problems.append("babble_talkers is below 1")
-        if not problems and self.rt60[0] <= 0:
-            problems.append("rt60 is not above 0")
-        if problems:
-            raise UserError("mixing: " + "; ".join(problems))
+        for field in fields(self):
+            ends = np.ravel(getattr(self, field.name))
+            least = -100 if "db" in field.name else 0
+            most = 1 if field.name.endswith("_prob") else math.inf
+            if field.name in ("sample_rate", "babble_talkers"):
+                least = 1
+            if np.ndim(field.default) and len(ends) != 2:
+                raise UserError(f"mixing: {field.name} is not [low, high]")
+            if not least <= ends[0] <= ends[-1] <= most:
+                raise UserError(
+                    f"mixing: {field.name} is {ends}: not in order, or not "
+                    f"from {least} to {most}"
+                )
 
 
 class Mixer:
@@ -85,26 +82,26 @@ class Mixer:
         What to mix.
     seed : int
         Seed of the experiment.
-    speech : dict
-        Manifest ``{id: {"wav", "speaker", ...}}`` that babble is taken from.
-    noises, rirs : dict
-        Manifests ``{id: {"wav", ...}}``; empty ones are replaced by coloured
-        noise and simulated rooms.
+    manifest : dict
+        ``{"speech": {id: {"wav", "speaker"}}, "noise": {id: {"wav"}}, "rir":
+        {id: {"wav"}}}``. Without noises coloured noise is synthesised, without
+        room responses rooms are simulated.
     training : bool
         Whether items are segments that change with the epoch.
     """
 
-    def __init__(self, settings, seed, speech, noises, rirs, training):
+    def __init__(self, settings, seed, manifest, training):
         self.settings = settings
         self.seed = int(seed)
-        self.speech = speech
-        self.noises = [noises[key]["wav"] for key in sorted(noises)]
-        self.rirs = [rirs[key]["wav"] for key in sorted(rirs)]
         self.training = training
+        self.speech = manifest["speech"]
+        self.noises, self.rirs = (
+            [entry["wav"] for _, entry in sorted(manifest[kind].items())]
+            for kind in ("noise", "rir")
+        )
         self._by_speaker = {}
-        for key in sorted(speech):
-            speaker = speech[key]["speaker"]
-            self._by_speaker.setdefault(speaker, []).append(key)
+        for key, entry in sorted(self.speech.items()):
+            self._by_speaker.setdefault(entry["speaker"], []).append(key)
         # In shared memory, so that persistent worker processes see it too.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
@@ -113,29 +110,14 @@ class Mixer:
         self._epoch[0] = epoch
 
     def item_rng(self, utterance_id):
-        """Return the random generator of one item.
-
-        Arguments
-        ---------
-        utterance_id : str
-            Key of the utterance in the manifest.
-
-        Returns
-        -------
-        numpy.random.Generator
-        """
+        """Return the random generator of the item of an utterance."""
         epoch = int(self._epoch[0]) if self.training else 0
         digest = hashlib.sha256(utterance_id.encode()).digest()[:16]
         words = np.frombuffer(digest, dtype="<u4").tolist()
         return np.random.default_rng([self.seed, epoch, *words])
 
     def __call__(self, utterance_id):
-        """Mix one utterance.
-
-        Arguments
-        ---------
-        utterance_id : str
-            Key of the utterance in the manifest.
+        """Mix the utterance that has this id in the manifest.
 
         Returns
         -------
@@ -145,19 +127,23 @@ class Mixer:
         """
         settings = self.settings
         rng = self.item_rng(utterance_id)
-        wav = self.speech[utterance_id]["wav"]
+        length = None
         if self.training:
             length = int(settings.segment_seconds * settings.sample_rate)
-            speech = read_segment(wav, settings.sample_rate, rng, length)
-        else:
-            speech = read_segment(wav, settings.sample_rate)
-        clean = speech
+        wav = self.speech[utterance_id]["wav"]
+        speech = clean = read(wav, settings.sample_rate, rng, length)
         if rng.random() < settings.reverb_prob:
             speech, clean = self._reverberate(speech, rng)
-        added = self._interference(utterance_id, len(speech), rng)
+        added = np.zeros(len(speech))
+        parts = []
+        if rng.random() < settings.noise_prob:
+            parts.append(self._noise(len(speech), rng))
+        if rng.random() < settings.babble_prob:
+            parts.append(self._babble(utterance_id, len(speech), rng))
+        for part in parts:  # at a random balance
+            added += 10 ** (rng.uniform(-5, 5) / 20) * _unit(part)
         snr_db = rng.uniform(*settings.snr_db)
-        gain = _rms(clean) / max(_rms(added), _SILENT) * 10 ** (-snr_db / 20)
-        noisy = speech + gain * added
+        noisy = speech + _rms(clean) * 10 ** (-snr_db / 20) * _unit(added)
         peak = max(np.abs(noisy).max(), np.abs(clean).max())
         if peak > _SILENT:
             scale = 10 ** (rng.uniform(*settings.peak_dbfs) / 20) / peak
@@ -167,43 +153,26 @@ class Mixer:
             torch.from_numpy(clean.astype(np.float32)),
         )
 
-    def _interference(self, utterance_id, length, rng):
-        """Return noise plus babble at a random balance, (length,)."""
-        settings = self.settings
-        parts = []
-        if rng.random() < settings.noise_prob:
-            parts.append(self._noise(length, rng))
-        if rng.random() < settings.babble_prob:
-            parts.append(self._babble(utterance_id, length, rng))
+    def _noise(self, length, rng):
+        rate = self.settings.sample_rate
+        if not self.noises:
+            return _coloured_noise(length, rate, rng)
+        wav = self.noises[rng.integers(len(self.noises))]
+        return read(wav, rate, rng, length, repeat=True)
+
+    def _babble(self, utterance_id, length, rng):
         total = np.zeros(length)
-        for part in parts:
-            level = 10 ** (rng.uniform(-5, 5) / 20)
-            total += level * part / max(_rms(part), _SILENT)
+        for other in self._babble_ids(utterance_id, rng):
+            wav = self.speech[other]["wav"]
+            rate = self.settings.sample_rate
+            total += _unit(read(wav, rate, rng, length, repeat=True))
         return total
 
-    def _noise(self, length, rng):
-        if not self.noises:
-            return coloured_noise(length, self.settings.sample_rate, rng)
-        wav = self.noises[rng.integers(len(self.noises))]
-        return read_segment(wav, self.settings.sample_rate, rng, length, True)
-
-    def babble_ids(self, utterance_id, rng):
-        """Choose whose speech makes the babble: never the target's.
+    def _babble_ids(self, utterance_id, rng):
+        """Choose other speakers' utterances, never any of the target's.
 
         Other utterances of the target's own speaker are taken only where the
         split has no other speaker.
-
-        Arguments
-        ---------
-        utterance_id : str
-            The target.
-        rng : numpy.random.Generator
-            The item's generator.
-
-        Returns
-        -------
-        list of str
-            Different utterances; empty where the split has no other one.
         """
         own = self.speech[utterance_id]["speaker"]
         talkers = [s for s in self._by_speaker if s != own]
@@ -211,26 +180,10 @@ class Mixer:
         count = int(rng.integers(low, high + 1))
         if talkers:
             order = rng.permutation(len(talkers))[:count]
-            chosen = []
-            for i in order:
-                ids = self._by_speaker[talkers[i]]
-                chosen.append(ids[rng.integers(len(ids))])
-            return chosen
+            groups = [self._by_speaker[talkers[i]] for i in order]
+            return [ids[rng.integers(len(ids))] for ids in groups]
         others = [i for i in self._by_speaker[own] if i != utterance_id]
         return [others[i] for i in rng.permutation(len(others))[:count]]
-
-    def _babble(self, utterance_id, length, rng):
-        total = np.zeros(length)
-        for other in self.babble_ids(utterance_id, rng):
-            voice = read_segment(
-                self.speech[other]["wav"],
-                self.settings.sample_rate,
-                rng,
-                length,
-                True,
-            )
-            total += voice / max(_rms(voice), _SILENT)
-        return total
 
     def _reverberate(self, speech, rng):
         """Return (reverberant, target with the early part of the room)."""
@@ -238,57 +191,30 @@ class Mixer:
         if self.rirs:
             wav = self.rirs[rng.integers(len(self.rirs))]
             # One microphone: the mean of an array would smear the response.
-            response = read_segment(wav, rate, channel=0)
+            response = read(wav, rate, channel=0)
         else:
-            response = simulated_room(
-                rng.uniform(*self.settings.rt60), rate, rng
-            )
+            rt60 = rng.uniform(*self.settings.rt60)
+            response = _simulated_room(rt60, rate, rng)
         direct = int(np.abs(response).argmax())
         early = response.copy()
         early[direct + int(self.settings.early_ms / 1000 * rate) + 1 :] = 0
         span = slice(direct, direct + len(speech))  # keeps both in time
-        return fftconvolve(speech, response)[span], fftconvolve(speech, early)[
-            span
-        ]
+        return tuple(fftconvolve(speech, r)[span] for r in (response, early))
 
 
-def read_segment(
-    path, sample_rate, rng=None, length=None, repeat=False, channel=None
-):
-    """Read a whole file, or a random segment of it.
+def read(path, rate, rng=None, length=None, repeat=False, channel=None):
+    """Return a whole file, or ``length`` samples from anywhere in it.
 
-    Arguments
-    ---------
-    path : str
-        Audio file.
-    sample_rate : int
-        The rate the file must have, in Hz.
-    rng : numpy.random.Generator or None
-        Chooses where the segment starts.
-    length : int or None
-        Samples to read; None for the whole file.
-    repeat : bool
-        Whether a file shorter than ``length`` is repeated to fill it;
-        otherwise what there is of it is returned.
-    channel : int or None
-        The channel to take; None for the mean of all.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, (samples,).
-
-    Raises
-    ------
-    errors.UserError
-        Unreadable or empty file, another sample rate, NaN or infinity.
+    Of a file that is shorter there is what it has or, with ``repeat``, it is
+    repeated. Without ``channel`` all channels are averaged. An unusable file
+    or one at another rate than ``rate`` raises UserError.
     """
     try:
         with soundfile.SoundFile(path) as file:
-            if file.samplerate != sample_rate:
+            if file.samplerate != rate:
                 raise UserError(
                     f"{path}: the sample rate is {file.samplerate} Hz, not "
-                    f"{sample_rate}: resample the file"
+                    f"{rate}: resample the file"
                 )
             spare = 0 if length is None else file.frames - length
             if spare > 0:
@@ -298,72 +224,40 @@ def read_segment(
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     wav = wav.mean(axis=1) if channel is None else wav[:, channel]
-    if not len(wav):
-        raise UserError(f"{path}: the file has no samples: delete it")
-    if not np.isfinite(wav).all():
-        raise UserError(f"{path}: the samples contain NaN or infinity")
+    if not len(wav) or not np.isfinite(wav).all():
+        raise UserError(f"{path}: no samples, or NaN among them: delete it")
     if repeat and len(wav) < length:
         start = int(rng.integers(len(wav)))
         wav = np.resize(np.roll(wav, -start), length)
     return wav
 
 
-def coloured_noise(length, sample_rate, rng):
-    """Synthesise noise between white and brown whose level wanders.
+def _coloured_noise(length, rate, rng):
+    """Return noise between white and brown, (length,), at a wandering level.
 
-    Arguments
-    ---------
-    length : int
-        Samples.
-    sample_rate : int
-        In Hz.
-    rng : numpy.random.Generator
-        Draws the slope (0 to -6 dB an octave), the noise and its level, which
-        moves by up to 6 dB either way every half second.
-
-    Returns
-    -------
-    numpy.ndarray
-        (length,).
+    Its slope is 0 to -6 dB an octave; its level moves by up to 6 dB either
+    way every half second.
     """
     spectrum = np.fft.rfft(rng.standard_normal(length))
-    frequency = np.fft.rfftfreq(length, 1 / sample_rate)
     # Flat below 50 Hz: brown noise is otherwise all rumble.
-    slope = rng.uniform(0, 1)
-    noise = np.fft.irfft(spectrum / np.maximum(frequency, 50) ** slope, length)
-    knots = length // (sample_rate // 2) + 2
-    levels_db = np.interp(
-        np.linspace(0, knots - 1, length),
-        np.arange(knots),
-        rng.uniform(-6, 6, knots),
-    )
-    return noise * 10 ** (levels_db / 20)
+    frequency = np.maximum(np.fft.rfftfreq(length, 1 / rate), 50)
+    noise = np.fft.irfft(spectrum / frequency ** rng.uniform(0, 1), length)
+    knots = length // (rate // 2) + 2
+    places = np.linspace(0, knots - 1, length)
+    level = np.interp(places, np.arange(knots), rng.uniform(-6, 6, knots))
+    return noise * 10 ** (level / 20)
 
 
-def simulated_room(rt60, sample_rate, rng):
-    """Synthesise a room response: a direct sound and a decaying tail.
+def _simulated_room(rt60, rate, rng):
+    """Return a room response (samples,), its direct sound, 1, at index 0.
 
-    The tail is Gaussian noise under an exponential decay (the statistical
-    model of J. D. Polack, 1988), after a gap of 2 ms, at 0 to 10 dB below
-    the direct sound.
-
-    Arguments
-    ---------
-    rt60 : float
-        Seconds in which the tail falls by 60 dB.
-    sample_rate : int
-        In Hz.
-    rng : numpy.random.Generator
-        Draws the tail.
-
-    Returns
-    -------
-    numpy.ndarray
-        (samples,), its direct sound, 1, at index 0.
+    The tail is Gaussian noise that falls by 60 dB in ``rt60`` seconds (the
+    statistical model of J. D. Polack, 1988), after a gap of 2 ms, at 0 to 10
+    dB below the direct sound.
     """
-    time = np.arange(int(rt60 * sample_rate)) / sample_rate
-    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / rt60)
-    tail[: max(1, int(0.002 * sample_rate))] = 0
+    time = np.arange(int(rt60 * rate)) / rate
+    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / max(rt60, 1e-3))
+    tail[: max(1, int(0.002 * rate))] = 0
     energy = np.sqrt(np.sum(tail**2))
     response = tail / max(energy, _SILENT) * 10 ** (-rng.uniform(0, 10) / 20)
     response[0] = 1.0
@@ -372,3 +266,8 @@ def simulated_room(rt60, sample_rate, rng):
 
 def _rms(signal):
     return float(np.sqrt(np.mean(signal**2)))
+
+
+def _unit(signal):
+    """Return a signal at an RMS of 1; silence stays silence."""
+    return signal / max(_rms(signal), _SILENT)

@@ -19,11 +19,24 @@ def mixer(template, data, training=True, speech=None, **settings):
             sample_rate=RATE, **{"segment_seconds": 1.0, **settings}
         ),
         11,
-        entries,
-        {},
-        {},
+        {"speech": entries, "noise": {}, "rir": {}},
         training,
     )
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("noise_prob", 1.5),
+        ("snr_db", (20, -5)),
+        ("snr_db", 5),
+        ("babble_talkers", (0, 3)),
+        ("segment_seconds", float("nan")),
+    ],
+)
+def test_wrong_settings_are_named(template, name, value):
+    with pytest.raises(template.helpers.UserError, match=f"mixing: {name}"):
+        template.mixing.MixingSettings(**{"sample_rate": RATE, name: value})
 
 
 def test_items_depend_on_seed_epoch_and_id_alone(template, data):
@@ -47,12 +60,12 @@ def test_babble_never_has_the_target(template, data):
     rng = np.random.default_rng(0)
     for target in mix.speech:
         for _ in range(20):
-            ids = mix.babble_ids(target, rng)
+            ids = mix._babble_ids(target, rng)
             speakers = {mix.speech[i]["speaker"] for i in ids}
             assert ids and mix.speech[target]["speaker"] not in speakers
     alone = mixer(template, data, speech=lambda k: "/1/" in k)
     for target in alone.speech:
-        assert target not in alone.babble_ids(target, rng)
+        assert target not in alone._babble_ids(target, rng)
 
 
 @pytest.mark.parametrize("noise, babble", [(1, 0), (0, 1), (1, 1)])
@@ -77,7 +90,7 @@ def test_reverberation_is_linear_and_in_time(template, data):
     )
     name = sorted(mix.speech)[0]
     noisy, clean = (x.double().numpy() for x in mix(name))
-    dry = template.mixing.read_segment(
+    dry = template.mixing.read(
         mix.speech[name]["wav"], RATE, mix.item_rng(name), RATE
     )
     assert np.corrcoef(dry, clean)[0, 1] > 0.9999
@@ -91,5 +104,5 @@ def test_reverberation_is_linear_and_in_time(template, data):
 def test_wrong_sample_rate_is_named(template, tmp_path):
     path = tmp_path / "x.wav"
     soundfile.write(path, voice(1), 8000)
-    with pytest.raises(template.errors.UserError, match=r"x\.wav.*8000 Hz"):
-        template.mixing.read_segment(str(path), RATE)
+    with pytest.raises(template.helpers.UserError, match=r"x\.wav.*8000 Hz"):
+        template.mixing.read(str(path), RATE)

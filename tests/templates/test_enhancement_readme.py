@@ -51,7 +51,7 @@ def copy(tmp_path_factory):
 
 UNDERSTAND = """
 import json, sys
-from command_line import parse
+from helpers import parse
 from hyperpyyaml import load_hyperpyyaml
 for words in json.load(sys.stdin):
     yaml, _, overrides = parse(words)
