@@ -26,6 +26,7 @@ FLOORS = {
     "onnx": 4,
     "training": 4,
     "enhancement": 6,
+    "events": 6,
     # Names the scripts: they alone may use it.
     "chain": 7,
 }
@@ -33,6 +34,8 @@ FLOORS = {
 FORBIDDEN = {
     ("onnx", "training"),
     ("data", "models"),
+    ("enhancement", "events"),
+    ("events", "enhancement"),
     ("models", "data"),
     ("report", "training"),
 }

@@ -9,9 +9,9 @@ try:
     from google.protobuf.message import DecodeError
     import onnx
     from onnx import numpy_helper
-except ModuleNotFoundError as error:
+except ImportError as error:
     raise UserError(
-        f"{error.name} is not installed: pip install -e '.[onnx]'"
+        "onnx is not installed: pip install -e '.[onnx]'"
     ) from error
 
 _FLOATS = (

@@ -117,7 +117,6 @@ def build(folder, *targets):
 
 
 def released(name, precision):
-    """Return the stream of a released, trained model."""
+    """Return the quantized stream of a released, trained model."""
     models = Path(__file__).parents[2] / "models"
-    end = "" if precision == "float32" else f"_{precision}"
-    return models / name / f"stream{end}.onnx"
+    return models / name / f"stream_{precision}.onnx"

@@ -1,0 +1,1 @@
+"""Audio event detection: which sounds a recording holds, and when."""

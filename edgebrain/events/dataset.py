@@ -1,0 +1,226 @@
+"""Data sets of labelled clips: each item is fixed by (seed, epoch, id)."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import json
+from pathlib import Path
+
+from edgebrain.data import audio
+from edgebrain.data.layout import find_audio
+from edgebrain.data.randomness import SharedEpoch, item_rng
+from edgebrain.errors import UserError
+from edgebrain.events import augment
+from edgebrain.events.augment import Augmentation
+from edgebrain.events.patches import PatchSettings, cut, trim
+from edgebrain.signal.mel import MelSettings, compress, mel_spectrogram
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class EventDataset(Dataset):
+    """Patches and label of each clip.
+
+    Arguments
+    ---------
+    data : mapping of str to mapping
+        By clip id: ``wav`` (a file at the rate of the features), ``labels``.
+    class_names : sequence of str
+    mel : MelSettings
+    patch : PatchSettings
+    seed : int
+    augmentation : Augmentation or None
+        None: the whole clip as it is, the same in every epoch.
+    patches_per_clip : int
+        With augmentation: consecutive patches of a random part of the clip.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Mapping],
+        class_names: Sequence[str],
+        mel: MelSettings,
+        patch: PatchSettings,
+        seed: int,
+        augmentation: Augmentation | None = None,
+        patches_per_clip: int = 4,
+    ):
+        self.data = dict(data)
+        self.data_ids = list(self.data)
+        self.class_names = list(class_names)
+        self.mel, self.patch, self.seed = mel, patch, seed
+        self.augmentation = augmentation
+        self.patches_per_clip = patches_per_clip
+        self.fixed = augmentation is None
+        self.epoch = SharedEpoch()
+        self.noises = []
+        if augmentation is not None and augmentation.noise_folder:
+            self.noises = list(
+                find_audio(augmentation.noise_folder).files.values()
+            )
+            if not self.noises:
+                raise UserError(
+                    f"noise_folder {augmentation.noise_folder}: no recording"
+                )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; call it before iterating over a loader."""
+        if not self.fixed:
+            self.epoch.value = epoch
+
+    def __len__(self) -> int:
+        return len(self.data_ids)
+
+    def __getitem__(self, index: int) -> dict:
+        """Return ``id``, ``features`` (n, mels, frames), ``target``."""
+        name = self.data_ids[index]
+        if self.fixed:
+            mel = mel_spectrogram(self._sound(name), self.mel)
+            patches, target = cut(mel, self.patch), self.target(name)
+        else:
+            patches, target = self._augmented(name)
+        return {
+            "id": name,
+            "features": torch.from_numpy(compress(patches, self.mel)),
+            "target": torch.from_numpy(target),
+        }
+
+    def target(self, name: str) -> np.ndarray:
+        """Return float32 (classes,), 1 where the clip has the class."""
+        target = np.zeros(len(self.class_names), np.float32)
+        for label in self.data[name]["labels"]:
+            target[self.class_names.index(label)] = 1.0
+        return target
+
+    def wav(self, name: str) -> np.ndarray:
+        """Return the sound of a clip as it was recorded."""
+        rate = self.mel.signal.sample_rate
+        return audio.read(self.data[name]["wav"], rate)
+
+    def _sound(self, name: str) -> np.ndarray:
+        return trim(self.wav(name), self.mel, self.patch)
+
+    def _augmented(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        settings = self.augmentation
+
+        def rng(purpose):
+            return item_rng(self.seed, self.epoch.value, name, purpose)
+
+        frames = (self.patches_per_clip - 1) * self.patch.step
+        samples = self.mel.num_samples(frames + self.patch.patch_length)
+        wav = self._part(name, samples, rng("part"))
+        target = self.target(name)
+        draw = rng("mixup")
+        if draw.random() < settings.mixup:
+            other = self.data_ids[int(draw.integers(len(self)))]
+            ratio = float(draw.random())
+            second = self._part(other, samples, draw)
+            wav = augment.blend(wav, second, ratio)
+            target = ratio * target + (1 - ratio) * self.target(other)
+        draw = rng("noise")
+        if draw.random() < settings.noise:
+            noise = self._noise(samples, draw)
+            wav = augment.mix_noise(
+                wav, noise, float(draw.uniform(*settings.noise_snr_db))
+            )
+        gain = rng("gain").uniform(-settings.gain_db, settings.gain_db)
+        wav = (wav * 10 ** (gain / 20)).astype(np.float32)
+        patches = cut(mel_spectrogram(wav, self.mel), self.patch)
+        augment.mask(patches, settings, rng("mask"))
+        return patches, target.astype(np.float32)
+
+    def _part(self, name, samples, rng) -> np.ndarray:
+        """Return a random part of a clip, perhaps at another speed."""
+        wav = self._sound(name)
+        if rng.random() < self.augmentation.speed:
+            wav = augment.change_speed(wav, self.augmentation.max_speed, rng)
+        return augment.take(wav, samples, rng)
+
+    def _noise(self, samples, rng) -> np.ndarray:
+        if not self.noises:
+            return augment.coloured_noise(samples, rng)
+        path = self.noises[int(rng.integers(len(self.noises)))]
+        noise = audio.read(path, self.mel.signal.sample_rate)
+        return augment.take(noise, samples, rng)
+
+
+@dataclasses.dataclass
+class PatchBatch:
+    """Patches of several clips, one after another.
+
+    Attributes
+    ----------
+    id : list of str
+        Of the clips.
+    features : Tensor
+        (patches, mels, frames) of all clips.
+    target : Tensor
+        (clips, classes).
+    clip : Tensor
+        (patches,): the number of the clip that each patch is of.
+    """
+
+    id: list[str]
+    features: Tensor
+    target: Tensor
+    clip: Tensor
+
+    @classmethod
+    def collate(cls, items: Sequence[Mapping]) -> "PatchBatch":
+        """Return the batch of some items of an :class:`EventDataset`."""
+        counts = torch.tensor([len(item["features"]) for item in items])
+        return cls(
+            [item["id"] for item in items],
+            torch.cat([item["features"] for item in items]),
+            torch.stack([item["target"] for item in items]),
+            torch.repeat_interleave(torch.arange(len(items)), counts),
+        )
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def to(self, *args, **kwargs) -> "PatchBatch":
+        """Return the batch on a device."""
+        return PatchBatch(
+            self.id,
+            self.features.to(*args, **kwargs),
+            self.target.to(*args, **kwargs),
+            self.clip.to(*args, **kwargs),
+        )
+
+    def pin_memory(self) -> "PatchBatch":
+        """Return the batch in page-locked memory."""
+        return PatchBatch(
+            self.id,
+            self.features.pin_memory(),
+            self.target.pin_memory(),
+            self.clip.pin_memory(),
+        )
+
+    def per_clip(self, values: Tensor) -> Tensor:
+        """Return the mean over the patches of each clip, (clips, n)."""
+        sums = values.new_zeros(len(self), values.shape[1])
+        sums.index_add_(0, self.clip, values)
+        counts = torch.bincount(self.clip, minlength=len(self))
+        return sums / counts[:, None]
+
+
+def read_manifest(path: Path | str) -> dict[str, dict]:
+    """Return a manifest of labelled clips.
+
+    Raises
+    ------
+    UserError
+        The file is missing or no manifest.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            k: {**v, "labels": list(v["labels"])} for k, v in content.items()
+        }
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such manifest") from None
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: is no manifest of clips ({error})") from None

@@ -1,0 +1,268 @@
+"""Scores of event detection, of clips and of labelled times.
+
+scikit-learn computes what it has; intervals are Wilson's (1927).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a score is called and printed.
+
+    Attributes
+    ----------
+    name, label, unit : str
+    higher_is_better : bool
+    format : str
+    """
+
+    name: str
+    label: str
+    unit: str = "%"
+    higher_is_better: bool = True
+    format: str = ".2f"
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("clip_accuracy", "clip accuracy"),
+        Metric("patch_accuracy", "patch accuracy"),
+        Metric("top3", "top-3"),
+        Metric("f1", "macro F1"),
+        Metric("map", "mAP"),
+        Metric("lwlrap", "lwlrap"),
+        Metric("nll", "cross entropy", "nat", False, ".4f"),
+    )
+}
+SINGLE_LABEL = ("clip_accuracy", "patch_accuracy", "top3", "f1", "nll")
+MULTI_LABEL = ("map", "lwlrap", "f1", "nll")
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of ``hits`` among ``count``.
+
+    Source: E. B. Wilson, 1927, J. Am. Stat. Assoc. 22.
+
+    >>> [round(x, 3) for x in wilson(76, 80)]
+    [0.878, 0.98]
+    """
+    if not count:
+        return 0.0, 1.0
+    share, z2 = hits / count, _Z95**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    half *= _Z95 / (1 + z2 / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass
+class Predictions:
+    """What a network said of some clips.
+
+    Attributes
+    ----------
+    ids : list of str
+    scores : numpy.ndarray
+        (clips, classes): probabilities.
+    target : numpy.ndarray
+        (clips, classes): 1 where the clip has the class.
+    patch_hits, patches : int
+        Patches whose most probable class is one of the clip, of all.
+    failures : dict of str to str
+        Clips without a score and why.
+    """
+
+    ids: list[str]
+    scores: np.ndarray
+    target: np.ndarray
+    patch_hits: int = 0
+    patches: int = 0
+    failures: dict[str, str] | None = None
+
+    @classmethod
+    def join(cls, parts: Iterable["Predictions"]) -> "Predictions":
+        """Return several as one, such as those of all folds."""
+        parts = list(parts)
+        return cls(
+            [i for part in parts for i in part.ids],
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.target for part in parts]),
+            sum(part.patch_hits for part in parts),
+            sum(part.patches for part in parts),
+            {k: v for part in parts for k, v in (part.failures or {}).items()},
+        )
+
+
+def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
+    """Return all metrics, in percent but for the cross entropy.
+
+    Arguments
+    ---------
+    predictions : Predictions
+        Of at least one clip.
+    multi_label : bool
+
+    Returns
+    -------
+    dict of str to float
+        By the names of :data:`METRICS`.
+    """
+    from sklearn import metrics as sk
+
+    scores, target = predictions.scores, predictions.target
+    if not multi_label:
+        truth, guess = target.argmax(1), scores.argmax(1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :3]
+        chosen = np.take_along_axis(scores, truth[:, None], 1)
+        return {
+            "clip_accuracy": 100 * float(np.mean(guess == truth)),
+            "patch_accuracy": 100
+            * predictions.patch_hits
+            / max(1, predictions.patches),
+            "top3": 100 * float(np.mean((best == truth[:, None]).any(1))),
+            "f1": 100
+            * float(
+                sk.f1_score(truth, guess, average="macro", zero_division=0)
+            ),
+            "nll": float(-np.log(np.maximum(chosen, 1e-7)).mean()),
+        }
+    there = target.any(0)
+    clipped = np.clip(scores, 1e-7, 1 - 1e-7)
+    cross = target * np.log(clipped) + (1 - target) * np.log(1 - clipped)
+    return {
+        "map": 100
+        * float(sk.average_precision_score(target[:, there], scores[:, there])),
+        # lwlrap is lrap with each clip counted once a label.
+        "lwlrap": 100
+        * float(
+            sk.label_ranking_average_precision_score(
+                target, scores, sample_weight=target.sum(1)
+            )
+        ),
+        "f1": 100
+        * float(
+            sk.f1_score(
+                target[:, there] > 0,
+                scores[:, there] > 0.5,
+                average="macro",
+                zero_division=0,
+            )
+        ),
+        "nll": float(-cross.mean()),
+    }
+
+
+def chance(predictions: Predictions, multi_label: bool) -> dict[str, float]:
+    """Return the metrics of always saying how frequent each class is."""
+    prior = predictions.target.mean(0, keepdims=True)
+    blind = Predictions(
+        predictions.ids,
+        np.repeat(prior, len(predictions.ids), 0),
+        predictions.target,
+        int((predictions.target.argmax(1) == prior.argmax()).sum()),
+        len(predictions.ids),
+    )
+    return score(blind, multi_label)
+
+
+def per_class(
+    predictions: Predictions, class_names: Sequence[str], multi_label: bool
+) -> list[dict]:
+    """Return precision, recall, F1 and number of clips of each class."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    target, scores = predictions.target > 0, predictions.scores
+    guess = scores > 0.5
+    if not multi_label:
+        guess = np.eye(len(class_names), dtype=bool)[scores.argmax(1)]
+    values = precision_recall_fscore_support(target, guess, zero_division=0)
+    return [
+        {
+            "class": name,
+            "precision": 100 * float(precision),
+            "recall": 100 * float(recall),
+            "f1": 100 * float(f1),
+            "clips": int(count),
+        }
+        for name, precision, recall, f1, count in zip(
+            class_names, *values, strict=True
+        )
+    ]
+
+
+def confusion(predictions: Predictions) -> np.ndarray:
+    """Return (classes, classes): clips by true and by predicted class."""
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(
+        predictions.target.argmax(1),
+        predictions.scores.argmax(1),
+        labels=np.arange(predictions.target.shape[1]),
+    )
+
+
+def event_f1(
+    truth: Mapping[str, Sequence[tuple[float, float, str]]],
+    found: Mapping[str, Sequence[tuple[float, float, str]]],
+    onset_collar: float = 0.2,
+    offset_collar: float = 0.2,
+    offset_share: float = 0.5,
+) -> dict[str, float]:
+    """Return the event-based scores of recordings with labelled times.
+
+    An event is found if one of its class starts within the collar, and ends
+    within the larger of the collar and a share of its length. As many
+    events as possible are matched (Mesaros et al., 2016).
+
+    Arguments
+    ---------
+    truth, found : mapping of str to sequence of (start, end, class)
+        By recording, in seconds.
+    onset_collar, offset_collar : float
+        Seconds.
+    offset_share : float
+        Of the true length.
+
+    Returns
+    -------
+    dict of str to float
+        ``f1``, ``precision``, ``recall`` in percent; ``hits``, ``missed``,
+        ``false_alarms`` counted.
+    """
+    hits = total = claimed = 0
+    for name in {*truth, *found}:
+        true, ours = list(truth.get(name, ())), list(found.get(name, ()))
+        total, claimed = total + len(true), claimed + len(ours)
+        fits = np.array(
+            [
+                [
+                    a[2] == b[2]
+                    and abs(a[0] - b[0]) <= onset_collar
+                    and abs(a[1] - b[1])
+                    <= max(offset_collar, offset_share * (a[1] - a[0]))
+                    for b in ours
+                ]
+                for a in true
+            ]
+        )
+        if fits.size:
+            match = maximum_bipartite_matching(csr_array(fits), "column")
+            hits += int((match >= 0).sum())
+    return {
+        "f1": 100 * 2 * hits / max(1, total + claimed),
+        "precision": 100 * hits / max(1, claimed),
+        "recall": 100 * hits / max(1, total),
+        "hits": hits,
+        "missed": total - hits,
+        "false_alarms": claimed - hits,
+    }

@@ -1,0 +1,210 @@
+"""Depthwise separable networks: YAMNet, and one that runs on a stream."""
+
+from collections.abc import Sequence
+
+from edgebrain.events.networks.base import EventModel
+from edgebrain.events.networks.layers import MelConv
+from edgebrain.models.arguments import Arguments
+from edgebrain.models.base import State, zero_state
+import torch
+from torch import Tensor, nn
+
+_SHORT = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256))
+_LONG = ((2, 512), *((1, 512),) * 5, (2, 1024), (1, 1024))
+#: Stride and channels of the pairs of depthwise and pointwise layers, by the
+#: size of the embedding (Plakal and Ellis, 2020, and its first five pairs).
+YAMNET = {256: _SHORT, 1024: (*_SHORT, *_LONG)}
+_STEM = 32
+_KERNEL = 3
+
+
+class SeparableNet(EventModel):
+    """Convolution, then pairs of depthwise and pointwise; mean; dense.
+
+    Every convolution is 3x3 or 1x1 with BatchNorm and ReLU. Without padding
+    along time ("valid") the network is causal: each ``step_frames`` frames
+    make one column of the embedding, and the logits are those of the mean of
+    the last columns. A device then computes each column once, as frames
+    arrive, and gets what the patch form gives.
+
+    Arguments
+    ---------
+    n_classes : int
+    stem : int
+        Channels of the first convolution, of stride 2.
+    blocks : sequence of (int, int)
+        Stride and channels of each pair.
+    time_padding : str
+        "valid", or "same": zeros beside the patch, as Keras pads.
+    mels : int
+    patch_frames : int
+    dropout : float
+        Before the dense layer, in training.
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        stem: int = _STEM,
+        blocks: Sequence[Sequence[int]] = _SHORT,
+        time_padding: str = "valid",
+        mels: int = 64,
+        patch_frames: int = 96,
+        dropout: float = 0.0,
+    ):
+        super().__init__(n_classes, mels, patch_frames)
+        self.stem, self.dropout = stem, dropout
+        self.blocks = [[int(s), int(c)] for s, c in blocks]
+        self.time_padding = time_padding
+        check = Arguments(type(self).__name__)
+        check.integer("n_classes", n_classes, low=2)
+        check.number("dropout", dropout, 0.0, 0.95)
+        check.choice("time_padding", time_padding, ("valid", "same"))
+        check.finish()
+        self.causal = time_padding == "valid"
+        self.backbone = nn.ModuleList()
+        channels, bands = 1, mels
+        frames = None if self.causal else patch_frames
+        layers = [(_KERNEL, 2, False, stem)]
+        for stride, width in self.blocks:
+            layers += [(_KERNEL, stride, True, None), (1, 1, False, width)]
+        for kernel, stride, depthwise, width in layers:
+            layer = MelConv(
+                channels,
+                width or channels,
+                bands,
+                frames,
+                kernel,
+                stride,
+                depthwise,
+            )
+            self.backbone.append(layer)
+            channels, bands, frames = (
+                width or channels,
+                layer.mels,
+                layer.frames,
+            )
+        self.embedding_size, self.bands = channels, bands
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(channels, n_classes)
+        self.step_frames, field = 1, 1
+        for layer in reversed(self.backbone):
+            kernel, stride = layer.conv.kernel_size[0], layer.conv.stride[0]
+            field = (field - 1) * stride + kernel
+            self.step_frames *= stride
+        self.columns = 1 + (patch_frames - field) // self.step_frames
+        check.require(
+            self.columns >= 1 or not self.causal,
+            f"patch_frames {patch_frames}: a column needs {field} frames",
+        )
+        check.finish()
+        if self.causal:
+            self.lookahead_frames = 0
+            self.receptive_field_frames = (
+                field + (self.columns - 1) * self.step_frames
+            )
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the columns (batch, channels, frames') of a patch."""
+        x = features.unsqueeze(1)
+        for layer in self.backbone:
+            x = layer(x)
+        return x.mean(2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits of a log-mel patch.
+
+        Arguments
+        ---------
+        features : Tensor
+            (batch, mels, frames).
+
+        Returns
+        -------
+        Tensor
+            (batch, n_classes).
+        """
+        return self.head(self.drop(self.embed(features).mean(2)))
+
+    def initial_state(self, batch=1, device=None, dtype=None) -> State:
+        """Return zeros: ``past{i}`` of each 3x3 layer, then ``columns``."""
+        if not self.causal:
+            raise self._no_streaming()
+        shapes, bands = {}, self.mels
+        for number, layer in enumerate(self.backbone):
+            if layer.memory:
+                wide = layer.conv.in_channels
+                shapes[f"past{number}"] = (wide, bands, layer.memory)
+            bands = layer.mels
+        if self.columns > 1:
+            shapes["columns"] = (self.embedding_size, self.columns - 1)
+        return zero_state(self, shapes, batch, device, dtype)
+
+    def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the logits after the next ``step_frames`` frames.
+
+        Arguments
+        ---------
+        features : Tensor
+            (batch, mels, step_frames).
+        state : dict of str to Tensor
+
+        Returns
+        -------
+        logits : Tensor
+            (batch, n_classes): those of ``forward`` on the newest
+            ``receptive_field_frames`` frames, once so many were given.
+        state : dict of str to Tensor
+        """
+        new, x = {}, features.unsqueeze(1)
+        for number, layer in enumerate(self.backbone):
+            if layer.memory:
+                x = torch.cat([state[f"past{number}"], x], 3)
+                new[f"past{number}"] = x[..., -layer.memory :]
+            x = layer(x)
+        x = x.mean(2)
+        if self.columns > 1:
+            x = torch.cat([state["columns"], x], 2)
+            new["columns"] = x[..., 1:]
+        return self.head(x.mean(2)), new
+
+
+class YAMNet(SeparableNet):
+    """YAMNet with an embedding of 256 or 1024 (Plakal and Ellis, 2020).
+
+    Arguments
+    ---------
+    n_classes : int
+    embedding : int
+        256: the first convolution and five pairs; 1024: all of it.
+    time_padding : str
+        "same" is the published network; "valid" can be streamed.
+    mels, patch_frames : int
+        Those of the published weights are 64 and 96.
+    dropout : float
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        embedding: int = 256,
+        time_padding: str = "valid",
+        mels: int = 64,
+        patch_frames: int = 96,
+        dropout: float = 0.0,
+    ):
+        check = Arguments("YAMNet")
+        check.require(
+            embedding in YAMNET, f"embedding: 256 or 1024, not {embedding!r}"
+        )
+        check.finish()
+        super().__init__(
+            n_classes,
+            _STEM,
+            YAMNET[embedding],
+            time_padding,
+            mels,
+            patch_frames,
+            dropout,
+        )
+        self.embedding = embedding
