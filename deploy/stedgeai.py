@@ -260,7 +260,7 @@ def tell(results, folder, say):
     """Say what became of the steps; return the status and the figures."""
     from edgebrain.errors import UserError
 
-    from deploy.st.results import read_figures
+    from deploy.st.figures import read_figures
 
     for result in results:
         word = "done" if result.ok else "FAILED"

@@ -5,12 +5,12 @@ import dataclasses
 
 from edgebrain.onnx.graph import Graph
 
-from deploy.st import quantized, rules
-from deploy.st.cost import Cost, measure
-from deploy.st.findings import FAIL, PASS, WARN, Finding, Report, RuleResult
+from deploy.st import quantization_rules, rules
+from deploy.st.findings import LEVELS, Finding, NotChecked, Report, RuleResult
+from deploy.st.footprint import Footprint, measure
 from deploy.st.targets import Target
 
-RULES = {**rules.RULES, **quantized.RULES}
+RULES = {**rules.RULES, **quantization_rules.RULES}
 #: What a rule runs into where a node lacks inputs or has wrong ones.
 _MALFORMED = (IndexError, KeyError, TypeError, ValueError, AttributeError)
 
@@ -29,25 +29,29 @@ def check(graph: Graph, target: Target) -> Report:
     """
     results = []
     for name, (title, rule) in RULES.items():
-        usual = target.severity.get(name, FAIL)
+        usual = target.severity[name]
         if usual == "off":
             continue
+        found = []
         try:
-            found = list(rule(graph, target))
+            found.extend(rule(graph, target))
+        except NotChecked as reason:
+            found.append(Finding("graph", *reason.args, "not checked"))
         except _MALFORMED as error:
-            if not _invalid(results):
+            if results and results[0].level != "fail":
                 raise
-            found = [_not_judged(error)]
+            kind = type(error).__name__
+            found.append(
+                Finding("file", f"not valid ({kind})", "export it again")
+            )
         found = [dataclasses.replace(f, level=f.level or usual) for f in found]
-        levels = {f.level for f in found}
-        level = next((x for x in (FAIL, WARN) if x in levels), PASS)
+        levels = {f.level for f in found} | {"pass"}
+        level = next(level for level in LEVELS if level in levels)
         results.append(RuleResult(name, title, level, found))
     try:
-        cost = measure(graph)
+        footprint = measure(graph)
     except _MALFORMED:
-        if not _invalid(results):
-            raise
-        cost = Cost(None, 0, None)
+        footprint = Footprint(None, 0, None)
     places = Counter(
         rules.place(graph, target, node) for node in graph.compute_nodes
     )
@@ -56,20 +60,7 @@ def check(graph: Graph, target: Target) -> Report:
         model=str(graph.path),
         target=target.name,
         rules=results,
-        cost=cost,
+        footprint=footprint,
         nodes={kind: places[kind] for kind in kinds},
-    )
-
-
-def _invalid(results: list[RuleResult]) -> bool:
-    """Tell whether the file itself was found to be wrong, by its rule."""
-    return bool(results) and results[0].level == FAIL
-
-
-def _not_judged(error: Exception) -> Finding:
-    return Finding(
-        "file",
-        f"cannot be judged, for it is not valid ({type(error).__name__})",
-        "export it again",
-        FAIL,
+        memory={"on_chip": target.room, "flash": target.flash},
     )

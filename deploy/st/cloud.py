@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from deploy.st.commands import MODEL, OUTPUT, Step
-from deploy.st.results import BENCHMARK, benchmark_milliseconds
+from deploy.st.figures import BENCHMARK, benchmark_milliseconds
 from deploy.st.targets import Target
 from deploy.st.tool import FAILURES, StepResult, missing
 

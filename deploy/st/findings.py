@@ -1,11 +1,13 @@
 """What a check finds, and how it is shown."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from deploy.st.cost import Cost
+from deploy.st.footprint import Footprint
 
-PASS, WARN, FAIL = "pass", "warn", "fail"
+#: From the worst.
+LEVELS = ("fail", "warn", "not checked", "pass")
 #: Findings of one rule in the table; all of them are in the JSON.
 SHOWN = 6
 
@@ -23,7 +25,7 @@ class Finding:
     mend : str
         What to do.
     level : str
-        ``warn`` or ``fail``; empty: as the target says for the rule.
+        One of LEVELS; empty: as the target says for the rule.
     """
 
     node: str
@@ -34,6 +36,10 @@ class Finding:
 
 #: What a rule returns.
 Findings = Iterator[Finding]
+
+
+class NotChecked(Exception):
+    """Why a rule cannot tell, and what would let it."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +61,25 @@ class Report:
     model : str
     target : str
     rules : list of RuleResult
-    cost : Cost
+    footprint : Footprint
     nodes : dict of str to int
         How many nodes run where: ``hardware``, ``software``, ``unknown``.
+    memory : dict of str to int or None
+        Bytes that the target has: ``on_chip``, ``flash``; None: not known.
     """
 
     model: str
     target: str
     rules: list[RuleResult]
-    cost: Cost
+    footprint: Footprint
     nodes: dict[str, int]
+    memory: dict[str, int | None]
 
     @property
     def level(self) -> str:
         """The worst level."""
-        levels = {result.level for result in self.rules}
-        return next(x for x in (FAIL, WARN, PASS) if x in levels | {PASS})
+        levels = {result.level for result in self.rules} | {"pass"}
+        return next(level for level in LEVELS if level in levels)
 
     def failures(self) -> list[str]:
         """Return a line a finding that fails."""
@@ -78,7 +87,7 @@ class Report:
             f"{f.node}: {f.reason}: {f.mend}"
             for result in self.rules
             for f in result.findings
-            if f.level == FAIL
+            if f.level == "fail"
         ]
 
     def to_dict(self) -> dict:
@@ -87,45 +96,55 @@ class Report:
             "model": self.model,
             "target": self.target,
             "result": self.level,
-            "cost": self.cost.to_dict(),
+            "cost": self.footprint.to_dict(),
+            "memory": self.memory,
             "nodes": self.nodes,
             "rules": [asdict(result) for result in self.rules],
         }
 
     def text(self) -> str:
         """Return the table for people."""
-        width = max(len(result.title) for result in self.rules)
         lines = [f"{self.model} for {self.target}"]
         for result in self.rules:
-            lines.append(f"  {result.level}  {result.title:<{width}}".rstrip())
+            lines.append(f"  {result.level:<11}  {result.title}")
             for finding in result.findings[:SHOWN]:
-                lines.append(f"        {finding.node}: {finding.reason}")
-                lines.append(f"          -> {finding.mend}")
+                lines.append(f"      {finding.node}: {finding.reason}")
+                lines.append(f"        -> {finding.mend}")
             more = len(result.findings) - SHOWN
             if more > 0:
-                lines.append(f"        and {more} more (--json lists all)")
-        lines += self._cost_lines()
-        counts = {
-            level: sum(r.level == level for r in self.rules)
-            for level in (PASS, WARN, FAIL)
-        }
-        numbers = ", ".join(f"{n} {level}" for level, n in counts.items())
+                lines.append(f"      and {more} more (--json lists all)")
+        lines += self._footprint_lines()
+        counts = Counter(result.level for result in self.rules)
+        numbers = ", ".join(
+            f"{counts[level]} {level}" for level in LEVELS if counts[level]
+        )
         lines.append(f"result: {self.level} ({numbers})")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
-    def _cost_lines(self) -> list[str]:
-        cost = self.cost
-        macs = "shapes not fixed" if cost.macs is None else f"{cost.macs:,}"
-        peak = "shapes not fixed"
+    def _footprint_lines(self) -> list[str]:
+        cost, macs, peak = self.footprint, "not known", "not known"
+        if cost.macs is not None:
+            macs = f"{cost.macs:,}"
         if cost.activation_peak_bytes is not None:
             peak = (
-                f"at least {cost.activation_peak_bytes:,} bytes "
-                f"(a lower bound; at {cost.peak_node})"
+                f"at least {cost.activation_peak_bytes:,} bytes"
+                f"{self._of('on_chip')} (a lower bound; at {cost.peak_node})"
             )
         where = ", ".join(f"{n} {kind}" for kind, n in self.nodes.items() if n)
+        weights = f"{cost.weight_bytes:,} bytes{self._of('flash')}"
         return [
             f"  multiply-accumulates a call  {macs}",
-            f"  weights                      {cost.weight_bytes:,} bytes",
+            f"  weights                      {weights}",
             f"  activations, peak            {peak}",
             f"  nodes                        {where}",
         ]
+
+    def _of(self, where: str) -> str:
+        size = self.memory[where]
+        name = where.replace("_", " ")
+        return f" of {size:,} {name}" if size else ""
+
+
+def printable(text: str) -> str:
+    """Return a text of a file as one line that no terminal obeys."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -11,7 +11,8 @@ from edgebrain.onnx.graph import Graph, attribute, label
 import numpy as np
 import onnx
 
-from deploy.st.findings import FAIL, WARN, Finding, Findings
+from deploy.st.findings import Finding, Findings, NotChecked
+from deploy.st.footprint import measure
 from deploy.st.targets import Target
 
 _CONTROL_FLOW = ("If", "Loop", "Scan")
@@ -58,7 +59,7 @@ def metadata(graph: Graph, target: Target) -> Findings:
             "settings are not known",
             "export it with export_onnx.py, or give the signal settings on "
             "the command line",
-            WARN,
+            "warn",
         )
 
 
@@ -118,8 +119,8 @@ def operators(graph: Graph, target: Target) -> Findings:
 
 def software_nodes(graph: Graph, target: Target) -> Findings:
     """The accelerator runs all of it."""
-    if not target.accelerator or not graph.quantized:
-        return
+    if not graph.quantized:
+        raise NotChecked("it is in float32", "quantize it with quantize.py")
     for node in graph.compute_nodes:
         if place(graph, target, node) != "software":
             continue
@@ -131,20 +132,18 @@ def software_nodes(graph: Graph, target: Target) -> Findings:
             f"{node.op_type} {why}: it runs on the processor",
             "expected of a prologue and of an LSTM's cell state; else "
             "quantize it, or use another operator",
-            WARN,
+            "warn",
         )
 
 
 def place(graph: Graph, target: Target, node) -> str:
     """Return where a node runs: hardware, software or unknown."""
     kind = node.op_type
-    if kind in target.refused or not {kind} & (
-        target.hardware | target.software
-    ):
+    if kind in target.refused:
         return "unknown"
     if kind in target.hardware and not _in_float(graph, node):
         return "hardware"
-    return "software"
+    return "software" if kind in target.software else "unknown"
 
 
 def _in_float(graph: Graph, node) -> bool:
@@ -188,9 +187,11 @@ def static_shapes(graph: Graph, target: Target) -> Findings:
 
 def sizes(graph: Graph, target: Target) -> Findings:
     """Ranks and sizes are within what the tool takes."""
+    unknown = 0
     for name in _activations(graph):
         shape = graph.known_shape(name)
         if shape is None:
+            unknown += 1
             continue
         node = graph.producers.get(name)
         where = label(node) if node is not None else name
@@ -207,6 +208,10 @@ def sizes(graph: Graph, target: Target) -> Findings:
                 f"{_text(shape)} has a size above {target.max_dimension}",
                 "shorten the patch",
             )
+    if unknown:
+        raise NotChecked(
+            f"{unknown} tensors have no fixed shape", "export a fixed shape"
+        )
 
 
 def _activations(graph: Graph) -> list[str]:
@@ -315,7 +320,7 @@ def kernels(graph: Graph, target: Target) -> Findings:
                 f"kernel {shape}: above {target.max_kernel} it is "
                 "split into several",
                 "train with a smaller kernel and more layers",
-                WARN,
+                "warn",
             )
         if max(spread, default=1) > target.max_dilation:
             yield Finding(
@@ -323,7 +328,7 @@ def kernels(graph: Graph, target: Target) -> Findings:
                 f"dilation {max(spread)}: slow above {target.max_dilation}",
                 "take the stream form, which gathers the frames first, or "
                 "train with smaller dilations",
-                WARN,
+                "warn",
             )
 
 
@@ -342,44 +347,50 @@ def _kernel_shape(graph: Graph, node) -> tuple[int, ...]:
 def prime_bins(graph: Graph, target: Target) -> Findings:
     """The number of bins can be divided among the units."""
     for name in graph.inputs[:1]:
-        shape = graph.known_shape(name)
-        if shape is None or len(shape) < 2 or shape[1] < 17:
+        shape = graph.shapes.get(name) or ()
+        size = shape[1] if len(shape) == 3 else None
+        if size is None or size < 17:
             continue
-        size = shape[1]
         if all(size % n for n in range(2, math.isqrt(size) + 1)):
             yield Finding(
                 name,
                 f"{size} bins are prime and cannot be divided among units",
                 f"it works; padding to a multiple of 16, or dropping to "
                 f"{size - 1}, can save epochs",
-                WARN,
+                "warn",
             )
 
 
 def memory(graph: Graph, target: Target) -> Findings:
-    """Activations, and at best weights, fit on the chip."""
-    if target.room is None:
-        return
-    from deploy.st.cost import measure
-
-    cost = measure(graph)
-    peak, room = cost.activation_peak_bytes, target.room
+    """Activations fit into the memory on the chip, weights into flash."""
+    cost, room, flash = measure(graph), target.room, target.flash
+    peak, weights = cost.activation_peak_bytes, cost.weight_bytes
+    if flash is not None and weights > flash:
+        yield Finding(
+            "weights",
+            f"{weights:,} bytes, the flash holds {flash:,}",
+            "train a smaller network",
+        )
     if peak is None:
-        return
-    if peak > room:
+        raise NotChecked("shapes are not fixed", "export a fixed shape")
+    if room is not None and peak > room:
         yield Finding(
             cost.peak_node or "graph",
             f"activations of at least {peak:,} bytes, {room:,} on the chip",
             "shorten the patch, or take the stream form",
-            FAIL,
         )
-    elif peak + cost.weight_bytes > room:
+    elif room is not None and target.accelerator and peak + weights > room:
         yield Finding(
             "weights",
-            f"{cost.weight_bytes:,} bytes beside at least {peak:,} bytes of "
+            f"{weights:,} bytes beside at least {peak:,} bytes of "
             f"activations, {room:,} on the chip",
             "they are read from flash, which is slower; a smaller network fits",
-            WARN,
+            "warn",
+        )
+    if room is None or flash is None:
+        raise NotChecked(
+            f"not all memory of {target.name} is known",
+            "give on_chip_bytes and flash_bytes of your chip (--targets_file)",
         )
 
 
@@ -401,5 +412,5 @@ RULES = {
     "transpose": ("no Transpose at run time", transpose),
     "kernels": ("kernels and dilations", kernels),
     "prime_bins": ("bins divisible", prime_bins),
-    "memory": ("memory on the chip", memory),
+    "memory": ("memory", memory),
 }

@@ -9,7 +9,7 @@ import pytest
 
 from deploy import stedgeai
 from deploy.st.checker import check
-from deploy.st.cost import measure
+from deploy.st.footprint import measure
 from deploy.st.targets import get_target
 
 
@@ -239,6 +239,44 @@ def test_refused_with_node_reason_and_mend(name, changed, tmp_path, capsys):
     assert not folder.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["changed.onnx"]
     assert result.findings[0].reason in capsys.readouterr().out
+
+
+def test_what_could_not_be_checked_does_not_pass(models, changed):
+    """A shape that is open, weights in float, a chip that is not known."""
+    for rule in ("sizes", "memory"):
+        assert findings(changed(_dynamic), rule).level == "not checked"
+    for rule in ("signed_activations", "weights", "biases", "software_nodes"):
+        assert findings(models["float"], rule).level == "not checked"
+    assert findings(models["stream"], "memory", "stm32").level == "not checked"
+    report = check(Graph.read(models["stream"]), get_target("stm32"))
+    assert "\n  not checked  memory\n" in report.text()
+    assert report.to_dict()["result"] == "not checked"
+    names = [r.rule for r in report.rules]
+    assert "software_nodes" not in names  # no accelerator: nothing to say
+
+
+def test_memory_is_that_of_the_chip(changed):
+    def large(model):
+        for node in model.graph.node:
+            if node.op_type == "Conv":
+                break
+        values = np.zeros((300_000, 1), np.float32)
+        tensor = numpy_helper.from_array(values, "table")
+        model.graph.initializer.append(tensor)
+
+    found = findings(changed(large), "memory", "stm32u5")
+    assert found.level == "pass"
+    report = check(Graph.read(changed(large)), get_target("stm32u5"))
+    assert "of 2,097,152 flash" in report.text()
+    assert "of 786,432 on chip" in report.text()
+
+
+def test_names_of_a_file_do_not_reach_the_terminal(changed):
+    def named(model):
+        node_of(model, "Pow").name = "a\x1b[2J\n# b"
+
+    report = check(Graph.read(changed(named)), get_target("stm32n6"))
+    assert "a?[2J?# b" in report.text() and "\x1b" not in report.text()
 
 
 def test_large_dilations_and_prime_bins_warn(changed):

@@ -13,7 +13,7 @@ _IN_PLACE = frozenset(
 
 
 @dataclass(frozen=True)
-class Cost:
+class Footprint:
     """Figures of one call of a graph.
 
     Attributes
@@ -41,8 +41,8 @@ class Cost:
         return asdict(self) | {"activation_peak_is": "a lower bound"}
 
 
-def measure(graph: Graph) -> Cost:
-    """Return the cost of one call of a graph.
+def measure(graph: Graph) -> Footprint:
+    """Return the footprint of one call of a graph.
 
     Arguments
     ---------
@@ -51,7 +51,7 @@ def measure(graph: Graph) -> Cost:
     counts = [count_macs(graph, node) for node in graph.nodes]
     macs = None if None in counts else sum(counts)
     peak, where = activation_peak(graph)
-    return Cost(macs, graph.weight_bytes, peak, where)
+    return Footprint(macs, graph.weight_bytes, peak, where)
 
 
 def count_macs(graph: Graph, node) -> int | None:

@@ -9,7 +9,7 @@ from edgebrain.onnx.graph import (
 )
 import numpy as np
 
-from deploy.st.findings import FAIL, WARN, Finding, Findings
+from deploy.st.findings import Finding, Findings, NotChecked
 from deploy.st.targets import Target
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu")
@@ -17,8 +17,14 @@ _TOLERANCE = 1e-4
 _REQUANTIZE = "quantize again with quantize.py"
 
 
+def _check_quantized(graph: Graph) -> None:
+    if not graph.quantized:
+        raise NotChecked("nothing is quantized", "quantize with quantize.py")
+
+
 def signed_activations(graph: Graph, target: Target) -> Findings:
     """Every activation is signed int8."""
+    _check_quantized(graph)
     for node in graph.nodes:
         if node.op_type != QUANTIZE:
             continue
@@ -50,6 +56,7 @@ def signed_activations(graph: Graph, target: Target) -> Findings:
 
 def weights(graph: Graph, target: Target) -> Findings:
     """Weights are int8, zero point 0, a scale a channel on axis 0."""
+    _check_quantized(graph)
     for node in graph.nodes:
         if node.op_type not in _LAYERS or len(node.input) < 2:
             continue
@@ -96,6 +103,7 @@ def weights(graph: Graph, target: Target) -> Findings:
 
 def biases(graph: Graph, target: Target) -> Findings:
     """Biases are int32 with scale = input scale x weight scale."""
+    _check_quantized(graph)
     for node in graph.nodes:
         if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
             continue
@@ -151,7 +159,7 @@ def float_layers(graph: Graph, target: Target) -> Findings:
                 "on the processor",
                 "leave it: in int8 quiet mel bands are lost; a network "
                 "without such features, as LSTMMask, has none",
-                WARN,
+                "warn",
             )
             continue
         what = "its weights are" if quantized_input else "its input is"
@@ -214,7 +222,7 @@ def states(graph: Graph, target: Target) -> Findings:
                 name,
                 f"several scales / zero points on one state: {texts}",
                 "tie them when quantizing (quantize.py does)",
-                FAIL,
+                "fail",
             )
 
 
