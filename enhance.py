@@ -26,6 +26,7 @@ from edgebrain.enhancement.enhance_files import (
     check_dry_wet,
     enhance_file,
     plan,
+    wet_share,
 )
 from edgebrain.errors import UserError
 from tqdm import tqdm
@@ -60,6 +61,13 @@ def parse(argv):
         help="0: the input, 1: enhanced, between: mixed (default: 1)",
     )
     parser.add_argument(
+        "--attenuation_limit_db",
+        type=float,
+        metavar="DB",
+        help="turn nothing down by more than this; 12 to 20 keep a little of "
+        "the noise and more of weak speech (default: no limit)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace existing outputs"
     )
     add_model_arguments(parser)
@@ -77,6 +85,8 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     check_dry_wet(arguments.dry_wet)
+    if arguments.attenuation_limit_db is not None:
+        arguments.dry_wet *= wet_share(arguments.attenuation_limit_db)
     if arguments.live:
         from edgebrain.enhancement.microphone import live
 

@@ -64,8 +64,8 @@ def main(argv):
     from edgebrain.enhancement.forms.nnse_tables import MARKER, load_tables
     from edgebrain.files import check_folder, whole_folder
 
-    from deploy.nnse.quantize import quantize_layers
-    from deploy.nnse.read import find_model, read_network
+    from deploy.nnse.fixed_point import quantize_layers
+    from deploy.nnse.network import find_model, read_network
 
     refuse(check(arguments))
     net_id, name = arguments.net_id, arguments.net_name
@@ -92,12 +92,12 @@ def file_names(net_id, name):
 
 def make_texts(net_id, name, network, layers):
     """Return the files by name."""
-    from deploy.nnse import quantize, source
+    from deploy.nnse import fixed_point, source
 
     header, source_file, front_end, marker = file_names(net_id, name)
     signal = network.metadata.signal
-    mean, invstd = quantize.quantize_statistics(network)
-    filters = quantize.quantize_filters(network.filters)
+    mean, invstd = fixed_point.quantize_statistics(network)
+    filters = fixed_point.quantize_filters(network.filters)
     metadata = network.metadata.replace(precision="int16x8")
     facts = {
         "header_version": source.HEADER_VERSION,

@@ -5,7 +5,7 @@ from edgebrain.enhancement.forms.nnse_tables import packed_order
 from edgebrain.signal.windows import make_window
 import numpy as np
 
-from deploy.nnse.quantize import to_fixed
+from deploy.nnse.fixed_point import to_fixed
 
 #: The headers that the layout belongs to.
 HEADER_VERSION = "AmbiqAI/nnse of 2023-07-07"

@@ -23,7 +23,7 @@ def valid_file(graph: Graph, target: Target) -> Findings:
     """The ONNX checker takes it, and it is complete."""
     try:
         onnx.checker.check_model(graph.model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         first = str(error).strip().splitlines()[0]
         yield Finding("file", f"not valid ONNX: {first}", "export it again")
     if graph.inference_error:

@@ -3,6 +3,7 @@
 Nothing here opens an audio file.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 import os
 from pathlib import Path, PurePosixPath
@@ -180,6 +181,59 @@ def find_layout(data_folder: Path | str) -> tuple[str, dict, list[str]]:
         f"data folder {data_folder} fits no layout: it holds "
         f"{_names(names) or 'no folder'}.\n{LAYOUTS}"
     )
+
+
+def find_layouts(data_folders: Sequence[Path | str]) -> tuple:
+    """Recognise the layout of several data folders taken as one.
+
+    Returns
+    -------
+    kind, folders, notes
+        As :func:`find_layout`; of more than one folder, files instead of
+        folders.
+
+    Raises
+    ------
+    UserError
+        As :func:`find_layout`; layouts that differ; a folder with train,
+        valid and test beside one without; two files of one relative path.
+    """
+    if not data_folders:
+        raise UserError("data_folder: an empty list, give at least one folder")
+    layouts = [find_layout(folder) for folder in data_folders]
+    if len(layouts) == 1:
+        return layouts[0]
+    kinds = {kind for kind, _, _ in layouts}
+    if kinds != {"mixing"}:
+        raise UserError(
+            "data_folder: of several folders each must hold speech/ (and "
+            "noise/, rir/) to be mixed, not pairs"
+        )
+    merged: dict[str, dict] = {}
+    for _, roles, _ in layouts:
+        for role, splits in roles.items():
+            for split, folder in splits.items():
+                files = merged.setdefault(role, {}).setdefault(split, Found())
+                _merge(files, find_audio(folder))
+    for role, splits in merged.items():
+        if None in splits and len(splits) > 1:
+            raise UserError(
+                f"data_folder: {role}/ has train, valid and test folders in "
+                "one of the folders and not in another; give all the same"
+            )
+    return "mixing", merged, [note for *_, notes in layouts for note in notes]
+
+
+def _merge(files: Found, more: Found) -> None:
+    """Add the files of one more folder to those of a split."""
+    for relative, path in more.files.items():
+        if relative in files.files:
+            raise UserError(
+                f"data_folder: {files.files[relative]} and {path} have the "
+                "same name in their folders; rename one"
+            )
+        files.files[relative] = path
+    files.ignored += more.ignored
 
 
 def _paired_folders(clean: Path, noisy: Path) -> dict:

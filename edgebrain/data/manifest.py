@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgebrain.data.cache import prepare_audio
 from edgebrain.data.collect import Findings, check_clips, files_of, gather
-from edgebrain.data.layout import SPLITS, Clip, find_layout
+from edgebrain.data.layout import SPLITS, Clip, find_layouts
 from edgebrain.data.overlap import shared_files, shared_groups
 from edgebrain.data.resampling import resampled_length
 from edgebrain.data.splits import (
@@ -93,7 +93,7 @@ class PreparedData:
 
 
 def prepare_folder(
-    data_folder: Path | str,
+    data_folder: Path | str | Sequence[Path | str],
     output_folder: Path | str,
     sample_rate: int,
     cache_folder: Path | str,
@@ -108,8 +108,9 @@ def prepare_folder(
 
     Arguments
     ---------
-    data_folder : Path or str
-        The folder; it is only read.
+    data_folder : Path or str, or sequence of these
+        The folder; it is only read. Of several folders, which must have the
+        same layout, each split holds the recordings of all.
     output_folder : Path or str
         Where manifests go, as ``<role>_<split>.json``.
     sample_rate : int
@@ -130,11 +131,13 @@ def prepare_folder(
     UserError
         If no layout fits, and as :func:`prepare_sets`.
     """
-    kind, folders, notes = find_layout(data_folder)
+    several = isinstance(data_folder, list | tuple)
+    data_folders = data_folder if several else [data_folder]
+    kind, folders, notes = find_layouts(data_folders)
     return prepare_sets(
         kind,
         folders,
-        data_folder,
+        data_folders[0],
         output_folder,
         sample_rate,
         cache_folder,

@@ -180,6 +180,31 @@ def check_dry_wet(dry_wet: float) -> None:
         )
 
 
+def wet_share(attenuation_limit_db: float) -> float:
+    """Return the share of the enhanced signal for an attenuation limit.
+
+    No component is turned down by more than the limit: the mask m becomes
+    g + (1 - g) m with g = 10^(-limit / 20), which is the mixture of input
+    and enhanced signal with share 1 - g.
+
+    Arguments
+    ---------
+    attenuation_limit_db : float
+        0 leaves the input as it is.
+
+    Raises
+    ------
+    UserError
+        A number below 0, or none.
+    """
+    if not attenuation_limit_db >= 0:
+        raise UserError(
+            f"attenuation_limit_db {attenuation_limit_db}: a number from 0 "
+            "(the input); 12 to 20 leave a little of the noise"
+        )
+    return 1 - 10 ** (-attenuation_limit_db / 20)
+
+
 def _blocks(
     enhancer: Enhancer, info: audio.AudioInfo, wet: float
 ) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import math
 import numbers
 
+from edgebrain.enhancement.losses_pesq import RATE, pesq_loss
 from edgebrain.enhancement.metrics import SILENCE_POWER
 from edgebrain.errors import UserError, unknown_name
 import torch
@@ -225,6 +226,10 @@ def _wave_sisnr(pair):
     return _mean_of_speaking(10 * ratio.log10(), clean_power)
 
 
+def _pesq(pair):
+    return pesq_loss(pair.est_wav, pair.clean_wav, pair.counts)
+
+
 TERMS: dict[str, Callable] = {
     "spec_mse": _spec_mse,
     "log1p_mse": _log1p_mse,
@@ -234,6 +239,7 @@ TERMS: dict[str, Callable] = {
     "wave_mse": _wave_mse,
     "wave_snr": _wave_snr,
     "wave_sisnr": _wave_sisnr,
+    "pesq": _pesq,
 }
 """Names of the terms, as a yaml gives them."""
 
@@ -256,6 +262,8 @@ class EnhancementLoss:
     wave_sisnr                minus scale-invariant SNR in dB, means removed
                               (Le Roux et al., "SDR - half-baked or well
                               done?", ICASSP 2019)
+    pesq                      4.5 minus the raw score of ITU-T P.862, see
+                              :mod:`.losses_pesq`; 16 kHz only
     ========================  ==============================================
 
     Means are over all valid elements of the batch, bins included, but the
@@ -313,8 +321,14 @@ class EnhancementLoss:
             )
         self.exponent = float(exponent)
         names = set(self.terms)
-        self.needs_wav = any(name.startswith("wave_") for name in names)
-        self.needs_spec = any(not name.startswith("wave_") for name in names)
+        on_waves = {n for n in names if n.startswith("wave_")} | {"pesq"}
+        if "pesq" in names and settings.sample_rate != RATE:
+            raise UserError(
+                f"loss pesq: defined at {RATE} Hz, not at "
+                f"{settings.sample_rate} Hz; take another term"
+            )
+        self.needs_wav = bool(names & on_waves)
+        self.needs_spec = bool(names - on_waves)
         self.needs_compressed_spec = "compressed_complex_mse" in names
 
     def __repr__(self):

@@ -116,9 +116,10 @@ class Cropper:
 class Mixer:
     """Makes the mixture of one utterance, in the order below.
 
-    crop -> silence around -> room -> + noise, second noise, babble (each at
-    its SNR against the speech as it sounds in the room) -> band limits ->
-    clipping -> level -> both turned down if either exceeds full scale.
+    crop -> silence around -> equalised -> room -> + noise, second noise,
+    babble (each equalised, at its SNR against the speech as it sounds in the
+    room; the target keeps a share) -> band limits -> clipping -> level ->
+    both turned down if either exceeds full scale.
 
     Arguments
     ---------
@@ -189,6 +190,8 @@ class Mixer:
 
         dry = self._speech(name, info, chance)
         info.samples = len(dry)
+        if rng := chance("equalise speech", settings.equalise_prob):
+            dry = self._equalise(dry, rng)
         speech, clean = dry, dry
         if rng := chance("reverb", settings.reverb_prob):
             info.rir = draw(self.rir.ids, rng)
@@ -199,7 +202,10 @@ class Mixer:
                 settings.reverb_target,
                 settings.early_ms,
             )
-        noisy = speech + self._disturbance(name, speech, info, chance)
+        noise = self._disturbance(name, speech, info, chance)
+        noisy = speech + noise
+        if settings.target_noise:
+            clean = clean + self._kept(speech, noise) * noise
         if rng := chance("band", settings.band_limit_prob):
             low, high = draw(settings.band_limit_hz, rng)
             info.band_hz = (low, high)
@@ -249,7 +255,9 @@ class Mixer:
         if mixing.active_power(speech, self.sample_rate) <= 0:
             return total
 
-        def add(wav, snr_db):
+        def add(wav, snr_db, purpose):
+            if rng := chance(f"equalise {purpose}", settings.equalise_prob):
+                wav = self._equalise(wav, rng)
             np.add(
                 total,
                 mixing.scale_to_snr(speech, wav, snr_db, self.sample_rate),
@@ -262,7 +270,7 @@ class Mixer:
             if found is not None:
                 info.noise, info.noise_start, wav = found
                 info.snr_db = snr_db
-                add(wav, snr_db)
+                add(wav, snr_db, "noise")
         rng = chance("second noise", settings.second_noise_prob)
         if rng and info.noise is not None:
             offset_db = float(draw(settings.second_noise_offset_db, rng))
@@ -270,14 +278,28 @@ class Mixer:
             if found is not None:
                 info.second_noise, info.second_noise_start, wav = found
                 info.second_snr_db = info.snr_db + offset_db
-                add(wav, info.second_snr_db)
+                add(wav, info.second_snr_db, "second noise")
         if rng := chance("babble", settings.babble_prob):
             snr_db = float(draw(settings.babble_snr_db, rng))
             wav = self._babble(name, len(total), rng, info)
             if mixing.mean_power(wav) > 0:
                 info.babble_snr_db = snr_db
-                add(wav, snr_db)
+                add(wav, snr_db, "babble")
         return total
+
+    def _kept(self, speech, noise) -> np.float32:
+        """Return the share of the noise that the target keeps."""
+        signal = mixing.active_power(speech, self.sample_rate)
+        disturbance = mixing.mean_power(noise)
+        if signal <= 0 or disturbance <= 0:
+            return np.float32(0.0)
+        snr_db = 10 * np.log10(signal / disturbance)
+        share = self.settings.target_noise / (1 + np.exp((10 - snr_db) / 3))
+        return np.float32(share)
+
+    def _equalise(self, wav, rng) -> np.ndarray:
+        gains = [draw(self.settings.equalise_db, rng) for _ in range(5)]
+        return mixing.equalise(wav, gains, self.sample_rate)
 
     def _noise(self, length, rng) -> tuple[str, int, np.ndarray] | None:
         """Draw a noise of a length; None if all that was tried is silent."""

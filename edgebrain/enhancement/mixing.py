@@ -25,6 +25,7 @@ __all__ = [
     "band_limit",
     "clip",
     "draw",
+    "equalise",
     "fit_full_scale",
     "frame_power",
     "loop",
@@ -398,6 +399,35 @@ def band_limit(
         response *= np.sqrt(ratio / (1 + ratio))
     filtered = fft.irfft(spectrum * response.astype(np.float32), size, axis=-1)
     return filtered[..., :length]
+
+
+def equalise(
+    wav: np.ndarray, gains_db: Sequence[float], sample_rate: int
+) -> np.ndarray:
+    """Give a signal a smooth frequency response, without any delay.
+
+    Arguments
+    ---------
+    wav : ndarray (n,)
+        The signal.
+    gains_db : sequence of float
+        Gains at 100, 316, 1000, 3162, ... Hz, as many as given; linear in
+        dB over the logarithm of the frequency between them, constant
+        outside.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    ndarray (n,) of float32
+    """
+    size = fft.next_fast_len(len(wav) + sample_rate // 50, real=True)
+    spectrum = fft.rfft(wav.astype(np.float32, copy=False), size)
+    points = np.log(100) + np.arange(len(gains_db)) * (np.log(10) / 2)
+    bins = np.arange(1, len(spectrum) + 1) * (sample_rate / size)
+    gains = np.interp(np.log(bins), points, gains_db)
+    response = (10 ** (gains / 20)).astype(np.float32)
+    return fft.irfft(spectrum * response, size)[: len(wav)]
 
 
 def set_peak(

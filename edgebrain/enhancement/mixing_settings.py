@@ -178,6 +178,16 @@ class MixingSettings:
         The bands to choose from, in Hz: [300, 3400] is a telephone,
         [0, 4000] a low-pass, [150, 8000] a high-pass for 16 kHz. A ``high``
         at or above half the sample rate passes all that is above ``low``.
+    equalise_prob : float
+        How often the speech, and likewise each noise, gets a random smooth
+        frequency response: another voice, room or microphone.
+    equalise_db : range
+        How far that response goes up or down at each of its five points.
+    target_noise : float
+        Share of the noise that the target keeps where the noise is mild, 0
+        to 1: it is this number / (1 + exp(-(SNR - 10 dB) / 3 dB)) of the
+        mixture's own SNR, so next to nothing in hard noise. What is left
+        of mild noise hides the artefacts of a mask, and weak speech stays.
     band_limit_target : str
         ``both`` limits mixture and target, so that the target stays
         reachable by a mask; ``mixture`` limits the mixture alone.
@@ -213,6 +223,9 @@ class MixingSettings:
         default_factory=lambda: [[300, 3400], [0, 4000], [150, 8000]]
     )
     band_limit_target: str = "both"
+    equalise_prob: float = 0.0
+    equalise_db: Any = _uniform(-6, 6)
+    target_noise: float = 0.0
 
     def __new__(cls, *args, **kwargs):
         """Refuse unknown keys by name before the constructor does."""
@@ -244,6 +257,8 @@ class MixingSettings:
         problems += range_problems("level_db", self.level_db, maximum=0)
         problems += range_problems("silence_seconds", self.silence_seconds, 0)
         problems += range_problems("clip_db", self.clip_db, 0)
+        problems += range_problems("equalise_db", self.equalise_db)
+        problems += range_problems("target_noise", [self.target_noise], 0, 1)
         if not (_is_number(self.early_ms) and self.early_ms > 0):
             problems.append(
                 f"early_ms: {self.early_ms!r} must be a number above 0"

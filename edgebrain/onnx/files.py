@@ -9,9 +9,9 @@ try:
     from google.protobuf.message import DecodeError
     import onnx
     from onnx import numpy_helper
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise UserError(
-        "onnx is not installed: pip install -e '.[onnx]'"
+        f"{error.name} is not installed: pip install -e '.[onnx]'"
     ) from error
 
 _FLOATS = (

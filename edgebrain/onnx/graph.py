@@ -152,6 +152,19 @@ class Graph:
         return any(node.op_type == QUANTIZE for node in self.nodes)
 
     @property
+    def precision(self) -> str:
+        """``float32``, ``int8`` or ``int16x8``, by the activations."""
+        kinds = {
+            zero.dtype.itemsize
+            for node in self.nodes
+            if node.op_type == QUANTIZE
+            and (zero := self.zero_point(node)) is not None
+        }
+        if 2 in kinds:
+            return "int16x8"
+        return "int8" if self.quantized else "float32"
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of the constants that are data: weights, biases, tables.
 

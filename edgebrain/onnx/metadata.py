@@ -133,7 +133,7 @@ class GraphMetadata:
             }
             values["signal"] = SignalSettings.from_dict(values["signal"])
             return cls(**values)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{source}: the metadata is damaged ({error}): export the "
                 "file again"

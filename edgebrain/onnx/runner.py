@@ -10,6 +10,7 @@ from typing import Any
 
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.onnx import files
+from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
 from edgebrain.onnx.session import make_session
 from edgebrain.onnx.streamers import FrameStreamer, PatchStreamer
@@ -295,14 +296,14 @@ def load_runner(
         are not finite, or settings are missing, unknown or contradict.
     """
     path = Path(path)
-    model = files.load(path)
-    files.check_finite(model, str(path))
-    properties = {p.key: p.value for p in model.metadata_props}
-    metadata = GraphMetadata.from_properties(properties, str(path))
+    graph = Graph.read(path)
+    files.check_finite(graph.model, str(path))
+    metadata = graph.metadata
     _check_names(settings)
     session = make_session(path, threads)
     if metadata is None:
         metadata = _from_settings(path, session, context, settings)
+        metadata = metadata.replace(precision=graph.precision)
     else:
         _check_agreement(path, metadata, context, settings)
     return Runner(path, session, metadata)

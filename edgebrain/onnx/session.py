@@ -6,15 +6,47 @@ from edgebrain.errors import UserError
 
 try:
     import onnxruntime
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise UserError(
-        "onnxruntime is not installed: pip install -e '.[onnx]'"
+        f"{error.name} is not installed: pip install -e '.[onnx]'"
     ) from error
 
 
-def make_session(
-    model: str | Path | bytes, threads: int = 1
-) -> onnxruntime.InferenceSession:
+class Session(onnxruntime.InferenceSession):
+    """A session whose refusals name the model.
+
+    What is wrong with a graph, as a convolution of 0 groups, may come out
+    with its first call.
+    """
+
+    def __init__(self, name: str, model: str | bytes, options):
+        self._name = name
+        providers = ["CPUExecutionProvider"]
+        self._said(super().__init__, model, options, providers=providers)
+
+    def run(self, *args, **words):
+        """Run as onnxruntime does."""
+        return self._said(super().run, *args, **words)
+
+    def run_with_iobinding(self, *args, **words):
+        """Run as onnxruntime does."""
+        return self._said(super().run_with_iobinding, *args, **words)
+
+    def _said(self, act, *args, **words):
+        try:
+            return act(*args, **words)
+        # onnxruntime's exceptions share no base class but Exception.
+        except Exception as error:
+            first = str(error).strip().partition("\n")[0]
+            kind = type(error).__name__
+            damaged = kind in ("InvalidProtobuf", "InvalidGraph", "NoModel")
+            what = "onnxruntime cannot run it"
+            if damaged or "No graph was found" in first:
+                what = "not an ONNX file that can be run"
+            raise UserError(f"{self._name}: {what} ({first})") from error
+
+
+def make_session(model: str | Path | bytes, threads: int = 1) -> Session:
     """Return a session on the CPU.
 
     Arguments
@@ -26,7 +58,7 @@ def make_session(
 
     Returns
     -------
-    onnxruntime.InferenceSession
+    Session
 
     Raises
     ------
@@ -53,17 +85,4 @@ def make_session(
         if not model.is_file():
             raise UserError(f"{name}: no such file")
         model = str(model)
-    try:
-        return onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
-    # onnxruntime's exceptions share no base class but Exception.
-    except Exception as error:
-        first = str(error).strip().splitlines()[0]
-        kind = type(error).__name__
-        damaged = kind in ("InvalidProtobuf", "InvalidGraph", "NoModel")
-        if damaged or "No graph was found" in first:
-            message = f"{name}: not an ONNX file that can be run ({first})"
-        else:
-            message = f"{name}: onnxruntime cannot run it ({first})"
-        raise UserError(message) from error
+    return Session(name, model, options)

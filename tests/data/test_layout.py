@@ -1,6 +1,7 @@
 from edgebrain.data.layout import (
     find_audio,
     find_layout,
+    find_layouts,
     group_of,
     split_folders,
 )
@@ -150,3 +151,34 @@ def test_group_by_pattern():
         group_of("a.wav", "speech", r"reader_(\d+)")
     with pytest.raises(UserError, match="one group"):
         group_of("a.wav", "speech", "a")
+
+
+def test_several_folders_are_taken_as_one(tmp_path):
+    make(
+        tmp_path,
+        "a/speech/train/1/x.wav",
+        "a/speech/test/2/y.wav",
+        "b/speech/train/3/z.ogg",
+        "b/noise/train/n.wav",
+    )
+    kind, folders, _ = find_layouts([tmp_path / "a", tmp_path / "b"])
+    assert kind == "mixing"
+    assert list(folders["speech"]["train"].files) == ["1/x.wav", "3/z.ogg"]
+    assert list(folders["speech"]["test"].files) == ["2/y.wav"]
+    assert list(folders["noise"]) == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a/speech/train/x.wav", "b/speech/train/x.wav"], "the same name"),
+        (["a/speech/train/x.wav", "b/speech/y.wav"], "give all the same"),
+        (["a/speech/x.wav", "b/clean/y.wav", "b/noisy/y.wav"], "not pairs"),
+    ],
+)
+def test_folders_that_do_not_go_together(tmp_path, names, text):
+    make(tmp_path, *names)
+    with pytest.raises(UserError, match=text):
+        find_layouts([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(UserError, match="an empty list"):
+        find_layouts([])

@@ -117,6 +117,7 @@ def build(folder, *targets):
 
 
 def released(name, precision):
-    """Return the quantized stream of a released, trained model."""
+    """Return the stream of a released, trained model."""
     models = Path(__file__).parents[2] / "models"
-    return models / name / f"stream_{precision}.onnx"
+    end = "" if precision == "float32" else f"_{precision}"
+    return models / name / f"stream{end}.onnx"

@@ -1,5 +1,6 @@
 """Mixing on tiny recordings: what an item holds, and bad sets."""
 
+import dataclasses
 import json
 import shutil
 
@@ -48,6 +49,28 @@ def test_noise_has_the_snr_it_claims(corpus):
         assert 10 * np.log10(ratio) == pytest.approx(info.snr_db, abs=0.1)
         assert -5 <= info.snr_db <= 20
         assert info.noise.startswith("noise/")
+
+
+@pytest.mark.parametrize(("snr_db", "share"), [(40, 0.2), (10, 0.1), (-15, 0)])
+def test_target_keeps_mild_noise(corpus, snr_db, share):
+    settings = only(noise_prob=1, snr_db=snr_db)
+    keeping = dataclasses.replace(settings, target_noise=0.2)
+    plain = items(make(corpus, settings, crop_seconds=None))
+    kept = items(make(corpus, keeping, crop_seconds=None))
+    for name, (noisy, clean) in plain.items():
+        assert np.array_equal(noisy, kept[name][0])
+        noise, rest = noisy - clean, kept[name][1] - clean
+        ratio = np.vdot(noise, rest) / np.vdot(noise, noise)
+        assert ratio == pytest.approx(share, abs=1e-3)
+
+
+def test_equalised_noise_keeps_its_snr(corpus):
+    settings = only(noise_prob=1, snr_db=5, equalise_prob=1)
+    for item in with_info(make(corpus, settings, crop_seconds=None)):
+        clean = item["clean_sig"].numpy()
+        rest = item["noisy_sig"].numpy() - clean
+        ratio = mixing.active_power(clean, RATE) / mixing.mean_power(rest)
+        assert 10 * np.log10(ratio) == pytest.approx(5, abs=0.1)
 
 
 def test_second_noise_and_its_offset(corpus):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 SETTINGS = SignalSettings(n_fft=32, win_length=24, hop_length=8)
-NAMES = sorted(TERMS)
+NAMES = sorted(TERMS.keys() - {"pesq"})  # it has a file of its own
 EVERY = {name: 1.0 for name in NAMES}
 SNRS = ("wave_snr", "wave_sisnr")
 

@@ -356,3 +356,15 @@ def test_without():
     assert base.without(babble=True).babble_prob == 0
     assert base.without() == base
     assert base.to_dict()["noise_prob"] == 0.5
+
+
+def test_equalisation_is_smooth_and_delays_nothing():
+    impulse = np.zeros(16000, np.float32)
+    impulse[8000] = 1.0
+    gains = [6.0, -3.0, 0.0, 4.0, -6.0]
+    wav = mixing.equalise(impulse, gains, 16000)
+    assert np.argmax(np.abs(wav)) == 8000
+    level = 20 * np.log10(np.abs(np.fft.rfft(wav)))
+    for frequency, gain in zip((316, 1000, 3162), gains[1:4], strict=True):
+        assert level[frequency] == pytest.approx(gain, abs=0.2)
+    assert level[562] == pytest.approx((gains[1] + gains[2]) / 2, abs=0.2)

@@ -78,6 +78,24 @@ def test_a_folder_and_no_overwriting(tmp_path, onnx_folder):
     assert np.abs(dry - samples).max() < 1e-4
 
 
+def test_attenuation_limit_is_a_floor_under_the_mask(
+    recording, tmp_path, onnx_folder
+):
+    script = load_script()
+    outs = {}
+    for limit in ("0", "12", "300"):
+        out = tmp_path / f"{limit}.wav"
+        words = [onnx_folder, recording, out, "--attenuation_limit_db", limit]
+        script.main([str(word) for word in words])
+        outs[limit], rate = soundfile.read(out)
+    noisy, _ = soundfile.read(recording)
+    assert np.abs(outs["0"] - noisy).max() < 1e-4
+    floor = 10 ** (-12 / 20)
+    expected = floor * noisy + (1 - floor) * outs["300"]
+    assert np.abs(outs["12"] - expected).max() < 1e-4
+    assert np.abs(outs["300"] - noisy).max() > 1e-2
+
+
 def load_script():
     spec = importlib.util.spec_from_file_location("it", ROOT / "enhance.py")
     module = importlib.util.module_from_spec(spec)
@@ -93,6 +111,10 @@ def test_mistakes_are_said_and_leave_nothing(
     for words, text in (
         ([tmp_path / "no.onnx", recording, out], "does not exist"),
         ([onnx_folder, recording, out, "--dry_wet", "1.5"], "dry_wet 1.5"),
+        (
+            [onnx_folder, recording, out, "--attenuation_limit_db", "-3"],
+            "attenuation_limit_db -3",
+        ),
         ([onnx_folder, recording], "give INPUT and OUTPUT"),
         ([onnx_folder, "--live", "--record", "3"], "exclude each other"),
         ([onnx_folder, recording, out, "--n_fft", "256"], "n_fft"),

@@ -5,7 +5,7 @@ import math
 from edgebrain.enhancement.forms.nnse_integer import INPUT_Q, OUTPUT_Q, Layer
 import numpy as np
 
-from deploy.nnse.read import FloatLayer, FloatNetwork
+from deploy.nnse.network import FloatLayer, FloatNetwork
 
 _NAMES = {
     "tanh": "ftanh",

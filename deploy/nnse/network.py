@@ -24,6 +24,15 @@ _SIGNAL = {
     "power": 1.0,
     "peak_normalize": False,
 }
+_ACTIVATIONS = ("tanh", "sigmoid", "relu6", "linear")
+#: What reading a graph or metadata of another kind runs into.
+_MALFORMED = (
+    AttributeError,
+    LookupError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -115,12 +124,14 @@ def read_network(path: str | Path) -> FloatNetwork:
     files.check_finite(graph.model, str(path))
     metadata = graph.metadata
     _check_kind(path, metadata)
-    arguments = metadata.model_arguments or {}
-    _check_limits(path, metadata, arguments)
     try:
+        arguments = metadata.model_arguments
+        _check_limits(path, metadata, arguments)
         filters, mean, invstd = _front_end(graph)
         layers = _layers(arguments["layers"], graph.constants)
-    except (LookupError, StopIteration, ValueError) as error:
+    except UserError:
+        raise
+    except _MALFORMED as error:
         raise UserError(
             f"{path}: its graph is not the stream of an NNSE network "
             f"({type(error).__name__}: {error}): export it again with "
@@ -187,6 +198,11 @@ def _check_limits(path: Path, metadata, arguments: dict) -> None:
         if number and layer["kernel_size"] > 1:
             problems.append(
                 f"{where}: only the first layer can take several frames"
+            )
+        if layer["activation"] not in _ACTIVATIONS:
+            problems.append(
+                f"{where}: activation {layer['activation']!r}: one of "
+                f"{', '.join(_ACTIVATIONS)}"
             )
         if number < len(layers) - 1 and layer["activation"] == "linear":
             problems.append(f"{where}: only the last layer may be linear")

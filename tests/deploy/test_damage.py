@@ -1,12 +1,13 @@
 """Damaged files: judged or refused, never a crash."""
 
+from c_models import released
 from edgebrain.errors import UserError
 from edgebrain.onnx.graph import Graph
 import numpy as np
 import onnx
 import pytest
 
-from deploy import stedgeai
+from deploy import c_engine, nnse_tables, stedgeai
 from deploy.st.checker import check
 from deploy.st.targets import get_target
 
@@ -86,3 +87,60 @@ def test_damaged_graphs_are_judged_and_never_crash(models, tmp_path, damage):
         report.text()
         failed += report.level == "fail"
     assert failed >= (0 if damage is _drop_attribute else 4)
+
+
+def run_all(path, folder):
+    """Give a file to each tool; return what they said."""
+    words = {
+        stedgeai: ["--target", "stm32n6", "--no_run", "--vectors", "1"],
+        c_engine: [],
+        nnse_tables: ["--net_id", "1", "--net_name", "x"],
+    }
+    said = {}
+    for tool, more in words.items():
+        where = ["--output_folder", str(folder / tool.__name__)]
+        try:
+            said[tool] = tool.main([str(path), *more, *where])
+        except UserError as error:
+            said[tool] = error
+    return said
+
+
+def test_metadata_nested_beyond_reason_are_refused(models, tmp_path):
+    model = onnx.load(models["stream"])
+    for entry in model.metadata_props:
+        if entry.key == "edgebrain.states":
+            entry.value = "[" * 100_000
+    path = tmp_path / "deep.onnx"
+    onnx.save(model, path)
+    for error in run_all(path, tmp_path).values():
+        assert "metadata is damaged" in str(error)
+
+
+def test_a_convolution_of_no_groups_is_refused(models, tmp_path):
+    model = onnx.load(models["stream"])
+    node = next(n for n in model.graph.node if n.op_type == "Conv")
+    kept = [a for a in node.attribute if a.name != "group"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute("group", 0)])
+    path = tmp_path / "groups.onnx"
+    onnx.save(model, path)
+    for error in run_all(path, tmp_path).values():
+        assert isinstance(error, UserError)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_flipped_bits_are_judged_or_refused(models, tmp_path, seed):
+    """Everywhere but in weights, the first bytes above all."""
+    path = released("nnse-72mel", "float32") if seed % 2 else models["stream"]
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    target = tmp_path / "flipped.onnx"
+    refused = 0
+    for place in [*rng.integers(120, size=4), *-rng.integers(1, 3000, size=2)]:
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << rng.integers(8)
+        target.write_bytes(flipped)
+        said = run_all(target, tmp_path)
+        refused += any(isinstance(x, UserError) for x in said.values())
+    assert refused >= 3
