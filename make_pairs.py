@@ -15,12 +15,10 @@ import argparse
 import sys
 
 from edgebrain.command_line import exit_on_user_error
+from edgebrain.enhancement.brain import EnhancementBrain
+from edgebrain.enhancement.recipe import make_datasets
 from edgebrain.enhancement.write_pairs import SPLITS, write_pairs
 from edgebrain.training.config import load_hparams, parse_arguments
-from edgebrain.training.experiment import (
-    YAML_KEYS,
-    make_datasets,
-)
 
 
 def main(argv):
@@ -40,7 +38,7 @@ def main(argv):
     hparams_file, _, overrides = parse_arguments(
         [known.hparams_file, "--output_folder", known.output_folder, *rest]
     )
-    hparams = load_hparams(hparams_file, overrides, YAML_KEYS)
+    hparams = load_hparams(hparams_file, overrides, EnhancementBrain.keys)
     dataset = getattr(make_datasets(hparams), known.split)
     dataset.set_epoch(known.epoch)
     table = write_pairs(

@@ -12,27 +12,13 @@ import sys
 
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.enhancement.brain import EnhancementBrain
-from edgebrain.training.config import load_hparams, parse_arguments
-from edgebrain.training.experiment import (
-    GO_ON,
-    YAML_KEYS,
-    begin,
-    make_datasets,
-)
-import speechbrain as sb
+from edgebrain.enhancement.recipe import make_datasets
+from edgebrain.training.experiment import GO_ON, begin
 
 
 def main(argv):
     """Run the recipe with the words of the command line."""
-    hparams_file, run_opts, overrides = parse_arguments(argv)
-    sb.utils.distributed.ddp_init_group(run_opts)
-    hparams = load_hparams(hparams_file, overrides, YAML_KEYS)
-    begin(hparams_file, hparams, overrides, run_opts)
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=None if run_opts.test_only else hparams_file,
-        overrides=overrides,
-    )
+    hparams, run_opts = begin(argv, EnhancementBrain)
     data = make_datasets(hparams)
     brain = EnhancementBrain(
         modules=hparams["modules"],

@@ -14,6 +14,7 @@ import tempfile
 
 from edgebrain.enhancement.loading import PRECISIONS
 from edgebrain.onnx import metadata
+from edgebrain.tasks import Setup
 from edgebrain.training.checkpoints import AtomicCheckpointer
 from edgebrain.training.weights import ModelCard
 from hyperpyyaml import load_hyperpyyaml
@@ -56,7 +57,10 @@ def untrained(yaml: Path, folder: Path) -> Path:
     model, signal = hparams["model"], hparams["signal"]
     AtomicCheckpointer(
         folder / "save",
-        recoverables={"model": model, "model_card": ModelCard(model, signal)},
+        recoverables={
+            "model": model,
+            "model_card": ModelCard(model, Setup("enhancement", signal)),
+        },
     ).save_checkpoint(meta={"loss": 1.0, "epoch": 0}, name="untrained")
     return folder
 

@@ -137,6 +137,7 @@ def small_network():
 def results_folder(tmp_path_factory):
     """Return a maker of results folders, as a training leaves them."""
     from edgebrain.signal import SignalSettings
+    from edgebrain.tasks import Setup
     from edgebrain.training.checkpoints import AtomicCheckpointer
     from edgebrain.training.weights import ModelCard
 
@@ -148,7 +149,8 @@ def results_folder(tmp_path_factory):
             "model: !new:edgebrain.enhancement.networks.STFTTCNN\n"
         )
         for number, model in enumerate(models):
-            card = ModelCard(model, signal or SignalSettings())
+            setup = Setup("enhancement", signal or SignalSettings())
+            card = ModelCard(model, setup)
             keeper = AtomicCheckpointer(
                 folder / "save",
                 recoverables={"model": model, "model_card": card},

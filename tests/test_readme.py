@@ -8,8 +8,8 @@ import shlex
 import subprocess
 import sys
 
+from edgebrain.enhancement.brain import EnhancementBrain
 from edgebrain.training.config import load_hparams, parse_arguments
-from edgebrain.training.experiment import YAML_KEYS
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ def check_train(argv, monkeypatch):
         return  # the reader's own file
     monkeypatch.chdir(ROOT)
     yaml, _, overrides = parse_arguments(argv)
-    load_hparams(yaml, overrides, YAML_KEYS)
+    load_hparams(yaml, overrides, EnhancementBrain.keys)
 
 
 @pytest.mark.parametrize(

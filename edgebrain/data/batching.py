@@ -8,7 +8,7 @@ dynamic     items of like length together, as many as fit a total duration;
             then padded
 ==========  ==================================================================
 
-A batch has ``batch.id``, ``batch.noisy_sig`` and ``batch.clean_sig``, the two
+A batch has ``batch.id`` and each tensor of the items, ``batch.noisy_sig`` say,
 with ``.data`` (batch, samples) and ``.lengths`` (batch,) relative to the
 longest.
 """
@@ -21,6 +21,7 @@ from speechbrain.dataio.sampler import (
     DynamicBatchSampler,
     ReproducibleRandomSampler,
 )
+import torch
 
 STRATEGIES = ("crops", "pad", "trim", "dynamic")
 
@@ -31,18 +32,15 @@ class TrimmedBatch(PaddedBatch):
     Arguments
     ---------
     examples : list of dict
-        Items of a data set with noisy_sig and clean_sig.
+        Items of a data set: tensors (samples,), of one length in each item.
     """
 
     def __init__(self, examples, *args, **kwargs):
-        signals = ("noisy_sig", "clean_sig")
-        shortest = min(len(example["clean_sig"]) for example in examples)
+        tensors = [k for k, v in examples[0].items() if torch.is_tensor(v)]
+        shortest = min(len(e[key]) for e in examples for key in tensors)
         examples = [
-            {
-                key: value[:shortest] if key in signals else value
-                for key, value in example.items()
-            }
-            for example in examples
+            {**e, **{key: e[key][:shortest] for key in tensors}}
+            for e in examples
         ]
         super().__init__(examples, *args, **kwargs)
 
@@ -56,7 +54,7 @@ class ShuffledSampler(ReproducibleRandomSampler):
 
     Arguments
     ---------
-    dataset : EnhancementDataset
+    dataset : SeededDataset
         What to shuffle.
     seed : int
         Of the experiment.
@@ -82,7 +80,7 @@ class DurationSampler(DynamicBatchSampler):
 
     Arguments
     ---------
-    dataset : EnhancementDataset
+    dataset : SeededDataset
         What to shuffle.
     *args, **kwargs
         As SpeechBrain's DynamicBatchSampler.
@@ -121,7 +119,7 @@ def train_loader_kwargs(
 
     Arguments
     ---------
-    dataset : EnhancementDataset
+    dataset : SeededDataset
         The training set.
     batching : str
         crops, pad, trim or dynamic.

@@ -1,8 +1,10 @@
 """Randomness of a data item: a function of (seed, epoch, id), nothing else."""
 
+import copy
 import hashlib
 
 import numpy as np
+from speechbrain.dataio.dataset import DynamicItemDataset
 import torch
 
 
@@ -61,3 +63,54 @@ class SharedEpoch:
     @value.setter
     def value(self, epoch: int):
         self._value[0] = int(epoch)
+
+
+class SeededDataset(DynamicItemDataset):
+    """A DynamicItemDataset with an epoch that worker processes see.
+
+    Arguments
+    ---------
+    data : dict
+        The data points, as in SpeechBrain.
+    dynamic_items : list
+        As in SpeechBrain.
+    output_keys : sequence of str
+        What an item holds.
+    epoch : SharedEpoch
+        What the dynamic items read.
+    fixed : bool
+        Stay at epoch 0 for ever (validation and test).
+    """
+
+    def __init__(self, data, dynamic_items, output_keys, epoch, fixed):
+        super().__init__(data, dynamic_items, list(output_keys))
+        self.epoch = epoch
+        self.fixed = fixed
+
+    def set_epoch(self, epoch: int):
+        """Set the epoch; call it before iterating over a loader.
+
+        Without effect on a fixed set.
+        """
+        if not self.fixed:
+            self.epoch.value = epoch
+
+    def _subset(self, ids):
+        subset = copy.copy(self)
+        subset.data_ids = ids
+        subset.pipeline = copy.deepcopy(self.pipeline)
+        return subset
+
+    def filtered_sorted(self, *args, **kwargs):
+        """Filter or sort as SpeechBrain does; the result has an epoch too."""
+        return self._subset(self._filtered_sorted_ids(*args, **kwargs))
+
+    def overfit_test(self, sample_count, total_count):
+        """Repeat a few items as SpeechBrain does."""
+        return self._subset(
+            super().overfit_test(sample_count, total_count).data_ids
+        )
+
+    def batch_shuffle(self, batch_size):
+        """Shuffle whole batches as SpeechBrain does."""
+        return self._subset(super().batch_shuffle(batch_size).data_ids)

@@ -1,59 +1,49 @@
 """The Brain of every enhancement recipe: mask the noisy spectrum."""
 
-import math
 from pathlib import Path
-import sys
-import time
 
-from edgebrain.enhancement import metrics
+from edgebrain.enhancement.metrics import METRICS, at_rate
+from edgebrain.enhancement.recipe import KEYS
 from edgebrain.enhancement.scoring import Scorer
+from edgebrain.models import (
+    check_causality,
+    check_model_output,
+    check_step,
+    complexity,
+    model_traits,
+)
+from edgebrain.report.plots import plot_spectrograms
+from edgebrain.report.scores import example_clips
 from edgebrain.signal import istft, magnitude, peak_gain, stft
-from edgebrain.training.checkpoints import (
-    KEEP,
-    find_best,
-)
-from edgebrain.training.reporting import (
-    clip_files,
-    epoch_line,
-    places,
-    write_history,
-    write_test_results,
-)
-from edgebrain.training.schedules import Schedule
-from edgebrain.training.weights import load_checkpoint, start_from
-import numpy as np
+from edgebrain.training.brain import EdgeBrain
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.checkpoints import DEFAULT_SAVE_HOOKS, get_default_hook
-from speechbrain.utils.distributed import (
-    ddp_broadcast,
-    get_rank,
-    if_main_process,
-)
-from speechbrain.utils.logger import get_logger
 import torch
-from torch.nn.parallel import DistributedDataParallel
-
-logger = get_logger(__name__)
 
 
-class EnhancementBrain(sb.Brain):
+class EnhancementBrain(EdgeBrain):
     """Train, select and test a spectral-masking model.
 
-    Expects in ``hparams``: ``signal`` (SignalSettings), ``loss``
-    (EnhancementLoss), ``metrics`` (names), ``select_by`` (a metric's name or
-    ``loss``), ``number_of_epochs``, ``seed``, ``epoch_counter``, ``history``,
-    ``train_logger``, ``output_folder``, ``test_folder``; optional:
-    ``lr_scheduler``, ``weight_clipping``, ``activation_regularizer``,
-    ``save_every_epochs``, ``init_from``, ``save_enhanced``, ``n_jobs``.
     ``modules`` holds ``model``: magnitude (batch, bins, frames) -> mask of
-    the same shape; and ``quantizer`` in quantization-aware training.
-
-    With the same seed, results do not depend on an interruption: the data
-    are seeded by item, and dropout by (seed, epoch, step).
+    the same shape. ``hparams`` holds, besides what
+    :class:`~edgebrain.training.brain.EdgeBrain` needs, ``signal``
+    (SignalSettings), ``loss`` (EnhancementLoss), ``metrics`` (names);
+    optional: ``save_enhanced``, ``n_jobs``, ``activation_regularizer``.
     """
 
-    # -- what a recipe overrides ------------------------------------------
+    task = "enhancement"
+    keys = EdgeBrain.keys | KEYS
+
+    @classmethod
+    def check_model(cls, model, setup) -> str:
+        """Refuse what gives no mask of its input; return what it costs."""
+        traits, bins = model_traits(model), setup.signal.bins
+        check_model_output(model, bins)
+        if traits.causal:
+            check_causality(model, bins)
+        if traits.streaming:
+            check_step(model, bins)
+        return complexity.describe(model, setup.signal).table()
 
     def compute_forward(self, batch, stage):
         """Enhance the noisy signals of a batch.
@@ -139,326 +129,54 @@ class EnhancementBrain(sb.Brain):
             )
         return loss
 
-    # -- training ---------------------------------------------------------
-
-    def init_optimizers(self):
-        """Build optimiser and schedule; register them for checkpoints."""
-        super().init_optimizers()
-        factor = self.grad_accumulation_factor
-        self.schedule = Schedule(
-            getattr(self.hparams, "lr_scheduler", None),
-            self.optimizer,
-            math.ceil(self.batches_per_epoch / factor),
-            self.hparams.number_of_epochs,
-        )
-        scheduler = self.schedule.recoverable
-        if scheduler is not None and self.checkpointer is not None:
-            hooks = {}
-            if get_default_hook(scheduler, DEFAULT_SAVE_HOOKS) is None:
-                hooks = {
-                    "custom_save_hook": _save_attributes,
-                    "custom_load_hook": _load_attributes,
-                }
-            self.checkpointer.add_recoverable(
-                "lr_scheduler", scheduler, **hooks
-            )
-
-    def _wrap_distributed(self):
-        """Wrap the model for several processes, on CPUs too.
-
-        The base class always asks for SyncBatchNorm, which exists on GPUs
-        only; elsewhere the statistics of the first process are shared.
-        """
-        if not self.distributed_launch or self.device_type == "cuda":
-            super()._wrap_distributed()
-            return
-        for name, module in self.modules.items():
-            if any(p.requires_grad for p in module.parameters()):
-                self.modules[name] = DistributedDataParallel(
-                    module, find_unused_parameters=self.find_unused_parameters
-                )
-
-    def fit(self, epoch_counter, train_set, valid_set=None, **kwargs):
-        """Train as ``speechbrain.Brain.fit`` does.
-
-        Arguments
-        ---------
-        epoch_counter : EpochCounter
-        train_set, valid_set : DynamicItemDataset
-        **kwargs
-            ``train_loader_kwargs``, ``valid_loader_kwargs``, ``progressbar``.
-        """
-        if self.test_only:
-            return
-        loader_kwargs = kwargs.pop("train_loader_kwargs", {})
-        self.train_data = train_set
-        self.train_loader = self.make_dataloader(
-            train_set, sb.Stage.TRAIN, **loader_kwargs
-        )
-        batch_sampler = loader_kwargs.get("batch_sampler")
-        if self.train_sampler is None and batch_sampler is not None:
-            self.train_sampler = batch_sampler
-        self.batches_per_epoch = len(self.train_loader)
-        kwargs.setdefault("progressbar", self._draws_bars())
-        super().fit(epoch_counter, self.train_loader, valid_set, **kwargs)
-
-    def _draws_bars(self) -> bool:
-        """Tell whether progress bars are seen by a person."""
-        return sys.stderr.isatty() and not self.noprogressbar
-
-    def on_fit_start(self):
-        """Resume, or start from given weights and feature statistics."""
-        self._compile()
-        self._wrap_distributed()
-        self.init_optimizers()
-        regularizer = getattr(self.hparams, "activation_regularizer", None)
-        if regularizer is not None:
-            regularizer.attach(self.raw_model)
-        resumed = None
-        if self.checkpointer is not None:
-            resumed = self.checkpointer.recover_if_possible()
-        if resumed is not None:
-            epoch = self.hparams.epoch_counter.current
-            where = f"in epoch {epoch + 1}" if self.step else f"after {epoch}"
-            logger.info(f"Resuming {where} from {resumed.path.name}")
-            return
-        source = getattr(self.hparams, "init_from", None)
-        if source:
-            start_from(self.raw_model, source)
-        elif hasattr(self.raw_model, "fit_normalisation"):
-            self._fit_normalisation()
-
-    def _fit_normalisation(self, items=200):
-        """Give the model the statistics of the first training items."""
+    def features(self, item):
+        """Return the magnitude of an item, (bins, frames)."""
         settings = self.hparams.signal
-        chosen = range(min(items, len(self.train_data)))
-        self.raw_model.fit_normalisation(
-            magnitude(stft(self.train_data[i]["noisy_sig"], settings), settings)
-            for i in chosen
+        return magnitude(stft(item["noisy_sig"], settings), settings)
+
+    def make_scorer(self, stage):
+        """Return a scorer of all metrics; in a test it writes the clips."""
+        test = stage == sb.Stage.TEST
+        folder = Path(self.hparams.test_folder) / "enhanced"
+        save = test and getattr(self.hparams, "save_enhanced", True)
+        return Scorer(
+            self.hparams.signal.sample_rate,
+            self.hparams.metrics,
+            getattr(self.hparams, "n_jobs", None),
+            score_noisy=test or not self.hparams.history.rows,
+            audio_folder=folder if save else None,
         )
 
-    def fit_batch(self, batch):
-        """Train on a batch; a loss that is not finite skips it.
+    def metrics(self):
+        """Return the metrics, PESQ with its band."""
+        return at_rate(self.hparams.signal.sample_rate)
 
-        Unlike the base class, gradients left over at the end of an epoch are
-        applied, and dropout is drawn from (seed, epoch, step).
-
-        Arguments
-        ---------
-        batch : PaddedBatch
-
-        Returns
-        -------
-        Tensor
-            Detached loss.
-        """
-        factor = self.grad_accumulation_factor
-        epoch = self.hparams.epoch_counter.current
-        seed_step(self.hparams.seed, epoch, self.step)
-        last = self.step == self.batches_per_epoch
-        should_step = self.step % factor == 0 or last
-        in_tail = self.step > self.batches_per_epoch // factor * factor
-        group = self.batches_per_epoch % factor if in_tail else factor
-        self.on_fit_batch_start(batch, should_step)
-        with self.no_sync(not should_step):
-            with self.training_ctx:
-                outputs = self.compute_forward(batch, sb.Stage.TRAIN)
-                loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            finite = self._all_finite(loss)
-            if not finite:
-                self.check_loss_isfinite(loss)
-            # a gradient scaler looks for such gradients itself, and must
-            if finite or self.scaler.is_enabled():
-                self.scaler.scale(loss / group).backward()
-        if should_step:
-            self.optimizers_step()
-            self.schedule.after_step(self.optimizer_step)
-            clipper = getattr(self.hparams, "weight_clipping", None)
-            if clipper is not None:
-                clipper(self.raw_model)
-        self.on_fit_batch_end(batch, outputs, loss, should_step)
-        return loss.detach().cpu()
-
-    def _all_finite(self, loss) -> bool:
-        """Tell whether the loss is finite on every process."""
-        finite = torch.isfinite(loss.detach()).float()
-        if torch.distributed.is_initialized():
-            torch.distributed.all_reduce(
-                finite, op=torch.distributed.ReduceOp.MIN
-            )
-        return bool(finite)
-
-    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        """Save only between optimiser steps: gradients are not saved."""
-        due = super()._should_save_intra_epoch_ckpt(
-            last_ckpt_time, steps_since_ckpt
-        )
-        return due and self.step % self.grad_accumulation_factor == 0
-
-    # -- stages -----------------------------------------------------------
-
-    @property
-    def raw_model(self):
-        """The model without the wrappers of parallel training."""
-        model = self.modules["model"]
-        return getattr(model, "module", model)
-
-    def on_stage_start(self, stage, epoch=None):
-        """Tell the data the epoch; start a scorer for valid and test."""
-        self.scorer = None
-        if stage == sb.Stage.TRAIN:
-            self.started = time.time()
-            self.train_data.set_epoch(epoch)
-        elif if_main_process():
-            test = stage == sb.Stage.TEST
-            folder = Path(self.hparams.test_folder) / "enhanced"
-            save = test and getattr(self.hparams, "save_enhanced", True)
-            self.scorer = Scorer(
-                self.hparams.signal.sample_rate,
-                self.hparams.metrics,
-                getattr(self.hparams, "n_jobs", None),
-                score_noisy=test or not self.hparams.history.rows,
-                audio_folder=folder if save else None,
-            )
-
-    def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Score, select, save and report."""
-        if stage == sb.Stage.TRAIN:
-            self.train_loss = float(stage_loss)
-        elif stage == sb.Stage.VALID:
-            self._end_validation(float(stage_loss), epoch)
-        else:
-            means = {"loss": float(stage_loss)}
-            if if_main_process():
-                means |= self._end_test(float(stage_loss))
-            self.hparams.train_logger.log_stats(
-                {"epoch loaded": self.tested["epoch"]}, test_stats=means
-            )
-
-    def _end_validation(self, valid_loss, epoch):
-        """Add the epoch's row; schedule, save and report by it."""
-        row = None
-        history = self.hparams.history
-        if if_main_process():
-            row = {
-                "epoch": epoch,
-                "lr": self.schedule.learning_rate,
-                "train_loss": self.train_loss,
-                "valid_loss": valid_loss,
-                **self.scorer.columns(),
+    def clip_files(self):
+        """Return the files of each test clip: clean, noisy, enhanced."""
+        columns = {"wav": "clean", "clean": "clean", "noisy": "noisy"}
+        files = {}
+        for clip_id, item in self.test_data.data.items():
+            files[clip_id] = {
+                f"{name}_file": item[key]
+                for key, name in columns.items()
+                if key in item
             }
-            for key, value in history.rows[0].items() if history.rows else ():
-                if key.startswith("noisy_"):
-                    row[key] = value
-        history.append(ddp_broadcast(row))
-        row, key = history.rows[-1], self.hparams.select_by
-        error = -metrics.selection_value(key, row[f"valid_{key}"])
-        self.schedule.after_epoch(epoch, error)
-        self._save_epoch(row)
-        self.hparams.train_logger.log_stats(
-            {"epoch": row["epoch"], "lr": row["lr"]},
-            train_stats={"loss": row["train_loss"]},
-            valid_stats={
-                k.removeprefix("valid_"): v
-                for k, v in row.items()
-                if k.startswith("valid_")
-            },
-        )
-        if if_main_process():
-            write_history(history, self.hparams.output_folder)
-            seconds = time.time() - self.started
-            left = seconds * (self.hparams.number_of_epochs - row["epoch"])
-            logger.info(
-                f"{epoch_line(row, key)} | {seconds:.0f} s, "
-                f"at most {left / 60:.1f} min left"
+            if self.scorer.audio_folder is not None:
+                files[clip_id]["enhanced_file"] = f"enhanced/{clip_id}.wav"
+        return files
+
+    def draw_examples(self, folder, rows):
+        """Draw the clips with the best, median and worst gain."""
+        ranking = next(iter(rows["enhanced"][0].values))
+        metric = METRICS[ranking]
+        examples = example_clips(rows, ranking, metric.higher_is_better)
+        for name, clip_id in examples.items():
+            plot_spectrograms(
+                *self._clip(clip_id),
+                self.hparams.signal,
+                folder / f"spectrograms_{name}.png",
+                f"{clip_id}: {name} gain in {metric.label}",
             )
-
-    def _save_epoch(self, row):
-        """Keep the last and the best checkpoint, and each n-th if asked."""
-        key = self.hparams.select_by
-        meta = {
-            name.removeprefix("valid_"): value
-            for name, value in row.items()
-            if name == "epoch" or name.startswith("valid_")
-        }
-        every = getattr(self.hparams, "save_every_epochs", 0)
-        meta[KEEP] = bool(every) and row["epoch"] % every == 0
-        higher = metrics.higher_is_better(key)
-        self.checkpointer.save_and_keep_only(
-            meta=meta,
-            name=f"epoch-{row['epoch']:04d}",
-            importance_keys=[],
-            **{"max_keys" if higher else "min_keys": [key]},
-        )
-
-    # -- testing ----------------------------------------------------------
-
-    def evaluate(self, test_set, max_key=None, min_key=None, **kwargs):
-        """Score the best checkpoint on a test set.
-
-        Arguments
-        ---------
-        test_set : DynamicItemDataset
-        max_key, min_key : str, optional
-            Metric that picks the checkpoint; left out: ``select_by``.
-        **kwargs
-            ``test_loader_kwargs``, ``progressbar``.
-
-        Returns
-        -------
-        float
-            Mean loss.
-
-        Raises
-        ------
-        UserError
-            There is no checkpoint with that metric.
-        """
-        if max_key is None and min_key is None:
-            key = self.hparams.select_by
-            higher = metrics.higher_is_better(key)
-            max_key, min_key = (key, None) if higher else (None, key)
-        self.test_data = test_set
-        kwargs.setdefault("progressbar", self._draws_bars())
-        kwargs["test_loader_kwargs"] = dict(
-            kwargs.get("test_loader_kwargs") or {}
-        )
-        return super().evaluate(
-            test_set, max_key=max_key, min_key=min_key, **kwargs
-        )
-
-    def on_evaluate_start(self, max_key=None, min_key=None):
-        """Load the weights of the best checkpoint, and only the weights."""
-        best = find_best(self.checkpointer, max_key, min_key)
-        load_checkpoint(self.raw_model, best, self.hparams.signal)
-        if "quantizer" in self.modules:
-            self.modules["quantizer"].load(best.paramfiles["quantizer"])
-        self.tested = {
-            "checkpoint": best.path.name,
-            "epoch": int(best.meta["epoch"]),
-            "selected_by": max_key or min_key,
-        }
-        logger.info(
-            f"Testing epoch {self.tested['epoch']}, the best by "
-            f"{max_key or min_key} ({best.meta[max_key or min_key]:.4f})"
-        )
-
-    def _end_test(self, loss):
-        """Write and print the results of the test; return the means."""
-        rows = self.scorer.rows()
-        folder = Path(self.hparams.test_folder)
-        saved = self.scorer.audio_folder is not None
-        table = write_test_results(
-            folder,
-            rows,
-            self.hparams.signal,
-            {**self.tested, "loss": loss},
-            self._clip,
-            clip_files(self.test_data, saved),
-        )
-        where = places(self.hparams.output_folder, folder, saved)
-        print(f"\n{table}\n\n{where}")
-        return metrics.summarise(rows["enhanced"])["mean"]
 
     def _clip(self, clip_id):
         """Return noisy, enhanced and clean of a test clip, as arrays."""
@@ -471,24 +189,3 @@ class EnhancementBrain(sb.Brain):
             enhanced.numpy(),
             item["clean_sig"].numpy(),
         )
-
-
-def seed_step(seed: int, epoch: int, step: int) -> None:
-    """Seed torch, so dropout depends on (seed, epoch, step) alone.
-
-    A resumed run then needs no saved generator state, on any device.
-    """
-    words = [int(seed), int(epoch), int(step), get_rank() or 0]
-    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
-    torch.manual_seed(int(state[0] >> 1))
-
-
-def _save_attributes(scheduler, path):
-    """Save a scheduler that SpeechBrain cannot, by its attributes."""
-    if if_main_process():
-        torch.save(vars(scheduler), path)
-
-
-def _load_attributes(scheduler, path, end_of_epoch):
-    """Load what :func:`_save_attributes` saved."""
-    vars(scheduler).update(torch.load(path, weights_only=False))

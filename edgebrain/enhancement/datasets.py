@@ -6,22 +6,19 @@ epoch, id): neither worker processes, batch size, a resume, nor the place of
 the data on disk change one bit of it.
 """
 
-import copy
 from functools import partial
 from pathlib import Path
 
-from edgebrain.data.randomness import SharedEpoch, item_rng
+from edgebrain.data.randomness import SeededDataset, SharedEpoch, item_rng
 from edgebrain.data.sources import Source, load_manifest
 from edgebrain.enhancement import mixing
 from edgebrain.enhancement.mixer import Cropper, Mixer, MixInfo
 from edgebrain.enhancement.mixing import MixingSettings, draw
 from edgebrain.errors import UserError
 import numpy as np
-from speechbrain.dataio.dataset import DynamicItemDataset
 import torch
 
 __all__ = [
-    "EnhancementDataset",
     "MixInfo",
     "Mixer",
     "item_rng",
@@ -30,55 +27,6 @@ __all__ = [
 ]
 
 OUTPUT_KEYS = ("id", "noisy_sig", "clean_sig")
-
-
-class EnhancementDataset(DynamicItemDataset):
-    """A DynamicItemDataset with an epoch that worker processes see.
-
-    Arguments
-    ---------
-    data : dict
-        The data points, as in SpeechBrain.
-    dynamic_items : list
-        As in SpeechBrain.
-    epoch : SharedEpoch
-        What the dynamic items read.
-    fixed : bool
-        Stay at epoch 0 for ever (validation and test).
-    """
-
-    def __init__(self, data, dynamic_items, epoch, fixed):
-        super().__init__(data, dynamic_items, list(OUTPUT_KEYS))
-        self.epoch = epoch
-        self.fixed = fixed
-
-    def set_epoch(self, epoch: int):
-        """Set the epoch; call it before iterating over a loader.
-
-        Without effect on a fixed set.
-        """
-        if not self.fixed:
-            self.epoch.value = epoch
-
-    def _subset(self, ids):
-        subset = copy.copy(self)
-        subset.data_ids = ids
-        subset.pipeline = copy.deepcopy(self.pipeline)
-        return subset
-
-    def filtered_sorted(self, *args, **kwargs):
-        """Filter or sort as SpeechBrain does; the result has an epoch too."""
-        return self._subset(self._filtered_sorted_ids(*args, **kwargs))
-
-    def overfit_test(self, sample_count, total_count):
-        """Repeat a few items as SpeechBrain does."""
-        return self._subset(
-            super().overfit_test(sample_count, total_count).data_ids
-        )
-
-    def batch_shuffle(self, batch_size):
-        """Shuffle whole batches as SpeechBrain does."""
-        return self._subset(super().batch_shuffle(batch_size).data_ids)
 
 
 def _tensors(make, name):
@@ -102,7 +50,7 @@ def mixing_dataset(
     fixed: bool = False,
     data_root: str | Path | None = None,
     cache_mb: float = 64.0,
-) -> EnhancementDataset:
+) -> SeededDataset:
     """Build a data set that mixes on the fly.
 
     Arguments
@@ -132,7 +80,7 @@ def mixing_dataset(
 
     Returns
     -------
-    EnhancementDataset
+    SeededDataset
         Output keys id, noisy_sig, clean_sig (float32 tensors (n,)); the key
         ``mix_info`` (a MixInfo) on demand.
 
@@ -187,7 +135,7 @@ def mixing_dataset(
         "takes": ["id"],
         "provides": ["noisy_sig", "clean_sig", "mix_info"],
     }
-    return EnhancementDataset(entries, [item], epoch, fixed)
+    return SeededDataset(entries, [item], OUTPUT_KEYS, epoch, fixed)
 
 
 class PairReader:
@@ -260,7 +208,7 @@ def paired_dataset(
     fixed: bool = False,
     data_root: str | Path | None = None,
     settings: MixingSettings | None = None,
-) -> EnhancementDataset:
+) -> SeededDataset:
     """Build a data set from ready pairs.
 
     Arguments
@@ -287,7 +235,7 @@ def paired_dataset(
 
     Returns
     -------
-    EnhancementDataset
+    SeededDataset
         As :func:`mixing_dataset`.
 
     Raises
@@ -320,4 +268,4 @@ def paired_dataset(
         "takes": ["id"],
         "provides": ["noisy_sig", "clean_sig", "mix_info"],
     }
-    return EnhancementDataset(entries, [item], epoch, fixed)
+    return SeededDataset(entries, [item], OUTPUT_KEYS, epoch, fixed)

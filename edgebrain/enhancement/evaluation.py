@@ -9,8 +9,8 @@ from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
 from edgebrain.enhancement import metrics as scoring
 from edgebrain.enhancement.enhancer import Enhancer
-from edgebrain.enhancement.metrics import ClipScores
 from edgebrain.errors import UserError
+from edgebrain.report.scores import ClipScores
 import numpy as np
 
 #: Waveforms that wait to be scored at a time: enough for all processes.

@@ -10,7 +10,7 @@ Only numpy is imported here, and pesq, pystoi, scipy and joblib when they are
 used: the processes that score in parallel start without torch.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 import dataclasses
 import functools
 import math
@@ -19,6 +19,7 @@ import weakref
 
 from edgebrain.enhancement.composite import composite, raw_pesq
 from edgebrain.errors import UserError, unknown_name
+from edgebrain.report.scores import ClipScores
 import numpy as np
 
 SILENCE_POWER = 1e-12
@@ -211,11 +212,6 @@ class Metric:
     needs_speech: bool = True
     needs_estimate: bool = True
 
-    @property
-    def arrow(self) -> str:
-        """The direction in which the metric is better."""
-        return "↑" if self.higher_is_better else "↓"
-
 
 METRICS = {
     metric.name: metric
@@ -235,22 +231,11 @@ METRICS = {
 """Every metric by its name in a yaml; all larger is better but ``mse``."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ClipScores:
-    """The scores of a clip.
-
-    Arguments
-    ---------
-    id : str
-    values : dict of str to float
-        By metric; NaN where it failed.
-    failures : dict of str to str
-        The reason of each NaN.
-    """
-
-    id: str
-    values: dict[str, float]
-    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+def at_rate(sample_rate: int) -> dict[str, Metric]:
+    """Return `METRICS`, PESQ labelled narrow-band (8 kHz) or wide-band."""
+    band = "nb" if sample_rate == 8000 else "wb"
+    pesq = dataclasses.replace(METRICS["pesq"], label=f"PESQ-{band}")
+    return {**METRICS, "pesq": pesq}
 
 
 def check_metrics(metrics: Iterable[str]) -> list[str]:
@@ -430,122 +415,3 @@ def _iterate(clips, sample_rate, names, n_jobs):
             for item in clips
         )
     yield from results
-
-
-def summarise(scores: Sequence[ClipScores]) -> dict:
-    """Return the mean of each metric and what failed.
-
-    Arguments
-    ---------
-    scores : sequence of ClipScores
-
-    Returns
-    -------
-    dict
-        ``n``: clips; ``mean``: by metric, over the clips that have a score,
-        NaN when none has; ``scored``: how many have, by metric;
-        ``failures``: ``{metric: {reason: count}}``, only of metrics with
-        failures.
-
-    Example
-    -------
-    >>> scores = [
-    ...     ClipScores("a", {"stoi": 0.5}),
-    ...     ClipScores("b", {"stoi": math.nan}, {"stoi": "silent estimate"}),
-    ... ]
-    >>> summarise(scores)["mean"], summarise(scores)["failures"]
-    ({'stoi': 0.5}, {'stoi': {'silent estimate': 1}})
-    """
-    names = dict.fromkeys(name for clip in scores for name in clip.values)
-    mean, scored, failures = {}, {}, {}
-    for name in names:
-        values = [clip.values.get(name, math.nan) for clip in scores]
-        good = [value for value in values if math.isfinite(value)]
-        mean[name] = math.fsum(good) / len(good) if good else math.nan
-        scored[name] = len(good)
-        if len(good) < len(values):
-            counts: dict[str, int] = {}
-            for clip, value in zip(scores, values, strict=True):
-                if not math.isfinite(value):
-                    reason = clip.failures.get(name, "not scored")
-                    counts[reason] = counts.get(reason, 0) + 1
-            failures[name] = counts
-    return {
-        "n": len(scores),
-        "mean": mean,
-        "scored": scored,
-        "failures": failures,
-    }
-
-
-def mean_gain(
-    before: Sequence[ClipScores], after: Sequence[ClipScores]
-) -> dict[str, float]:
-    """Return the mean change of each metric, over clips scored in both.
-
-    Means over different clips must not be subtracted: an enhancer that fails
-    on the hardest clips would seem to gain from it.
-
-    Arguments
-    ---------
-    before, after : sequence of ClipScores
-        Matched by id.
-
-    Returns
-    -------
-    dict of str to float
-        ``after - before``; NaN when no clip has both.
-    """
-    earlier = {clip.id: clip.values for clip in before}
-    names = dict.fromkeys(name for clip in after for name in clip.values)
-    gains = {}
-    for name in names:
-        changes = [
-            clip.values.get(name, math.nan)
-            - earlier.get(clip.id, {}).get(name, math.nan)
-            for clip in after
-        ]
-        good = [change for change in changes if math.isfinite(change)]
-        gains[name] = math.fsum(good) / len(good) if good else math.nan
-    return gains
-
-
-def higher_is_better(metric: str) -> bool:
-    """Return whether a larger value is better; any loss is lower-better.
-
-    Arguments
-    ---------
-    metric : str
-        A name from `METRICS`, or ``loss``, ``train_loss``, ``valid_loss``.
-    """
-    if metric == "loss" or metric.endswith("_loss"):
-        return False
-    if metric not in METRICS:
-        raise unknown_name("metric", metric, [*METRICS, "loss"])
-    return METRICS[metric].higher_is_better
-
-
-def selection_value(metric: str, value: float | None) -> float:
-    """Return a plain float that is larger when the value is better.
-
-    Losses and ``mse`` change their sign; None, NaN and infinite values give
-    -inf, so that they never win.
-
-    >>> selection_value("mse", 0.25), selection_value("stoi", math.nan)
-    (-0.25, -inf)
-    """
-    sign = 1.0 if higher_is_better(metric) else -1.0
-    if value is None or not math.isfinite(value):
-        return -math.inf
-    return sign * float(value)
-
-
-def better(metric: str, new: float | None, best: float | None) -> bool:
-    """Return whether ``new`` is a number and strictly better than ``best``.
-
-    ``best`` may be None or NaN: then any number is better.
-
-    >>> better("stoi", 0.6, 0.5), better("stoi", math.nan, None)
-    (True, False)
-    """
-    return selection_value(metric, new) > selection_value(metric, best)

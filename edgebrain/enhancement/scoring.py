@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edgebrain.data.audio import write
 from edgebrain.enhancement import metrics
+from edgebrain.report.scores import ClipScores, summarise
 
 #: Clips scored in one go: enough for all cores, little enough to hold.
 _CHUNK = 48
@@ -40,8 +41,8 @@ class Scorer:
         self.n_jobs = n_jobs
         self.score_noisy = score_noisy
         self.audio_folder = Path(audio_folder) if audio_folder else None
-        self.noisy: list[metrics.ClipScores] = []
-        self.enhanced: list[metrics.ClipScores] = []
+        self.noisy: list[ClipScores] = []
+        self.enhanced: list[ClipScores] = []
         self._waiting: list[tuple] = []
 
     def add(self, ids, noisy, enhanced, clean, lengths) -> None:
@@ -87,10 +88,10 @@ class Scorer:
             scored, and ``failed_<metric>``: clips without a score.
         """
         self.finish()
-        result = metrics.summarise(self.enhanced)
+        result = summarise(self.enhanced)
         row = {f"valid_{k}": v for k, v in result["mean"].items()}
         if self.score_noisy:
-            noisy = metrics.summarise(self.noisy)["mean"]
+            noisy = summarise(self.noisy)["mean"]
             row |= {f"noisy_{k}": v for k, v in noisy.items()}
         for name in self.names:
             failed = sum(result["failures"].get(name, {}).values())

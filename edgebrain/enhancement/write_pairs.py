@@ -36,7 +36,7 @@ def write_pairs(
 
     Arguments
     ---------
-    dataset : EnhancementDataset
+    dataset : SeededDataset
         From :mod:`edgebrain.enhancement.datasets`.
     folder : Path or str
         Where to. The two folders of the split must not hold wavs yet, or

@@ -11,10 +11,11 @@ from importlib import resources
 import math
 import os
 
-from edgebrain.enhancement.metrics import METRICS, mean_gain, summarise
+from edgebrain.enhancement.metrics import METRICS, at_rate
 from edgebrain.files import replacing
 from edgebrain.report import charts, media
-from edgebrain.report.tables import _cell, _header
+from edgebrain.report.scores import mean_gain, summarise
+from edgebrain.report.tables import cell, header
 import numpy as np
 
 #: Longest piece of a clip that is put in.
@@ -145,7 +146,7 @@ def _score_table(rows, sample_rate: int) -> str:
     baseline, *others = rows
     best = {name: _best_cell(name, means) for name in names}
     head = "".join(
-        f'<th scope="col">{_escape(_header(n, sample_rate))}</th>'
+        f'<th scope="col">{_escape(header(at_rate(sample_rate)[n]))}</th>'
         for n in names
     )
     lines = []
@@ -153,7 +154,7 @@ def _score_table(rows, sample_rate: int) -> str:
         gain = {} if row == baseline else mean_gain(rows[baseline], rows[row])
         cells = []
         for name in names:
-            value = _cell(name, means[row].get(name, math.nan))
+            value = cell(METRICS[name], means[row].get(name, math.nan))
             mark = ' class="best"' if value == best[name] else ""
             change = _change(name, gain.get(name))
             cells.append(f"<td{mark}><b>{value}</b>{change}</td>")
@@ -175,7 +176,7 @@ def _best_cell(name: str, means: Mapping[str, Mapping]) -> str | None:
     if len(values) < 2:
         return None
     best = max if METRICS[name].higher_is_better else min
-    return _cell(name, best(values))
+    return cell(METRICS[name], best(values))
 
 
 def _change(name: str, gain: float | None) -> str:
@@ -184,9 +185,9 @@ def _change(name: str, gain: float | None) -> str:
         return ""
     good = (gain > 0) == METRICS[name].higher_is_better
     kind = "good" if good else "bad"
-    if float(_cell(name, gain)) == 0:
+    if float(cell(METRICS[name], gain)) == 0:
         kind = "soft"
-    return f'<small class="{kind}">{_cell(name, gain, True)}</small>'
+    return f'<small class="{kind}">{cell(METRICS[name], gain, True)}</small>'
 
 
 def _failures(rows) -> str:
@@ -458,7 +459,8 @@ def _track(result, names, clip_id, name, played, wav, rate, top) -> str:
     for clip in result.rows.get(name, ()):
         if clip.id == clip_id:
             scores = " · ".join(
-                f"{METRICS[n].label} {_cell(n, clip.values.get(n, math.nan))}"
+                f"{METRICS[n].label} "
+                + cell(METRICS[n], clip.values.get(n, math.nan))
                 for n in names
             )
     text = _escape(f"{name} of {clip_id}", quote=True)

@@ -9,10 +9,11 @@ import math
 import os
 from typing import Any
 
-from edgebrain.enhancement.metrics import METRICS, better
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
+from edgebrain.report.tables import header
 from edgebrain.signal import SignalSettings, stft
+from edgebrain.tasks import Task
 import numpy as np
 
 TRAIN, VALID, NOISY = "#7f7f7f", "#1f5fa8", "#c0504d"
@@ -60,13 +61,11 @@ def _draw(axis, epochs, values, **style) -> None:
     axis.plot(epochs, values, marker=marker, markersize=3.5, **style)
 
 
-def _mark_best(axis, epochs, values, name: str) -> None:
-    best = None
-    for index, value in enumerate(values):
-        if better(name, value, None if best is None else values[best]):
-            best = index
-    if best is None:
+def _mark_best(axis, epochs, values, higher: bool) -> None:
+    if not np.isfinite(values).any():
         return
+    ranked = np.where(np.isfinite(values), values, np.nan)
+    best = int(np.nanargmax(ranked) if higher else np.nanargmin(ranked))
     text = f"best {values[best]:.4g} (epoch {epochs[best]:g})"
     axis.plot(
         epochs[best],
@@ -80,13 +79,13 @@ def _mark_best(axis, epochs, values, name: str) -> None:
     )
 
 
-def _panels(rows: list[Mapping[str, Any]]) -> list[str]:
+def _panels(rows: list[Mapping[str, Any]], task: Task) -> list[str]:
     """Return the panels for which the history has a number."""
     names = []
     keys = ("train_loss", "valid_loss")
     if any(np.isfinite(_column(rows, key)).any() for key in keys):
         names.append("loss")
-    for name in METRICS:
+    for name in task.metrics:
         if np.isfinite(_column(rows, f"valid_{name}")).any():
             names.append(name)
     if np.isfinite(_column(rows, "lr")).any():
@@ -97,21 +96,24 @@ def _panels(rows: list[Mapping[str, Any]]) -> list[str]:
 def plot_learning_curves(
     history: Iterable[Mapping[str, Any]],
     path: str | os.PathLike,
+    task: Task,
     title: str = "",
 ) -> None:
     """Draw losses, metrics and learning rate over epochs.
 
-    Each metric has the noisy input's score as a dashed line and a star at
+    Each metric has the baseline's score as a dashed line and a star at
     its best epoch. Only what the history holds is drawn.
 
     Arguments
     ---------
     history : iterable of dict
         A row an epoch: ``epoch``, ``train_loss``, ``valid_loss``,
-        ``valid_<metric>``, ``noisy_<metric>``, ``lr``; each may be missing,
-        None, empty or NaN.
+        ``valid_<metric>``, ``<baseline>_<metric>``, ``lr``; each may be
+        missing, None, empty or NaN.
     path : path-like
         PNG file, written atomically.
+    task : edgebrain.tasks.Task
+        Names its metrics and the baseline.
     title : str, optional
 
     Raises
@@ -120,7 +122,7 @@ def plot_learning_curves(
         The history holds nothing to draw.
     """
     rows = list(history)
-    names = _panels(rows)
+    names = _panels(rows, task)
     if not names:
         raise UserError("the training history holds nothing to draw")
     epochs = np.array(
@@ -131,7 +133,7 @@ def plot_learning_curves(
     figure = _figure(4.2 * columns, 2.9 * lines + (0.4 if title else 0.1))
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
     for axis, name in zip(axes, names, strict=False):
-        _draw_panel(axis, rows, epochs, name)
+        _draw_panel(axis, rows, epochs, name, task)
     for axis in axes[len(names) :]:
         axis.remove()
     # The lowest panel of each column carries the epochs.
@@ -143,7 +145,7 @@ def plot_learning_curves(
     _save(figure, path)
 
 
-def _draw_panel(axis, rows, epochs, name: str) -> None:
+def _draw_panel(axis, rows, epochs, name: str, task: Task) -> None:
     """Draw one panel: the losses, a metric or the learning rate."""
     from matplotlib.ticker import MaxNLocator
 
@@ -157,12 +159,11 @@ def _draw_panel(axis, rows, epochs, name: str) -> None:
         axis.set_title("learning rate", fontsize=10)
         curves = [(_column(rows, "lr"), TRAIN, "-", None)]
     else:
-        metric = METRICS[name]
-        unit = f" [{metric.unit}]" if metric.unit else ""
-        axis.set_title(f"{metric.label}{unit} {metric.arrow}", fontsize=10)
+        axis.set_title(header(task.metrics[name]), fontsize=10)
+        base = task.baseline
         curves = [
-            (_column(rows, f"noisy_{name}"), NOISY, "--", "noisy input"),
-            (_column(rows, f"valid_{name}"), VALID, "-", "enhanced"),
+            (_column(rows, f"{base}_{name}"), NOISY, "--", base),
+            (_column(rows, f"valid_{name}"), VALID, "-", "valid"),
         ]
     curves = [curve for curve in curves if np.isfinite(curve[0]).any()]
     for values, color, style, label in curves:
@@ -174,9 +175,10 @@ def _draw_panel(axis, rows, epochs, name: str) -> None:
             _draw(axis, epochs, values, color=color, ls=style, label=label)
     if name == "loss":
         valid = _column(rows, "valid_loss")
-        _mark_best(axis, epochs, valid, "valid_loss")
+        _mark_best(axis, epochs, valid, False)
     elif name != "lr":
-        _mark_best(axis, epochs, _column(rows, f"valid_{name}"), name)
+        higher = task.metrics[name].higher_is_better
+        _mark_best(axis, epochs, _column(rows, f"valid_{name}"), higher)
     _scale(axis, [curve[0] for curve in curves])
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axis.grid(True, alpha=0.3, linewidth=0.6)

@@ -11,39 +11,35 @@ import numbers
 import os
 from typing import Any
 
-from edgebrain.enhancement.metrics import (
-    METRICS,
-    ClipScores,
-    mean_gain,
-    summarise,
-)
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
+from edgebrain.report.scores import ClipScores, mean_gain, summarise
+from edgebrain.tasks import Metric
 
 Rows = Mapping[str, Sequence[ClipScores]]
+Metrics = Mapping[str, Metric]
 
 MISSING = "-"
 
 
-def _header(name: str, sample_rate: int) -> str:
-    metric = METRICS[name]
-    label = metric.label
-    if name == "pesq":
-        label += "-nb" if sample_rate == 8000 else "-wb"
+def header(metric: Metric) -> str:
+    """Return the head of a metric's column: label, unit and direction."""
     unit = f" [{metric.unit}]" if metric.unit else ""
-    return f"{label}{unit} {metric.arrow}"
+    arrow = "↑" if metric.higher_is_better else "↓"
+    return f"{metric.label}{unit} {arrow}"
 
 
-def _cell(name: str, value: float, signed: bool = False) -> str:
+def cell(metric: Metric, value: float, signed: bool = False) -> str:
+    """Return a score, or a change with its sign, as a table shows it."""
     if not math.isfinite(value):
         return MISSING
-    return format(value, ("+" if signed else "") + METRICS[name].format)
+    return format(value, ("+" if signed else "") + metric.format)
 
 
-def _metric_names(rows: Rows) -> list[str]:
-    """Return the metrics of all rows in the order of `METRICS`."""
-    found = {n for s in rows.values() for clip in s for n in clip.values}
-    return [name for name in METRICS if name in found]
+def scored(rows: Rows) -> list[str]:
+    """Return the names of the metrics of all rows."""
+    found = (n for s in rows.values() for clip in s for n in clip.values)
+    return list(dict.fromkeys(found))
 
 
 def _text(cells: list[list[str]]) -> list[str]:
@@ -66,7 +62,7 @@ def _markdown(cells: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in escaped]
 
 
-def _notes(rows: Rows) -> list[str]:
+def _notes(rows: Rows, metrics: Metrics) -> list[str]:
     """Return how many clips there are and which scores are missing."""
     counts = {name: len(scores) for name, scores in rows.items()}
     if len(set(counts.values())) == 1:
@@ -83,15 +79,13 @@ def _notes(rows: Rows) -> list[str]:
             )
             missing = sum(reasons.values())
             lines.append(
-                f"not in the mean: {METRICS[metric].label} of {missing} "
+                f"not in the mean: {metrics[metric].label} of {missing} "
                 f"{row} of {summary['n']}: {why}"
             )
     return lines
 
 
-def metrics_table(
-    rows: Rows, sample_rate: int = 16000, markdown: bool = False
-) -> str:
+def metrics_table(rows: Rows, metrics: Metrics, markdown: bool = False) -> str:
     """Return a table of mean scores: first row, other rows, their gains.
 
     A gain is the mean over the clips that both rows have a score for, so it
@@ -101,8 +95,8 @@ def metrics_table(
     ---------
     rows : mapping of str to sequence of ClipScores
         In the order to print; the first is the noisy input.
-    sample_rate : int
-        In Hz; tells wide-band from narrow-band PESQ.
+    metrics : mapping of str to Metric
+        How each is called and printed, in the order of the columns.
     markdown : bool
         Markdown in place of plain text.
 
@@ -118,9 +112,10 @@ def metrics_table(
 
     Example
     -------
+    >>> from edgebrain.enhancement.metrics import METRICS
     >>> noisy = [ClipScores("a", {"stoi": 0.9, "snr": 8.0})]
     >>> enhanced = [ClipScores("a", {"stoi": 0.92, "snr": 18.0})]
-    >>> print(metrics_table({"noisy": noisy, "enhanced": enhanced}))
+    >>> print(metrics_table({"noisy": noisy, "enhanced": enhanced}, METRICS))
                STOI ↑  SNR [dB] ↑
     -----------------------------
     noisy      0.9000        8.00
@@ -128,34 +123,38 @@ def metrics_table(
     gain      +0.0200      +10.00
     1 clip
     """
-    names = _metric_names(rows)
-    if not names:
+    found = set(scored(rows))
+    shown = {n: metric for n, metric in metrics.items() if n in found}
+    if not shown:
         raise UserError("there are no scores to make a table of")
-    cells = [["", *(_header(name, sample_rate) for name in names)]]
+
+    def line(label, values, signed=False):
+        values = [values.get(name, math.nan) for name in shown]
+        cells = zip(shown.values(), values, strict=True)
+        return [label, *(cell(m, value, signed) for m, value in cells)]
+
+    cells = [["", *map(header, shown.values())]]
     for row, scores in rows.items():
-        mean = summarise(scores)["mean"]
-        cells.append([row, *(_cell(n, mean.get(n, math.nan)) for n in names)])
+        cells.append(line(row, summarise(scores)["mean"]))
     baseline, *others = rows
     for row in others:
         gain = mean_gain(rows[baseline], rows[row])
         label = "gain" if len(others) == 1 else f"gain {row}"
-        cells.append(
-            [label, *(_cell(n, gain.get(n, math.nan), True) for n in names)]
-        )
+        cells.append(line(label, gain, True))
     lines = _markdown(cells) if markdown else _text(cells)
-    notes = _notes(rows)
+    notes = _notes(rows, metrics)
     return "\n".join([*lines, "", *notes] if markdown else [*lines, *notes])
 
 
-def level_table(levels: Mapping[float, Rows], sample_rate: int = 16000) -> str:
+def level_table(levels: Mapping[float, Rows], metrics: Metrics) -> str:
     """Return a table of mean scores by input level.
 
     Arguments
     ---------
     levels : mapping of float to rows
         By gain in dB: rows as for :func:`metrics_table`.
-    sample_rate : int
-        In Hz.
+    metrics : mapping of str to Metric
+        As for :func:`metrics_table`.
 
     Returns
     -------
@@ -164,19 +163,21 @@ def level_table(levels: Mapping[float, Rows], sample_rate: int = 16000) -> str:
 
     Example
     -------
+    >>> from edgebrain.enhancement.metrics import METRICS
     >>> row = {"noisy": [ClipScores("a", {"stoi": 0.9})]}
-    >>> print(level_table({-20.0: row, 0.0: row}))
+    >>> print(level_table({-20.0: row, 0.0: row}, METRICS))
     level         STOI ↑
     --------------------
     noisy -20 dB  0.9000
     noisy +0 dB   0.9000
     """
-    names = _metric_names(next(iter(levels.values())))
-    cells = [["level", *(_header(name, sample_rate) for name in names)]]
+    found = set(scored(next(iter(levels.values()))))
+    shown = {n: metric for n, metric in metrics.items() if n in found}
+    cells = [["level", *map(header, shown.values())]]
     for row in next(iter(levels.values())):
         for gain, rows in levels.items():
             mean = summarise(rows[row])["mean"]
-            values = [_cell(n, mean.get(n, math.nan)) for n in names]
+            values = [cell(m, mean.get(n, math.nan)) for n, m in shown.items()]
             cells.append([f"{row} {gain:+g} dB", *values])
     return "\n".join(_text(cells))
 
@@ -207,7 +208,7 @@ def write_per_clip(
     }
     ids = list(dict.fromkeys(c.id for s in rows.values() for c in s))
     file_columns = list(dict.fromkeys(c for f in files.values() for c in f))
-    names = _metric_names(rows)
+    names = scored(rows)
     scores_columns = [f"{row}_{name}" for name in names for row in rows]
     with (
         replacing(path) as temporary,

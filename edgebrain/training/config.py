@@ -6,7 +6,7 @@ override must exist in the yaml (or be a run option of SpeechBrain), and each
 ``!new:``, ``!name:`` and ``!apply:`` is checked before anything is built.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import inspect
 import io
@@ -15,7 +15,9 @@ from pathlib import Path
 import pydoc
 import re
 
+from edgebrain.checks import check
 from edgebrain.errors import UserError, nearest, unknown_name
+from edgebrain.training.keys import RULES
 from edgebrain.training.renamed import current_names
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
@@ -131,7 +133,9 @@ def _run_option(key: str, value: str | None):
 
 
 def load_hparams(
-    hparams_file: str, overrides: dict, known_keys: Iterable[str] = ()
+    hparams_file: str,
+    overrides: dict,
+    keys: Mapping[str, Callable | None] | Iterable[str] = (),
 ) -> dict:
     """Build everything that the yaml describes.
 
@@ -141,9 +145,10 @@ def load_hparams(
         HyperPyYAML file.
     overrides : dict
         From :func:`parse_arguments`.
-    known_keys : iterable of str
-        Top-level keys that the caller's code reads. Any other key must be
-        referenced inside the yaml.
+    keys : mapping of str to callable or None
+        Top-level keys that the caller's code reads, with their rules (see
+        :mod:`edgebrain.training.keys`). Any other key must be referenced
+        inside the yaml.
 
     Returns
     -------
@@ -156,7 +161,10 @@ def load_hparams(
         Lists every unknown key, name and argument; or a constructor's own
         complaint.
     """
-    _check_yaml(hparams_file, overrides, set(known_keys))
+    keys = dict(keys if isinstance(keys, Mapping) else dict.fromkeys(keys))
+    _check_yaml(hparams_file, overrides, set(keys))
+    rules = RULES | {key: rule for key, rule in keys.items() if rule}
+    overrides = _checked(hparams_file, overrides, rules)
     try:
         return load_hyperpyyaml(_text(hparams_file), overrides or None)
     except UserError:
@@ -166,6 +174,23 @@ def load_hparams(
         if isinstance(reason, UserError):
             raise reason from None
         raise UserError(f"{hparams_file}: {reason}") from error
+
+
+def _checked(hparams_file, overrides, rules) -> dict:
+    """Return the overrides, and what rules make of plain values.
+
+    Before anything is built: what ``!ref`` takes from a key is checked too.
+    """
+    resolved = resolve_references(_text(hparams_file), overrides or None)
+    plain = {
+        key: value
+        for key, value in YAML().load(resolved).items()
+        if key in rules and not _tag(value).startswith("!")
+    }
+    checked = check(f"{hparams_file} cannot be used", plain, rules)
+    # pyyaml reads 1e-3 as text; a rule makes it a number
+    numbers = {k: v for k, v in checked.items() if isinstance(plain[k], str)}
+    return {**overrides, **numbers}
 
 
 def flatten(hparams_file: str, overrides: dict | None = None) -> dict:

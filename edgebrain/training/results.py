@@ -19,7 +19,7 @@ import sys
 from typing import NamedTuple
 
 import edgebrain
-from edgebrain.enhancement.metrics import higher_is_better
+from edgebrain import tasks
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.signal import SignalSettings
 from edgebrain.training.renamed import current_names
@@ -78,12 +78,14 @@ class LoadedModel(NamedTuple):
     sha256 : str
         Of the file of weights.
     info : CheckpointInfo
+    setup : edgebrain.tasks.Setup
     """
 
     model: nn.Module
     settings: SignalSettings
     sha256: str
     info: CheckpointInfo
+    setup: tasks.Setup
 
 
 def load_model(
@@ -119,7 +121,12 @@ def load_model(
     folder, selected_by = pick_checkpoint(results, checkpoint)
     card = _read_card(folder)
     try:
-        settings = SignalSettings.from_dict(card["signal"])
+        setup = tasks.Setup(
+            card.get("task", tasks.DEFAULT),
+            SignalSettings.from_dict(card["signal"]),
+            card.get("features", {}),
+            tuple(card.get("class_names", ())),
+        )
         dotted = current_names(card["model_class"])
         arguments = card["model_arguments"]
     except KeyError as error:
@@ -137,7 +144,7 @@ def load_model(
     info = CheckpointInfo(
         folder, _read_meta(folder), selected_by, dotted, card.get("versions")
     )
-    return LoadedModel(model.eval(), settings, digest, info)
+    return LoadedModel(model.eval(), setup.signal, digest, info, setup)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -205,7 +212,8 @@ def pick_checkpoint(
     if key is None:
         newest = max(found, key=lambda f: metas[f].get("unixtime", 0))
         return newest, None
-    sign = 1 if higher_is_better(key) else -1
+    task = tasks.find(_read_card(found[0]).get("task", tasks.DEFAULT))
+    sign = 1 if tasks.higher_is_better(task, key) else -1
     usable = [f for f in found if _is_finite(metas[f].get(key))]
     if not usable:
         raise UserError(

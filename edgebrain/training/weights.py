@@ -26,15 +26,15 @@ class ModelCard:
     ---------
     model : torch.nn.Module
         Its class and, if it has ``config()``, its constructor arguments.
-    signal : edgebrain.signal.SignalSettings
+    setup : edgebrain.tasks.Setup
     """
 
-    def __init__(self, model, signal):
+    def __init__(self, model, setup):
         config = model.config() if hasattr(model, "config") else None
         self.content = {
             "model_class": f"{type(model).__module__}.{type(model).__name__}",
             "model_arguments": config,
-            "signal": dataclasses.asdict(signal),
+            **dataclasses.asdict(setup),
             "versions": {
                 name: importlib.metadata.version(name)
                 for name in ("torch", "speechbrain")
@@ -60,8 +60,8 @@ class ModelCard:
         ours = json.loads(json.dumps(self.content))
         problems = [
             f"{key}: {saved.get(key)} there, {ours[key]} here"
-            for key in ("model_class", "model_arguments", "signal")
-            if saved.get(key) != ours[key]
+            for key in ours.keys() & saved.keys() - {"versions"}
+            if saved[key] != ours[key]
         ]
         if problems:
             raise UserError.collect(
@@ -69,22 +69,22 @@ class ModelCard:
             )
 
 
-def load_checkpoint(model, checkpoint: Checkpoint, signal) -> None:
+def load_checkpoint(model, checkpoint: Checkpoint, setup) -> None:
     """Load a checkpoint's weights into a model of the same kind.
 
     Arguments
     ---------
     model : torch.nn.Module
     checkpoint : Checkpoint
-    signal : edgebrain.signal.SignalSettings
-        Must be those of the checkpoint.
+    setup : edgebrain.tasks.Setup
+        Must be that of the checkpoint.
 
     Raises
     ------
     UserError
         The checkpoint is of another model or other signal settings.
     """
-    ModelCard(model, signal).load(checkpoint.paramfiles["model_card"])
+    ModelCard(model, setup).load(checkpoint.paramfiles["model_card"])
     load_weights(model, checkpoint.paramfiles["model"])
 
 

@@ -10,7 +10,8 @@ from c_models import build, frames
 from edgebrain.data import audio
 from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
 from edgebrain.enhancement import load_enhancer
-from edgebrain.enhancement.metrics import score_clips, summarise
+from edgebrain.enhancement.metrics import score_clips
+from edgebrain.report.scores import summarise
 import numpy as np
 import pytest
 from test_c_networks import (

@@ -2,7 +2,7 @@
 
 import math
 
-from edgebrain import composite, metrics
+from edgebrain.enhancement import composite, metrics
 import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz, toeplitz

@@ -10,6 +10,7 @@ from edgebrain.enhancement.speechbrain_export import (
 )
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings, istft, magnitude, stft
+from edgebrain.tasks import Setup
 from edgebrain.training.results import CheckpointInfo, LoadedModel
 import pytest
 import torch
@@ -23,7 +24,9 @@ def loaded(settings=SETTINGS, sha256="a1", **arguments):
     arguments = {"prologue": "power", **arguments}
     model = STFTTCNN(1, 2, settings.bins, 8, **arguments).eval()
     info = CheckpointInfo(Path("CKPT+1"), {}, None, "some.Network", {})
-    return LoadedModel(model, settings, sha256, info)
+    return LoadedModel(
+        model, settings, sha256, info, Setup("enhancement", settings)
+    )
 
 
 def from_hparams(folder):

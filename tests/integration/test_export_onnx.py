@@ -11,6 +11,7 @@ from edgebrain.onnx.metadata import read
 from edgebrain.onnx.probe import probe_magnitude
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 from edgebrain.training.results import load_model
 from edgebrain.training.weights import ModelCard
 import numpy as np
@@ -42,7 +43,9 @@ def write_results(folder, model, name="2026-01-01", **meta):
     checkpoint = folder / "save" / f"CKPT+{name}"
     checkpoint.mkdir(parents=True)
     torch.save(model.state_dict(), checkpoint / "model.ckpt")
-    ModelCard(model, SETTINGS).save(checkpoint / "model_card.ckpt")
+    ModelCard(model, Setup("enhancement", SETTINGS)).save(
+        checkpoint / "model_card.ckpt"
+    )
     content = {"loss": 0.1, "epoch": 1, "unixtime": 1, **meta}
     (checkpoint / "CKPT.yaml").write_text(json.dumps(content))
     (folder / "hyperparams.yaml").write_text("select_by: loss\n")
@@ -67,7 +70,7 @@ def refused(export, capsys, *words):
 def test_all_forms_of_a_causal_model(export, tcnn, capsys):
     export(tcnn)
     printed = capsys.readouterr().out
-    model, settings, sha256, info = load_model(tcnn)
+    model, settings, sha256, info, _ = load_model(tcnn)
     names = sorted(path.name for path in (tcnn / "export").iterdir())
     assert names == ["offline.onnx", "patch.onnx", "stream.onnx"]
     size = probe_magnitude(settings, 80)

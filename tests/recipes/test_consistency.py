@@ -8,9 +8,9 @@ from pathlib import Path
 import re
 import shlex
 
+from edgebrain.enhancement.brain import EnhancementBrain
 from edgebrain.models import complexity
 from edgebrain.training.config import load_hparams, parse_arguments
-from edgebrain.training.experiment import YAML_KEYS
 import pytest
 from speechbrain.utils.run_opts import RunOptions
 
@@ -27,6 +27,7 @@ YAMLS = sorted(
     if not MADE & set(path.parts) and path.name != "chain.yaml"
 )
 READMES = sorted(RECIPES.glob("*/*/README.md"))
+KEYS = EnhancementBrain.keys
 SCRIPTS = sorted(RECIPES.glob("*/*/train.py"))
 #: Lines of the cost table that the head of a yaml repeats.
 STATED = ("model", "parameters", "MACs a frame", "MACs a second", "latency")
@@ -44,7 +45,7 @@ def keys_of(yaml):
     """Return the top-level keys that the script beside a yaml reads."""
     beside = (REPOSITORY / yaml).parent / "train.py"
     script = load(beside if beside.is_file() else REPOSITORY / "train.py")
-    return YAML_KEYS | getattr(script, "DATA_KEYS", frozenset())
+    return KEYS | getattr(script, "DATA_KEYS", {})
 
 
 @pytest.fixture(scope="module", params=YAMLS)
@@ -117,7 +118,9 @@ def test_data_keys_are_arguments_and_in_every_yaml(script):
         for name, value in vars(module).items()
         if name.startswith("prepare_") and callable(value)
     )
-    assert module.DATA_KEYS <= inspect.signature(prepare).parameters.keys()
+    assert (
+        module.DATA_KEYS.keys() <= inspect.signature(prepare).parameters.keys()
+    )
     for path in script.parent.glob("*.yaml"):
         text = path.read_text(encoding="utf-8")
         for key in module.DATA_KEYS:
@@ -129,10 +132,9 @@ def test_keys_that_recipes_share_are_read():
     for room in ("training", "enhancement"):
         readers += (REPOSITORY / "edgebrain" / room).glob("*.py")
     code = "".join(path.read_text(encoding="utf-8") for path in readers)
-    listing = re.search(r"YAML_KEYS = frozenset\(.*?\)\n", code, re.DOTALL)
-    code = code.replace(listing[0], "")
+    code = re.sub(r"KEYS = \{.*?^\}", "", code, flags=re.DOTALL | re.MULTILINE)
     run_options = {field.name for field in dataclasses.fields(RunOptions)}
-    for key in YAML_KEYS - run_options:
+    for key in KEYS.keys() - run_options:
         assert re.search(rf"\b{key}\b", code), key
 
 

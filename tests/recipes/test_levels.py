@@ -2,7 +2,7 @@
 
 from edgebrain.data import audio
 from edgebrain.enhancement.mixing import MixingSettings
-from edgebrain.training.experiment import build_datasets
+from edgebrain.enhancement.recipe import build_datasets
 import numpy as np
 import pytest
 

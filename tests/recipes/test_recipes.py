@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from corpora import make_data
 import pytest
 import torch
 
@@ -27,37 +28,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory, pairs_writer, librispeech_writer, noise_writer):
+def data(tmp_path_factory):
     """Return data folder and flags of each kind of data."""
-    root = tmp_path_factory.mktemp("data")
-    pairs = root / "valentini"
-    speakers = ["p226", "p228", "p230", "p287"]
-    pairs_writer(pairs, "trainset_28spk_wav", speakers)
-    pairs_writer(pairs, "trainset_56spk_wav", ["p234", "p237"])
-    pairs_writer(pairs, "testset_wav", ["p232"])
-    parts = {"train-clean-5": (1, 2, 3), "dev-clean-2": (4, 5)}
-    libri = librispeech_writer(root / "l", parts | {"test-clean": (6, 7)})
-    mixing = root / "mixing"
-    for split, part in zip(
-        ("train", "valid", "test"), (*parts, "test-clean"), strict=True
-    ):
-        target = mixing / "speech" / split
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(libri / "LibriSpeech" / part)
-        for n in range(2):
-            seed = noise_seed(split, n)
-            noise_writer(mixing / "noise" / split / f"{split}{n}.wav", seed)
-            noise_writer(mixing / "rir" / split / f"{split}{n}.wav", seed, 0.2)
-    own = ["--download", "False", "--noise_folder", str(mixing / "noise")]
-    return {
-        "valentini": (pairs, []),
-        "librispeech": (libri, [*own, "--rir_folder", str(mixing / "rir")]),
-        "mixing": (mixing, []),
-    }
-
-
-def noise_seed(split, n):
-    return 10 * len(split) + ord(split[1]) + n
+    return make_data(tmp_path_factory.mktemp("data"))
 
 
 def load_main(script):

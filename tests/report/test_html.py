@@ -10,8 +10,8 @@ import subprocess
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
-from edgebrain.enhancement.metrics import ClipScores
 from edgebrain.report import charts, html, media
+from edgebrain.report.scores import ClipScores
 import numpy as np
 import pytest
 import soundfile

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+from edgebrain.enhancement.task import TASK
 from edgebrain.errors import UserError
 from edgebrain.report import plots
 from edgebrain.signal import SignalSettings
@@ -49,21 +50,23 @@ def labels(axis):
 
 def test_learning_curves(tmp_path, figures):
     path = tmp_path / "new" / "curves.png"
-    plots.plot_learning_curves([row(e) for e in range(1, 31)], path, "a run")
+    plots.plot_learning_curves(
+        [row(e) for e in range(1, 31)], path, TASK, "a run"
+    )
     assert image(path).std() > 0.05
     assert os.listdir(path.parent) == ["curves.png"]
     loss, stoi, rate = figures[0].axes
     assert labels(loss)[:2] == ["train", "valid"]
-    assert labels(stoi) == ["noisy input", "enhanced", "best 0.8967 (epoch 30)"]
+    assert labels(stoi) == ["noisy", "valid", "best 0.8967 (epoch 30)"]
     assert stoi.lines[0].get_linestyle() == "--"
     assert loss.get_yscale() == "log" and stoi.get_yscale() == "linear"
     assert rate.get_xlabel() == "epoch"
 
 
 def test_every_metric_has_a_panel(tmp_path, figures):
-    more = {f"valid_{name}": 0.5 for name in plots.METRICS}
-    plots.plot_learning_curves([row(1, **more)], tmp_path / "a.png")
-    assert len(figures[0].axes) == len(plots.METRICS) + 2
+    more = {f"valid_{name}": 0.5 for name in TASK.metrics}
+    plots.plot_learning_curves([row(1, **more)], tmp_path / "a.png", TASK)
+    assert len(figures[0].axes) == len(TASK.metrics) + 2
 
 
 @pytest.mark.parametrize(
@@ -79,21 +82,21 @@ def test_every_metric_has_a_panel(tmp_path, figures):
 )
 def test_gaps_single_epochs_and_negative_losses(tmp_path, history):
     path = tmp_path / "curves.png"
-    plots.plot_learning_curves(history, path)
+    plots.plot_learning_curves(history, path, TASK)
     assert image(path).std() > 0.01
 
 
 def test_nan_is_never_marked_as_best(tmp_path, figures):
     values = (0.5, math.nan, 0.7, 0.6)
     history = [row(e, valid_stoi=v) for e, v in enumerate(values, 1)]
-    plots.plot_learning_curves(history, tmp_path / "curves.png")
+    plots.plot_learning_curves(history, tmp_path / "curves.png", TASK)
     assert labels(figures[0].axes[1])[-1] == "best 0.7 (epoch 3)"
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"lr": math.nan}]])
 def test_empty_history(tmp_path, history):
     with pytest.raises(UserError, match="nothing to draw"):
-        plots.plot_learning_curves(history, tmp_path / "curves.png")
+        plots.plot_learning_curves(history, tmp_path / "curves.png", TASK)
     assert not os.listdir(tmp_path)
 
 
@@ -143,9 +146,10 @@ def test_bad_waveforms(tmp_path, bad):
 def test_backend_of_the_caller_is_left_alone():
     code = (
         "import sys, edgebrain.report.plots as p; "
+        "from edgebrain.enhancement.task import TASK as t; "
         "assert 'matplotlib' not in sys.modules; import os, tempfile; "
         "d = tempfile.mkdtemp(); "
-        "p.plot_learning_curves([{'train_loss': 1}], d + '/a.png'); "
+        "p.plot_learning_curves([{'train_loss': 1}], d + '/a.png', t); "
         "print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
     )
     output = subprocess.check_output([sys.executable, "-c", code], text=True)

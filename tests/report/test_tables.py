@@ -6,9 +6,10 @@ import math
 import os
 from pathlib import Path
 
-from edgebrain.enhancement.metrics import ClipScores
+from edgebrain.enhancement.metrics import METRICS, at_rate
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
+from edgebrain.report.scores import ClipScores
 from edgebrain.report.tables import (
     level_table,
     metrics_summary,
@@ -37,7 +38,7 @@ ROWS = {
 
 
 def test_text_table():
-    lines = metrics_table(ROWS).splitlines()
+    lines = metrics_table(ROWS, at_rate(16000)).splitlines()
     assert lines[0].split() == ["PESQ-wb", "↑", "STOI", "↑", "MSE", "↓"]
     assert lines[2].split() == ["noisy", "2.00", "0.8500", "3.00e-03"]
     assert lines[3].split() == ["enhanced", "2.00", "0.9250", "2.00e-04"]
@@ -45,7 +46,7 @@ def test_text_table():
     assert lines[4].split() == ["gain", "+0.50", "+0.0750", "-2.80e-03"]
     assert lines[5] == "2 clips"
     assert lines[6:] == [
-        "not in the mean: PESQ of 1 enhanced of 2: silent estimate (1)"
+        "not in the mean: PESQ-wb of 1 enhanced of 2: silent estimate (1)"
     ]
     ends = {len(line) for line in lines[:5]}
     assert len(ends) == 1
@@ -53,7 +54,7 @@ def test_text_table():
 
 def test_units_and_narrow_band():
     rows = {"noisy": [ClipScores("a", {"pesq": 1, "si_snr": 3.0})]}
-    lines = metrics_table(rows, sample_rate=8000).splitlines()
+    lines = metrics_table(rows, at_rate(8000)).splitlines()
     assert "PESQ-nb ↑" in lines[0] and "SI-SNR [dB] ↑" in lines[0]
     assert len(lines) == 4 and lines[-1] == "1 clip"
 
@@ -64,7 +65,7 @@ def test_metric_without_any_success_is_shown_as_missing():
         name: [ClipScores("a", {"stoi": NAN, "snr": 1.0}, failed)]
         for name in ("noisy", "enhanced")
     }
-    lines = metrics_table(rows).splitlines()
+    lines = metrics_table(rows, METRICS).splitlines()
     assert lines[3].split() == ["enhanced", "-", "1.00"]
     assert lines[4].split() == ["gain", "-", "+0.00"]
     assert "too short (1)" in lines[-1]
@@ -72,13 +73,13 @@ def test_metric_without_any_success_is_shown_as_missing():
 
 def test_several_forms_have_a_gain_each():
     rows = {**ROWS, "int8": ROWS["noisy"][:1]}
-    text = metrics_table(rows)
+    text = metrics_table(rows, METRICS)
     assert "gain enhanced" in text and "gain int8" in text
     assert "clips: noisy 2, enhanced 2, int8 1" in text
 
 
 def test_markdown():
-    lines = metrics_table(ROWS, markdown=True).splitlines()
+    lines = metrics_table(ROWS, at_rate(16000), markdown=True).splitlines()
     assert lines[0] == "|  | PESQ-wb ↑ | STOI ↑ | MSE ↓ |"
     assert lines[1] == "| --- | ---: | ---: | ---: |"
     assert lines[2].startswith("| noisy | 2.00 |")
@@ -87,7 +88,7 @@ def test_markdown():
 
 def test_nothing_to_show():
     with pytest.raises(UserError, match="no scores"):
-        metrics_table({"noisy": []})
+        metrics_table({"noisy": []}, METRICS)
 
 
 def test_per_clip(tmp_path):
@@ -167,7 +168,7 @@ def test_level_table_has_a_line_for_each_row_and_level():
             for name, score in names.items()
         }
 
-    text = level_table({-20.0: rows(0.5), 10.0: rows(0.6)})
+    text = level_table({-20.0: rows(0.5), 10.0: rows(0.6)}, METRICS)
     lines = text.splitlines()[2:]
     assert [line.split("  ")[0] for line in lines] == [
         "noisy -20 dB",

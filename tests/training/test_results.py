@@ -9,6 +9,7 @@ import sys
 from edgebrain.enhancement.networks import STFTTCNN
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 from edgebrain.training.results import load_model
 from edgebrain.training.weights import ModelCard
 import pytest
@@ -31,7 +32,9 @@ def write_checkpoint(results, name, model, **meta):
     folder = results / "save" / f"CKPT+{name}"
     folder.mkdir(parents=True)
     torch.save(model.state_dict(), folder / "model.ckpt")
-    ModelCard(model, SETTINGS).save(folder / "model_card.ckpt")
+    ModelCard(model, Setup("enhancement", SETTINGS)).save(
+        folder / "model_card.ckpt"
+    )
     lines = [f"{key}: {value}" for key, value in meta.items()]
     (folder / "CKPT.yaml").write_text("\n".join(lines) + "\n")
     return folder
@@ -58,7 +61,7 @@ def results(tmp_path):
 
 
 def test_the_best_by_the_metric_of_the_training(results):
-    model, settings, sha256, info = load_model(results)
+    model, settings, sha256, info, _ = load_model(results)
     assert info.checkpoint.name == "CKPT+2026-01-01"
     assert info.selected_by == "loss" and info.meta["epoch"] == 1
     assert info.line() == "CKPT+2026-01-01, epoch 1, best by loss (0.1)"

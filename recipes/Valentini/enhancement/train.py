@@ -12,20 +12,14 @@ import sys
 
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.enhancement.brain import EnhancementBrain
-from edgebrain.training.config import load_hparams, parse_arguments
-from edgebrain.training.experiment import (
-    GO_ON,
-    YAML_KEYS,
-    begin,
-    make_datasets,
-)
-import speechbrain as sb
+from edgebrain.enhancement.recipe import make_datasets
+from edgebrain.training.experiment import GO_ON, begin
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from valentini_prepare import prepare_valentini
 
 #: Keys of the yaml that say what to take of the corpus.
-DATA_KEYS = frozenset(
+DATA_KEYS = dict.fromkeys(
     "training_set train_folders valid_folders test_folders valid_from "
     "test_from num_train num_valid num_test skip_bad skip_prep".split()
 )
@@ -45,15 +39,7 @@ def prepare(hparams):
 
 def main(argv):
     """Run the recipe with the words of the command line."""
-    hparams_file, run_opts, overrides = parse_arguments(argv)
-    sb.utils.distributed.ddp_init_group(run_opts)
-    hparams = load_hparams(hparams_file, overrides, YAML_KEYS | DATA_KEYS)
-    begin(hparams_file, hparams, overrides, run_opts)
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=None if run_opts.test_only else hparams_file,
-        overrides=overrides,
-    )
+    hparams, run_opts = begin(argv, EnhancementBrain, DATA_KEYS)
     data = make_datasets(hparams, prepare)
     brain = EnhancementBrain(
         modules=hparams["modules"],

@@ -1,6 +1,6 @@
 import math
 
-from edgebrain.enhancement.brain import EnhancementBrain, seed_step
+from edgebrain.training.brain import EdgeBrain, seed_step
 from edgebrain.training.history import History, PatientEpochCounter
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ class _Batch:
     id = ["a"]
 
 
-class _Brain(EnhancementBrain):
+class _Brain(EdgeBrain):
     """The training step alone, on a loss that is handed in."""
 
     def compute_forward(self, batch, stage):

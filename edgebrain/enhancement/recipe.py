@@ -1,0 +1,139 @@
+"""What the recipes of speech enhancement share: keys of the yaml, data."""
+
+from pathlib import Path
+
+from edgebrain.checks import Name, Number
+from edgebrain.data.batching import (
+    STRATEGIES,
+    eval_loader_kwargs,
+    train_loader_kwargs,
+)
+from edgebrain.data.embedded import make_embedded_corpus
+from edgebrain.data.manifest import PreparedData, prepare_folder
+from edgebrain.data.sources import load_manifest
+from edgebrain.enhancement.datasets import mixing_dataset, paired_dataset
+from edgebrain.training.experiment import Data, prepare_once
+from edgebrain.training.keys import whether
+from speechbrain.utils.distributed import if_main_process
+
+#: Top-level keys of a yaml that only enhancement reads.
+KEYS = {
+    "batching": Name("batching", STRATEGIES),
+    "crop_seconds": Number(above=0, optional=True),
+    "max_batch_seconds": Number(above=0, optional=True),
+    "train_mixing": None,
+    "eval_mixing": None,
+    "save_enhanced": whether,
+}
+
+
+def make_datasets(hparams, prepare=None) -> Data:
+    """Prepare the data and build the sets.
+
+    Arguments
+    ---------
+    hparams : dict
+    prepare : callable, optional
+        ``prepare(hparams)`` returns a PreparedData; called on one process
+        only. Left out: the data folder, or the embedded corpus, as it is.
+
+    Returns
+    -------
+    Data
+
+    Raises
+    ------
+    UserError
+        Lists what is wrong with the data.
+    """
+    return build_datasets(hparams, prepare_once(prepare or _folder, hparams))
+
+
+def _folder(hparams) -> PreparedData:
+    source = hparams.get("data_folder")
+    cache = Path(hparams["cache_folder"])
+    if source is None:
+        print("No data_folder given: the embedded corpus is used.")
+        source = make_embedded_corpus(
+            cache / "embedded_corpus", sample_rate=hparams["sample_rate"]
+        )
+    return prepare_folder(
+        source,
+        Path(hparams["output_folder"]) / "manifests",
+        hparams["sample_rate"],
+        cache,
+        hparams["seed"],
+    )
+
+
+def build_datasets(hparams, prepared) -> Data:
+    """Build training, validation and test sets from manifests.
+
+    Arguments
+    ---------
+    hparams : dict
+    prepared : edgebrain.data.manifest.PreparedData
+
+    Returns
+    -------
+    Data
+    """
+    seed, rate = hparams["seed"], hparams["sample_rate"]
+    crops = hparams["batching"] == "crops"
+    crop_seconds = hparams["crop_seconds"] if crops else None
+    common = {"sample_rate": rate, "seed": seed}
+    sets = {}
+    for split in ("train", "valid", "test"):
+        train = split == "train"
+        options = {
+            **common,
+            "crop_seconds": crop_seconds if train else None,
+            "fixed": not train,
+            "data_root": prepared.data_root,
+        }
+        if prepared.kind == "paired":
+            # Of a mixing, pairs take the random level in training alone.
+            levels = hparams.get("train_mixing") if train else None
+            sets[split] = paired_dataset(
+                prepared.paired[split], settings=levels, **options
+            )
+            continue
+        key = "train_mixing" if train else "eval_mixing"
+        sets[split] = mixing_dataset(
+            prepared.speech[split],
+            prepared.noise.get(split),
+            prepared.rir.get(split),
+            _possible(hparams[key], prepared, split, key),
+            **options,
+        )
+    train_loader = train_loader_kwargs(
+        sets["train"],
+        hparams["batching"],
+        hparams["batch_size"],
+        seed,
+        hparams["num_workers"],
+        hparams.get("max_batch_seconds"),
+    )
+    # One clip a batch: padding could change what a score is made of.
+    eval_loader = eval_loader_kwargs(1, min(hparams["num_workers"], 1))
+    return Data(**sets, train_loader=train_loader, eval_loader=eval_loader)
+
+
+def _possible(mixing, prepared, split, key):
+    """Switch off what the data folder has no recordings for, and say so."""
+    speech = load_manifest(prepared.speech[split], prepared.data_root)
+    speakers = {entry.get("speaker") for entry in speech.values()}
+    missing = {
+        "noise": not prepared.noise and mixing.noise_prob > 0,
+        "reverb": not prepared.rir and mixing.reverb_prob > 0,
+        "babble": len(speakers) < 2 and mixing.babble_prob > 0,
+    }
+    reasons = {
+        "noise": "there is no noise/ folder",
+        "reverb": "there is no rir/ folder",
+        "babble": "there is one speaker",
+    }
+    for what, absent in missing.items():
+        if absent and if_main_process():
+            print(f"{key}, {split}: no {what}, for {reasons[what]}")
+    return mixing.without(**missing)
