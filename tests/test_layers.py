@@ -41,9 +41,7 @@ FORBIDDEN = {
 }
 #: Still to be turned round: these know a task and must not.
 KNOW_A_TASK = {
-    *("report/html.py", "report/plots.py", "report/tables.py"),
-    *("training/experiment.py", "training/reporting.py"),
-    "training/results.py",
+    "report/html.py",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

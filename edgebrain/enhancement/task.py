@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgebrain.checks import Number
-from edgebrain.enhancement.metrics import METRICS, check_metrics
+from edgebrain.enhancement.metrics import METRICS, at_rate, check_metrics
 from edgebrain.errors import UserError
 from edgebrain.report import tables
 from edgebrain.signal import magnitude, peak_gain, stft
@@ -142,9 +142,10 @@ def _write(folder, result, facts, pairs, arguments) -> str:
             **({"levels": levels} if levels else {}),
         },
     )
-    table = tables.metrics_table(result.rows, result.sample_rate)
+    labels = at_rate(result.sample_rate)
+    table = tables.metrics_table(result.rows, labels)
     if levels:
-        by_level = tables.level_table(result.levels, result.sample_rate)
+        by_level = tables.level_table(result.levels, labels)
         table += f"\n\nby input level\n{by_level}"
     (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
     return table
