@@ -3,11 +3,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PORT ?= 8000
+WEB_MODELS := $(patsubst %/,%,$(sort $(dir \
+  $(wildcard models/*/stream_int8.onnx))))
 STAMP := $(VENV)/.edgebrain-setup
 CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast bench lint format clean
+.PHONY: help setup demo web test test-fast bench lint format clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -22,6 +25,12 @@ $(STAMP): requirements.txt pyproject.toml tools/setup.sh
 
 demo: $(STAMP) ## train, select and score a small model with no data at all
 	$(BIN)/python train.py train.yaml --experiment demo --number_of_epochs 30
+
+web: $(STAMP) ## hear the released models in a page, on this machine
+	$(BIN)/python deploy/web.py $(WEB_MODELS) --output_folder build/page
+	@echo "open http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
+	@$(BIN)/python -m http.server --directory build/page \
+	  --bind 127.0.0.1 $(PORT)
 
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal

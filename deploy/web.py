@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+r"""Make a web page in which visitors hear the C code of models.
+
+    python deploy/web.py models/tcnn-120k models/lstm-110k --output_folder page
+    python -m http.server --directory page --bind 127.0.0.1
+
+MODEL is an int8 or int16x8 ONNX file of the stream form, as export_onnx.py
+and quantize.py write it, or a models/<name> folder. The folder gets the page,
+for each model its code as WebAssembly, and three synthesised examples; any
+static server can serve it. Needs clang and its linker (Debian: clang lld).
+"""
+
+import argparse
+from pathlib import Path
+import sys
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from edgebrain.command_line import exit_on_user_error  # noqa: E402
+
+
+def parse(argv):
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
+    parser.add_argument(
+        "--output_folder", type=Path, required=True, metavar="FOLDER"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv):
+    """Run with the words of the command line."""
+    arguments = parse(argv)
+    from deploy.web.build import build, name_models
+
+    folder = arguments.output_folder
+    for entry in build(name_models(arguments.models), folder):
+        plain, vectors = (size / 1000 for size in entry["bytes"])
+        print(
+            f"{entry['name']}: {entry['network']}, {entry['precision']}, "
+            f"{plain:.0f} kB, with vectors {vectors:.0f} kB"
+        )
+    print(
+        f"{folder}: index.html, models/, examples/\n"
+        f"next: python -m http.server --directory {folder} --bind 127.0.0.1"
+    )
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])

@@ -1,0 +1,11 @@
+/* What the runtime takes of the C library: instructions of WebAssembly. */
+#ifndef EB_WEB_STRING_H
+#define EB_WEB_STRING_H
+
+#include <stddef.h>
+
+void *memcpy(void *to, const void *from, size_t bytes);
+void *memmove(void *to, const void *from, size_t bytes);
+void *memset(void *to, int value, size_t bytes);
+
+#endif

@@ -1,0 +1,154 @@
+"""The command that makes the page, and the C library that it brings."""
+
+import json
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+from c_models import released
+from edgebrain.errors import UserError
+import pytest
+import soundfile
+
+from deploy.web.build import build, name_models
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "deploy" / "web.py"
+MISSING = [t for t in ("clang", "wasm-ld") if not shutil.which(t)]
+needs_clang = pytest.mark.skipif(
+    bool(MISSING), reason=f"not installed: {' '.join(MISSING)}"
+)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@needs_clang
+def test_command_makes_a_small_page_of_its_own(quantized, tmp_path):
+    """Twice into one folder: what is there of the command is replaced."""
+    folder = tmp_path / "page"
+    models = [ROOT / "models" / "tcnn-120k", quantized("lstm", "int16x8")]
+    for given in (models, models[:1]):
+        done = command(*given, "--output_folder", folder)
+        assert not done.returncode, done.stderr
+    assert "tcnn-120k: STFTTCNN, int8, " in done.stdout
+    contents = json.loads((folder / "contents.json").read_text())
+    [entry] = contents["models"]
+    assert entry["name"] == "tcnn-120k" and entry["latency"] == 0.025
+    files = sorted(path.name for path in folder.glob("models/*"))
+    assert files == ["tcnn_120k-simd.wasm", "tcnn_120k.wasm"]
+    for path in folder.glob("models/*"):
+        assert 100_000 < path.stat().st_size < 300_000
+    for example in contents["examples"]:
+        info = soundfile.info(folder / example["file"])
+        assert (info.samplerate, info.channels) == (16000, 1)
+        assert info.subtype == "PCM_16" and 5 < info.duration < 10
+    assert len(contents["examples"]) == 3
+
+
+@needs_clang
+def test_what_is_refused_leaves_nothing(quantized, tmp_path):
+    model = quantized("tcnn", "int8")
+    other = tmp_path / "TCNN_int8.onnx"
+    shutil.copy(model, other)
+    with pytest.raises(UserError, match="rename one"):
+        name_models([model, other])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="stream_int8.onnx: is not there"):
+        name_models([tmp_path / "empty"])
+    target = tmp_path / "page"
+    models = {"a": model, "b": released("tcnn-120k", "int8").parent / "x.onnx"}
+    with pytest.raises(UserError, match="x.onnx"):
+        build(models, target)
+    assert not target.exists()
+    target.mkdir()
+    (target / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="other files"):
+        build({"a": model}, target)
+
+
+def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="clang wasm-ld; .* apt install clang"):
+        build({"a": released("tcnn-120k", "int8")}, tmp_path / "page")
+
+
+FMA = r"""
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#define fmaf web_fmaf
+#include "math.h"
+#undef fmaf
+float fmaf(float x, float y, float z);
+
+static uint64_t state = 88172645463325252u;
+
+static uint32_t draw(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 16);
+}
+
+/* A float of any exponent, or of one where sums cancel and tie. */
+static float number(int any)
+{
+    uint32_t bits = draw();
+    float value;
+    if (!any) {
+        bits = (bits & 0x807ff000u) | ((120u + draw() % 14u) << 23);
+        bits |= draw() % 3u == 0u;
+    }
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+int main(void)
+{
+    long wrong = 0;
+    long naive = 0;
+    for (long i = 0; i < 20000000; i++) {
+        const float x = number(i % 2);
+        const float y = number(i % 2);
+        float z = number(i % 2);
+        if (i % 5 == 0) {
+            /* Half of the last place of the product, and a little more. */
+            z = x * y * (1.0f / 16777216.0f);
+        }
+        const float got = web_fmaf(x, y, z);
+        const float want = fmaf(x, y, z);
+        const float twice = (float)((double)x * y + z);
+        wrong += memcmp(&got, &want, 4) != 0 && want == want;
+        wrong += (got == got) != (want == want);
+        naive += memcmp(&twice, &want, 4) != 0 && want == want;
+    }
+    printf("%ld %ld\n", wrong, naive);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="not installed: cc")
+def test_fmaf_is_rounded_once(tmp_path):
+    """Against the C library's; rounding twice instead is noticed."""
+    source = tmp_path / "fma.c"
+    source.write_text(FMA)
+    libc = ROOT / "deploy" / "web" / "libc"
+    subprocess.run(
+        ["cc", "-std=c99", "-O2", "-ffp-contract=off", "-fno-builtin-fmaf"]
+        + ["-I", libc, source, "-o", tmp_path / "fma", "-lm"],
+        check=True,
+    )
+    done = subprocess.run(
+        [tmp_path / "fma"], capture_output=True, text=True, check=True
+    )
+    wrong, naive = map(int, done.stdout.split())
+    assert wrong == 0 and naive > 0
