@@ -10,9 +10,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory):
-    return compile_kernels(tmp_path_factory.mktemp("kernels"))
+@pytest.fixture(scope="module", params=["-UEB_SCALAR", "-DEB_SCALAR"])
+def kernels(tmp_path_factory, request):
+    folder = tmp_path_factory.mktemp("kernels")
+    return compile_kernels(folder, flags=[request.param])
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__[6:])
@@ -43,24 +44,28 @@ MUTANTS = {
     "wraps in 16 bits of 32": [
         ("limited < 32767 ? limited : 32767", "limited"),
     ],
-    "forgets the last column": [("k < columns; k++", "k < columns - 1; k++")],
+    "forgets the last column": [("k < used; k++", "k < used - 1; k++")],
+    "a block of 8 as one of 16": [("left > 8 ? 16 : 8", "16")],
     "forgets the last tap": [("k < taps; k++", "k < taps - 1; k++")],
     "swapped ratios": [
         (
-            "fmaf((float)second[i], second_ratio",
-            "fmaf((float)second[i], first_ratio",
+            "eb_fused(second[i], second_ratio",
+            "eb_fused(second[i], first_ratio",
         ),
         (
-            "fmaf((float)first[i], first_ratio",
-            "fmaf((float)first[i], second_ratio",
+            "eb_fused(first[i], first_ratio",
+            "eb_fused(first[i], second_ratio",
         ),
     ],
     "not fused, in another order": [
         (
-            "fmaf((float)second[i], second_ratio, fixed)",
+            "eb_fused(second[i], second_ratio, fixed)",
             "((float)first[i] * first_ratio + (float)second[i] * second_ratio)",
         ),
-        ("fmaf((float)first[i], first_ratio, part)", "rintf(part) + fixed"),
+        (
+            "eb_fused(first[i], first_ratio, part)",
+            "__builtin_rintf(part) + fixed",
+        ),
     ],
     "zero points of a product left out": [
         ("(int32_t)first[i] - first_zero", "(int32_t)first[i]")
@@ -75,7 +80,8 @@ MUTANTS = {
         ("(high + half) >> (shift - 16)", "high >> (shift - 16)")
     ],
     "32-bit sums where they are too small": [
-        ("int64_t sum = layer->bias[row]", "int32_t sum = layer->bias[row]"),
+        ("int16_t, int64_t)", "int16_t, int32_t)"),
+        ("int64_t sums[4]", "int32_t sums[4]"),
     ],
     "slopes swapped": [
         ("? l.negative : l.positive", "? l.positive : l.negative")
@@ -110,7 +116,8 @@ MUTANTS = {
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_kernel_fails(name, tmp_path):
-    mutant = compile_kernels(tmp_path, MUTANTS[name], ["-fwrapv"])
+    flags = ["-fwrapv", "-DEB_SCALAR"]
+    mutant = compile_kernels(tmp_path, MUTANTS[name], flags)
     failed = []
     for check in CHECKS:
         try:

@@ -12,6 +12,7 @@ from deploy.c.generator.program import (
     Vector,
 )
 
+#: Kernels write up to the next multiple of this, and read up to one of 8.
 _ALIGNMENT = 4
 
 
@@ -56,7 +57,8 @@ class Arena:
             places[key] = self._place(key, places, born, last, sizes)
         self.places = {k: v for k, v in places.items() if isinstance(k, Vector)}
         self.gathered = {k: v for k, v in places.items() if isinstance(k, int)}
-        self.size = max(places[k] + sizes[k] for k in places)
+        end = max(places[k] + sizes[k] for k in places)
+        self.size = -(-end // _ALIGNMENT) * _ALIGNMENT + 8
 
     def _place(self, key, places, born, last, sizes) -> int:
         busy = sorted(

@@ -165,13 +165,11 @@ class StepEmitter:
 
     def _dense(self, number: int, op: Dense) -> None:
         rows, columns = op.weights.shape
-        stride = -(-columns // 4) * 4
-        weights = np.zeros((rows, stride), np.int8)
-        weights[:, :columns] = op.weights
-        self.scratch = max(self.scratch, stride)
+        self.scratch = max(self.scratch, -(-columns // 8) * 8)
         source = self._gathered(op)
-        fields = self._layer_tables(number, op, weights)
-        shape = f"{rows}, {columns}, {stride}"
+        weights = lower.dense_weights(op.weights)
+        fields = self._layer_tables(number, op, weights, lower.dense_rows)
+        shape = f"{rows}, {columns}"
         self._layer(number, "dense", [*fields, shape, self._last(op)])
         self.body.append(
             f"eb_dense_s{self.bits}(&layer_{number}, {source}, "
@@ -207,18 +205,22 @@ class StepEmitter:
             f"{self._vector(op.out)});\n}}"
         )
 
-    def _layer_tables(self, number: int, op, weights) -> list[str]:
-        fields = [
+    def _layer_tables(self, number: int, op, weights, fill=None) -> list[str]:
+        """Return the names of tables; ``fill`` completes those of rows."""
+        wide = self.bits == 16
+        rows = [("bias", "int32_t", op.bias)]
+        if wide:
+            factor, shift, _ = lower.layer_factors(op)
+            rows += [("factor", "int32_t", factor), ("shift", "uint8_t", shift)]
+        else:
+            rows.append(("ratio", "float", op.ratio))
+        return [
             self._array(f"weights_{number}", "int8_t", weights),
-            self._array(f"bias_{number}", "int32_t", op.bias),
+            *(
+                self._array(f"{name}_{number}", kind, fill(v) if fill else v)
+                for name, kind, v in rows
+            ),
         ]
-        if self.bits == 8:
-            fields.append(self._array(f"ratio_{number}", "float", op.ratio))
-            return fields
-        factor, shift, _ = lower.layer_factors(op)
-        fields.append(self._array(f"factor_{number}", "int32_t", factor))
-        fields.append(self._array(f"shift_{number}", "uint8_t", shift))
-        return fields
 
     def _last(self, op: Dense | Depthwise) -> str:
         """Return the field that differs between 8 and 16 bits."""

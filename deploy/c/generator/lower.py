@@ -27,6 +27,38 @@ _POWER_PIECES = 32
 _BENT = {"relu", "prelu", "clip", "mul", "div"}
 
 
+def dense_rows(values: np.ndarray) -> np.ndarray:
+    """Return values of rows, filled up with zeros to a multiple of 4 rows."""
+    more = -len(values) % 4
+    return np.pad(values, [(0, more)] + [(0, 0)] * (values.ndim - 1))
+
+
+def dense_weights(weights: np.ndarray) -> np.ndarray:
+    """Return weights in the order of eb_kernels.h.
+
+    Arguments
+    ---------
+    weights : numpy.ndarray
+        Shape (rows, columns).
+
+    Returns
+    -------
+    numpy.ndarray
+        One-dimensional: four rows together, of these 16 columns row by row,
+        then the next 16; a last block of 8 where that is enough.
+    """
+    columns = -(-weights.shape[1] // 8) * 8
+    padded = dense_rows(weights)
+    padded = np.pad(padded, [(0, 0), (0, columns - weights.shape[1])])
+    return np.concatenate(
+        [
+            rows[:, at : at + 16].reshape(-1)
+            for rows in padded.reshape(-1, 4, columns)
+            for at in range(0, columns, 16)
+        ]
+    )
+
+
 def layer_factors(
     op: Dense | Depthwise,
 ) -> tuple[np.ndarray, np.ndarray, bool]:

@@ -1,4 +1,6 @@
-/* Rounding and saturation that the kernels share; for runtime/ alone. */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rounding and saturation that the kernels share; for runtime/ alone. */
 #ifndef EB_ARITH_H
 #define EB_ARITH_H
 
@@ -27,6 +29,8 @@ typedef char eb_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
 #define EB_MAGIC 12582912.0f
 #define EB_MAGIC_BITS 0x4B400000
 
+#include "eb_vectors.h"
+
 static inline int32_t eb_round(float value)
 {
     int32_t bits;
@@ -39,6 +43,36 @@ static inline int32_t eb_round(float value)
     const float sum = value + EB_MAGIC;
     memcpy(&bits, &sum, sizeof bits);
     return bits - EB_MAGIC_BITS;
+#endif
+}
+
+/* factor x + term, rounded once; x is an integer of 8 bits. Neither every C
+ * library nor every compiler does that with fmaf. */
+static inline float eb_fused(int32_t x, float factor, float term)
+{
+#if defined(EB_USE_FPU) && defined(__ARM_FEATURE_FMA)
+    float sum = term;
+    __asm__("vfma.f32 %0, %1, %2" : "+t"(sum) : "t"((float)x), "t"(factor));
+    return sum;
+#elif defined(__FP_FAST_FMAF) || defined(__FMA__)
+    return __builtin_fmaf((float)x, factor, term);
+#else
+    /* The product is exact. The sum is rounded to 53 bits and then to 24: that
+     * is wrong only if the first step ends half-way between two floats. */
+    const double product = (double)x * (double)factor;
+    double sum = product + (double)term;
+    uint64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if ((bits & 0x1FFFFFFFu) == 0x10000000u) {
+        const double added = sum - product;
+        const double lost =
+            (product - (sum - added)) + ((double)term - added);
+        if (lost != 0.0) {
+            bits += (lost > 0.0) == (sum > 0.0) ? 1u : UINT64_MAX;
+            memcpy(&sum, &bits, sizeof sum);
+        }
+    }
+    return (float)sum;
 #endif
 }
 
@@ -155,10 +189,16 @@ static inline int32_t eb_scale_s16(int16_t value, int32_t factor,
 
 #if defined(EB_USE_DSP)
 
+typedef struct {
+    int8_t bytes[4];
+} eb_word;
+
+/* One instruction, also where a compiler without orders from its user does
+ * not trust the processor to read words at any address. */
 static inline int32_t eb_load(const void *from)
 {
     int32_t word;
-    memcpy(&word, from, sizeof word);
+    __asm__("ldr %0, %1" : "=r"(word) : "m"(*(const eb_word *)from));
     return word;
 }
 

@@ -100,6 +100,7 @@ void eb_bent_s16(const eb_bent_s16_layer *layer, const int16_t *in,
 /* Where the table of tanh ends: at 8 as a Q18 number. */
 #define EB_TANH_END ((int32_t)8 << 18)
 
+#if !defined(EB_USE_MVE)
 /* A number beyond the table becomes its end. The last but one entry of the
  * table is that of 8, too: one step of the Q18 number less is as good. */
 static inline int32_t eb_tanh_limit(int32_t value)
@@ -113,6 +114,7 @@ static inline int32_t eb_tanh_limit(int32_t value)
     return limited < EB_TANH_END ? limited : EB_TANH_END;
 #endif
 }
+#endif
 
 /* 2^22 tanh of a Q18 number within the table, by a straight line between
  * entries. */

@@ -166,16 +166,19 @@ EB_NOINLINE void eb_stage_any(const float *restrict x, float *restrict y,
 {
     const float *const roots = &tw[2 * (r - 1) * l];
     for (int32_t k = 0; k < l; k++) {
+        EB_PLAIN_LOOP
         for (int32_t q = 0; q < m; q++) {
             const float *const a = &x[2 * (k * r * m + q)];
             float *const to = &y[2 * (k * m + q)];
             float turned[2 * EB_MAX_RADIX];
             turned[0] = a[0];
             turned[1] = a[1];
+            EB_PLAIN_LOOP
             for (int32_t j = 1; j < r; j++) {
                 eb_times(&turned[2 * j], &a[2 * j * m],
                          &tw[2 * ((j - 1) * l + k)]);
             }
+            EB_PLAIN_LOOP
             for (int32_t i = 0; i < r; i++) {
                 float sr = turned[0];
                 float si = turned[1];

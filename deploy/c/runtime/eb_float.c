@@ -90,6 +90,7 @@ void eb_pow_all(float *x, int32_t size, const float *table)
         vstrwq_p_f32(&x[i], vmulq_f32(sum, two), p);
     }
 #else
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         int32_t bits;
         memcpy(&bits, &x[i], sizeof bits);
@@ -112,6 +113,7 @@ void eb_log_all(float *x, int32_t size)
         vstrwq_p_f32(&x[i], vmulq_n_f32(found, 0.693147181f), p);
     }
 #else
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] = eb_log2(x[i]) * 0.693147181f;
     }
@@ -120,6 +122,7 @@ void eb_log_all(float *x, int32_t size)
 
 void eb_sqrt_all(float *x, int32_t size)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] = sqrtf(x[i]);
     }
@@ -127,6 +130,7 @@ void eb_sqrt_all(float *x, int32_t size)
 
 void eb_square_all(float *x, int32_t size)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] = x[i] * x[i];
     }
@@ -134,6 +138,7 @@ void eb_square_all(float *x, int32_t size)
 
 void eb_add_all(float *x, int32_t size, float value)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] += value;
     }
@@ -141,6 +146,7 @@ void eb_add_all(float *x, int32_t size, float value)
 
 void eb_mul_all(float *x, int32_t size, float value)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] *= value;
     }
@@ -148,6 +154,7 @@ void eb_mul_all(float *x, int32_t size, float value)
 
 void eb_div_all(float *x, int32_t size, float value)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] /= value;
     }
@@ -155,6 +162,7 @@ void eb_div_all(float *x, int32_t size, float value)
 
 void eb_add_each(float *x, int32_t size, const float *values)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] += values[i];
     }
@@ -162,6 +170,7 @@ void eb_add_each(float *x, int32_t size, const float *values)
 
 void eb_mul_each(float *x, int32_t size, const float *values)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] *= values[i];
     }
@@ -169,6 +178,7 @@ void eb_mul_each(float *x, int32_t size, const float *values)
 
 void eb_div_each(float *x, int32_t size, const float *values)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         x[i] /= values[i];
     }
@@ -176,6 +186,7 @@ void eb_div_each(float *x, int32_t size, const float *values)
 
 void eb_clip_all(float *x, int32_t size, float low, float high)
 {
+    EB_PLAIN_LOOP
     for (int32_t i = 0; i < size; i++) {
         if (x[i] < low) {
             x[i] = low;

@@ -1,27 +1,44 @@
-/* Integer layers of a network: int8 weights, int8 or int16 activations.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Integer layers of a network: int8 weights, int8 or int16 activations.
  *
  * The 8-bit kernels give the bits of onnxruntime's integer kernels: sums in
  * int32, then one float32 product, rounded half to even. The 16-bit ones
  * round with integer factors of 23 bits, half up. No kernel allocates memory
  * or keeps any.
  *
- * EB_SCALAR takes the plain loops even where the processor has DSP or Helium
- * instructions: the bits are the same.
+ * EB_SCALAR takes the plain loops even where there are faster ones, for DSP
+ * or Helium instructions of Cortex-M or 128-bit vectors of hosts: the bits
+ * are the same. The faster ones want gcc or clang.
  */
 #ifndef EB_KERNELS_H
 #define EB_KERNELS_H
 
 #include <stdint.h>
 
-#if !defined(EB_SCALAR)
+#if !defined(EB_SCALAR) && defined(__GNUC__)
 #if defined(__ARM_FEATURE_MVE)
 #if (__ARM_FEATURE_MVE & 2) != 0
 #define EB_USE_MVE 1
 #endif
 #endif
-#if !defined(EB_USE_MVE) && defined(__ARM_FEATURE_DSP)
+#if defined(__SSE2_MATH__) || defined(__wasm_simd128__) || \
+    (defined(__aarch64__) && !defined(__AARCH64EB__))
+#if defined(__clang__) || __GNUC__ >= 12
+#define EB_USE_VECTORS 1
+#endif
+#elif !defined(EB_USE_MVE) && defined(__ARM_FEATURE_DSP) && \
+    !defined(__ARM_BIG_ENDIAN)
 #define EB_USE_DSP 1
 #endif
+#endif
+
+/* Before a loop that no compiler shall turn into vectors by itself: those of
+ * Helium take tiny numbers for 0, and clang 14 breaks at some gathers. */
+#if defined(__clang__) && defined(__ARM_FEATURE_MVE)
+#define EB_PLAIN_LOOP _Pragma("clang loop vectorize(disable)")
+#else
+#define EB_PLAIN_LOOP
 #endif
 
 /* Entries of eb_tanh_table: 2^22 tanh(k / 128). */
@@ -29,15 +46,18 @@
 
 extern const int32_t eb_tanh_table[EB_TANH_ENTRIES];
 
-/* out[n] = ratio[n] * (bias[n] + sum_k weights[n * stride + k] * in[k]).
- * Rows are filled up with zeros to the stride, a multiple of 4. */
+/* out[n] = ratio[n] * (bias[n] + sum_k weights(n, k) * in[k]).
+ *
+ * Four rows lie together, the last of a layer filled up with zeros, like bias
+ * and ratio (factor, shift). Of the four first 16 columns row by row, then the
+ * next 16, and so on; columns are filled up with zeros to a multiple of 8, and
+ * where that leaves a block of 8, its rows are 8 long. */
 typedef struct {
     const int8_t *weights;
     const int32_t *bias;
     const float *ratio;
     int32_t rows;
     int32_t columns;
-    int32_t stride;
     int32_t zero;
 } eb_dense_s8_layer;
 
@@ -48,7 +68,6 @@ typedef struct {
     const uint8_t *shift;
     int32_t rows;
     int32_t columns;
-    int32_t stride;
     int32_t wide; /* sums need 64 bits, or a shift is below 33 */
 } eb_dense_s16_layer;
 
@@ -118,7 +137,9 @@ typedef struct {
     int32_t gate_zero;
 } eb_cell_layer;
 
-/* scratch: `stride` elements, aligned to 4 bytes. */
+/* `in` may be read up to the next multiple of 8 columns, whatever lies there;
+ * `out` is written up to the next multiple of 4 rows. scratch: columns filled
+ * up to a multiple of 8, aligned to 4 bytes. */
 void eb_dense_s8(const eb_dense_s8_layer *layer, const int8_t *in, int8_t *out,
                  int16_t *scratch);
 void eb_dense_s16(const eb_dense_s16_layer *layer, const int16_t *in,

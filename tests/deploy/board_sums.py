@@ -1,0 +1,64 @@
+"""Checksums of the kernels on emulated boards, for any compiler and flags."""
+
+from pathlib import Path
+import subprocess
+
+from kernel_checks import write_kernels
+
+HERE = Path(__file__).parent
+BOARD_FILES = HERE.parents[1] / "deploy" / "c" / "examples" / "boards"
+CORES = {
+    "m4": ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16"],
+    "m33": ["-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16"],
+    "m55": ["-mcpu=cortex-m55"],
+}
+MACHINES = {"m4": "mps2-an386", "m33": "mps2-an505", "m55": "mps3-an547"}
+GCC = ["arm-none-eabi-gcc"]
+#: Debian's newlib lies where its gcc looks, and no other compiler.
+CLANG = ["clang", "--target=arm-none-eabi"]
+CLANG += ["-isystem", "/usr/lib/arm-none-eabi/include"]
+FLAGS = "-std=c99 -ffp-contract=off -Wall -Wextra -Wconversion".split()
+
+
+def run(words, folder=None):
+    """Return what a program prints, which must not fail."""
+    done = subprocess.run(
+        [str(w) for w in words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+    )
+    assert not done.returncode, (done.stdout + done.stderr)[-3000:]
+    return done.stdout
+
+
+def on_board(board, folder, changes=(), compiler=GCC, flags=("-O2",)):
+    """Return the checksums of the kernels by name."""
+    sources = write_kernels(folder, changes)
+    target = [*CORES[board], "-mthumb", "-mfloat-abi=hard", *FLAGS]
+    run([*compiler, *target, *flags, "-c", *sources], folder)
+    own = [BOARD_FILES / "startup.c", HERE / "kernel_sums.c"]
+    program = folder / "sums.elf"
+    run(
+        [*GCC, *target, "-O2", "-nostartfiles", "--specs=rdimon.specs"]
+        + ["-ffunction-sections", "-Wl,--gc-sections", f"-L{BOARD_FILES}"]
+        + ["-T", f"{board}.ld", "-o", program, f"-I{folder}"]
+        + [*own, *sorted(folder.glob("*.o")), "-lm"],
+    )
+    text = run(
+        ["qemu-system-arm", "-M", MACHINES[board], "-nographic"]
+        + ["-monitor", "none", "-serial", "none", "-kernel", program]
+        + ["-semihosting-config", "enable=on,target=native"]
+    )
+    return dict(line.split() for line in text.splitlines())
+
+
+def on_this_computer(folder, flags):
+    """Return the same of this computer."""
+    sources = write_kernels(folder)
+    run(
+        ["cc", *FLAGS, *flags, f"-I{folder}", "-o", folder / "sums"]
+        + [HERE / "kernel_sums.c", *sources, "-lm"]
+    )
+    return dict(line.split() for line in run([folder / "sums"]).splitlines())
