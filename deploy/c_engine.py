@@ -11,6 +11,7 @@ they are used. Needs onnx and numpy.
 
 import argparse
 from pathlib import Path
+import shlex
 import sys
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -48,6 +49,7 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     refuse(check(arguments))
+    from deploy.c.generator.c_text import harmless
     from deploy.c.generator.emit import delay_samples
     from deploy.c.generator.package import generate, identifier
 
@@ -61,10 +63,10 @@ def main(argv):
     hop = card.signal.hop_length
     print(
         f"{arguments.output_folder}: {name}.h, {name}.c, runtime/, examples/\n"
-        f"  {card.model_class.rpartition('.')[2]}, {card.precision}, "
+        f"  {harmless(card.model_class.rpartition('.')[2])}, {card.precision}, "
         f"{program.macs} multiplications a frame of {hop} samples\n"
         f"  output {delay_samples(program)} samples late, beside the hop\n"
-        f"next: make -C {arguments.output_folder}"
+        f"next: make -C {shlex.quote(str(arguments.output_folder))}"
     )
 
 

@@ -304,7 +304,7 @@ def check_16_bits(kernels):
             w=lower.dense_weights(weights),
             b=lower.dense_rows(bias),
             f=lower.dense_rows(factor),
-            s=lower.dense_rows(shift),
+            s=lower.dense_rows(shift, 33),
             rows=9,
             columns=40,
             wide=wide,

@@ -1,7 +1,9 @@
 """The command, what it refuses, and the code that it writes."""
 
 import ctypes
+import json
 from pathlib import Path
+import shlex
 import shutil
 import subprocess
 import sys
@@ -131,7 +133,8 @@ def test_memory_is_the_callers(generated):
 
 def test_the_runtime_includes_no_generated_file():
     known = {p.name for p in RUNTIME.glob("*.h")}
-    known |= {"stdint.h", "string.h", "math.h", "arm_mve.h", "arm_acle.h"}
+    known |= {"stddef.h", "stdint.h", "string.h", "math.h", "arm_acle.h"}
+    known |= {"arm_mve.h", "emmintrin.h", "wasm_simd128.h"}
     for path in RUNTIME.iterdir():
         for line in path.read_text().splitlines():
             if line.startswith("#include"):
@@ -256,6 +259,44 @@ def test_refused_with_reason_and_mend(change, quantized, tmp_path):
     for word in REFUSED[change]:
         assert word in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["bad.onnx"]
+
+
+#: Out of a comment, out of a string, and into make and a shell.
+PAYLOAD = (
+    "x.*/ __attribute__((constructor)) void run(void) { abort(); } /*"
+    '??/"; int leak; //\\\n#error é $(shell false) `false` %s '
+)
+
+
+@needs_cc
+def test_nothing_in_a_file_is_run(quantized, tmp_path):
+    def poison(model):
+        for entry in model.metadata_props:
+            if entry.key.endswith(("model_class", "checkpoint_sha256")):
+                entry.value = PAYLOAD
+            if entry.key.endswith("versions"):
+                entry.value = json.dumps({PAYLOAD: PAYLOAD})
+        for number, n in enumerate(model.graph.node):
+            n.name = PAYLOAD + str(number)
+
+    model = tmp_path / "$(false) `false`.onnx"
+    changed(quantized("lstm", "int8"), model, poison)
+    folder = tmp_path / "it's; c"
+    done = command(model, "--output_folder", folder, "--name", "net")
+    assert not done.returncode, done.stderr
+    assert (
+        done.stdout.split("next: ")[1]
+        == f"make -C {shlex.quote(str(folder))}\n"
+    )
+    text = (folder / "net.c").read_text() + (folder / "net.h").read_text()
+    for word in ("*/ __", "??", "leak;", "#error", "$", "`", "\\\n"):
+        assert word not in text, word
+    build(folder, "all")
+    library = ctypes.CDLL(str(folder / "libnet.so"))
+    library.eb_describe.restype = ctypes.c_char_p
+    described = json.loads(library.eb_describe())
+    assert described["model_class"] == PAYLOAD
+    assert described["versions"] == {PAYLOAD: PAYLOAD}
 
 
 def test_other_files_are_refused(quantized, tmp_path):

@@ -1,8 +1,11 @@
 """C constants as text."""
 
+import string
+
 import numpy as np
 
 F32 = np.float32
+_HARMLESS = frozenset(string.ascii_letters + string.digits + " _.,:=/()+-")
 
 
 def words(count: int, size: int) -> int:
@@ -21,9 +24,33 @@ def lines(constants: list[str]) -> str:
     return "\n".join([*done, line])
 
 
-def comment(text: str) -> str:
-    """Return text that may stand in a comment."""
-    return text.replace("*/", "* /").replace("/*", "/ *")
+def harmless(text: str, other=lambda character: "_") -> str:
+    """Return text from a file with nothing in it that C, make or a shell reads.
+
+    Arguments
+    ---------
+    text : str
+    other : callable, optional
+        Given each character but letters, digits, blanks and ``_.,:=/()+-`` of
+        ASCII, what stands for it.
+
+    Returns
+    -------
+    str
+        One line, for a comment or a text file.
+    """
+    return "".join(c if c in _HARMLESS else other(c) for c in text)
+
+
+def string_literal(text: str, indent: str) -> str:
+    """Return ASCII text as a C string in lines of 60 characters and more."""
+    pieces, line = [], ""
+    for character in text:
+        line += harmless(character, lambda c: f"\\{ord(c):03o}")
+        if len(line) >= 60:
+            pieces.append(line)
+            line = ""
+    return "\n".join(f'{indent}"{piece}"' for piece in [*pieces, line])
 
 
 def float_text(value) -> str:

@@ -4,9 +4,14 @@ import json
 
 import numpy as np
 
-from deploy.c.generator.c_text import float_text, words
+from deploy.c.generator.c_text import (
+    float_text,
+    harmless,
+    string_literal,
+    words,
+)
 from deploy.c.generator.emit_step import StepEmitter
-from deploy.c.generator.program import Dense, Depthwise, Program
+from deploy.c.generator.program import Program
 from deploy.c.generator.transform import MAX_STAGES, tables
 
 F32 = np.float32
@@ -114,17 +119,9 @@ const char *{self.name}_describe(void);
         ]
         return "\n\n".join(parts) + "\n"
 
-    def constant_bytes(self) -> int:
-        """Return the bytes of all weights."""
-        return sum(
-            op.weights.nbytes
-            for op in self.program.operations
-            if isinstance(op, Dense | Depthwise)
-        )
-
     def _title(self) -> str:
         card = self.program.metadata
-        return (
+        return harmless(
             f"{card.model_class.rpartition('.')[2]}, {card.precision}, "
             f"weights {card.checkpoint_sha256[:16] or 'of no file'}"
         )
@@ -237,14 +234,7 @@ const char *{self.name}_describe(void);
                 f"eb_ring_place(state->late_head, 1, {late});\n"
             )
         text = json.dumps(self._description(), sort_keys=True)
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-        pieces = [text[i : i + 60] for i in range(0, len(text), 60)]
-        # An escape must not be cut in two.
-        for i in range(len(pieces) - 1):
-            while pieces[i].endswith("\\"):
-                pieces[i + 1] = "\\" + pieces[i + 1]
-                pieces[i] = pieces[i][:-1]
-        quoted = "\n".join(f'        "{p}"' for p in pieces)
+        quoted = string_literal(text, 8 * " ")
         return f"""uint32_t {name}_size(void)
 {{
     return {upper}_STATE_BYTES;

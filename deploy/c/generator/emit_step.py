@@ -5,7 +5,7 @@ import numpy as np
 
 from deploy.c.generator import lower, numbers
 from deploy.c.generator.arena import Arena
-from deploy.c.generator.c_text import comment, float_text, int_text, lines
+from deploy.c.generator.c_text import float_text, harmless, int_text, lines
 from deploy.c.generator.program import (
     Binary,
     Cell,
@@ -153,7 +153,7 @@ class StepEmitter:
         if isinstance(op, Update):
             self._update(op)
             return
-        self.body.append(f"/* {comment(op.node)} */")
+        self.body.append(f"/* {harmless(op.node)} */")
         {
             Dense: self._dense,
             Depthwise: self._depthwise,
@@ -168,7 +168,7 @@ class StepEmitter:
         self.scratch = max(self.scratch, -(-columns // 8) * 8)
         source = self._gathered(op)
         weights = lower.dense_weights(op.weights)
-        fields = self._layer_tables(number, op, weights, lower.dense_rows)
+        fields = self._layer_tables(number, op, weights)
         shape = f"{rows}, {columns}"
         self._layer(number, "dense", [*fields, shape, self._last(op)])
         self.body.append(
@@ -205,22 +205,22 @@ class StepEmitter:
             f"{self._vector(op.out)});\n}}"
         )
 
-    def _layer_tables(self, number: int, op, weights, fill=None) -> list[str]:
-        """Return the names of tables; ``fill`` completes those of rows."""
-        wide = self.bits == 16
-        rows = [("bias", "int32_t", op.bias)]
-        if wide:
-            factor, shift, _ = lower.layer_factors(op)
-            rows += [("factor", "int32_t", factor), ("shift", "uint8_t", shift)]
+    def _layer_tables(self, number: int, op, weights) -> list[str]:
+        """Return the names of tables; those of dense rows are filled up."""
+        rows = [("bias", "int32_t", op.bias, 0)]
+        if self.bits == 8:
+            rows.append(("ratio", "float", op.ratio, 0))
         else:
-            rows.append(("ratio", "float", op.ratio))
-        return [
-            self._array(f"weights_{number}", "int8_t", weights),
-            *(
-                self._array(f"{name}_{number}", kind, fill(v) if fill else v)
-                for name, kind, v in rows
-            ),
-        ]
+            factor, shift, _ = lower.layer_factors(op)
+            rows.append(("factor", "int32_t", factor, 0))
+            # Any that the kernels can shift by.
+            rows.append(("shift", "uint8_t", shift, 33))
+        names = [self._array(f"weights_{number}", "int8_t", weights)]
+        for name, kind, values, more in rows:
+            if isinstance(op, Dense):
+                values = lower.dense_rows(values, more)
+            names.append(self._array(f"{name}_{number}", kind, values))
+        return names
 
     def _last(self, op: Dense | Depthwise) -> str:
         """Return the field that differs between 8 and 16 bits."""

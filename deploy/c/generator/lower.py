@@ -27,10 +27,10 @@ _POWER_PIECES = 32
 _BENT = {"relu", "prelu", "clip", "mul", "div"}
 
 
-def dense_rows(values: np.ndarray) -> np.ndarray:
-    """Return values of rows, filled up with zeros to a multiple of 4 rows."""
-    more = -len(values) % 4
-    return np.pad(values, [(0, more)] + [(0, 0)] * (values.ndim - 1))
+def dense_rows(values: np.ndarray, more: int = 0) -> np.ndarray:
+    """Return values of rows, filled up to a multiple of 4 rows."""
+    ends = [(0, -len(values) % 4)] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, ends, constant_values=more)
 
 
 def dense_weights(weights: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import shutil
 from edgebrain.errors import UserError
 from edgebrain.files import check_folder, whole_folder
 
-from deploy.c.generator.c_text import lines
+from deploy.c.generator.c_text import harmless, lines
 from deploy.c.generator.emit import Emitter
 from deploy.c.generator.numbers import tanh_table
 from deploy.c.generator.program import Program
@@ -116,10 +116,11 @@ def _fill(folder: Path, emitter: Emitter, model: Path) -> None:
     makefile = (_HERE / "Makefile.in").read_text().replace("@NAME@", name)
     (folder / "Makefile").write_text(makefile)
     card = emitter.program.metadata
-    (folder / MARK).write_text(
+    origin = (
         f"{name}: {card.precision}, weights {card.checkpoint_sha256}, of "
-        f"{model.name}\n"
+        f"{model.name}"
     )
+    (folder / MARK).write_text(harmless(origin) + "\n")
 
 
 def tanh_source() -> str:
