@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+import shlex
 import sys
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def parse(argv):
     """Return the arguments of the command line."""
+    from edgebrain.checks import Number
     from edgebrain.command_line import add_signal_arguments
 
     parser = argparse.ArgumentParser(
@@ -57,7 +59,13 @@ def parse(argv):
         help="recordings, or folders of them, for the vectors (default: a "
         "synthetic voice)",
     )
-    add("--vectors", type=int, default=20, metavar="N", help="calls: 20")
+    add(
+        "--vectors",
+        type=Number(whole=True, least=1),
+        default=20,
+        metavar="N",
+        help="calls: 20",
+    )
     add = parser.add_argument_group("the tool").add_argument
     add("--stedgeai", metavar="PROGRAM", help="default: from the PATH")
     add("--no_run", action="store_true", help="do not run it")
@@ -80,9 +88,19 @@ def parse(argv):
     add = parser.add_argument_group(
         "ST's audio application (stm32n6, patch form)"
     ).add_argument
-    add("--frames_per_patch", type=int, metavar="N")
-    add("--lookahead_frames", type=int, metavar="N")
-    add("--silence_threshold_db", type=float, default=-50.0, metavar="DB")
+    add(
+        "--silence_threshold_db",
+        type=Number(least=-1000, most=0),
+        default=-50.0,
+        metavar="DB",
+        help="enhancement: output below it is set to zero (default: -50)",
+    )
+    add(
+        "--unknown_below",
+        type=Number(),
+        metavar="X",
+        help="events: no output above it is called unknown (default: none is)",
+    )
     add_signal_arguments(parser)
     return parser.parse_args(argv)
 
@@ -112,7 +130,12 @@ def main(argv):
     if not arguments.check_only:
         check_folder(folder, MARKER)
     graph = Graph.read(model)
-    report = checker.check(graph, target)
+    report = checker.check(
+        graph,
+        target,
+        silence_db=arguments.silence_threshold_db,
+        unknown_below=arguments.unknown_below,
+    )
     result = {"check": report.to_dict()}
     say = _quiet if arguments.json else print
     say(report.text())
@@ -138,7 +161,7 @@ def main(argv):
             say(
                 "\nstedgeai was not run"
                 + ("" if arguments.no_run else ": it is not on the PATH")
-                + f". Where it is: sh {folder / 'run.sh'}"
+                + f". Where it is: sh {shlex.quote(str(folder / 'run.sh'))}"
             )
     if arguments.json:
         result.get("package", {}).pop("steps", None)
@@ -152,41 +175,19 @@ def check(arguments):
 
     from deploy.st.targets import get_target
     from deploy.st.tool import find_tool
+    from deploy.st.vectors import find_files
 
     a = arguments
     problems = find_problems(
         target=lambda: get_target(a.target, a.targets_file),
-        vectors=lambda: check_number("vectors", a.vectors, 1),
-        frames_per_patch=lambda: check_number(
-            "frames_per_patch", a.frames_per_patch, 1
-        ),
-        lookahead_frames=lambda: check_number(
-            "lookahead_frames", a.lookahead_frames, 0
-        ),
-        silence_threshold_db=lambda: check_number(
-            "silence_threshold_db", a.silence_threshold_db, -1000
-        ),
         threads=lambda: check_number("threads", a.threads, 1),
-        audio=lambda: check_audio(a.audio),
+        audio=lambda: find_files(a.audio),
         stedgeai=lambda: find_tool(None if a.no_run else a.stedgeai),
     )
     if "target" not in problems:
         target = get_target(a.target, a.targets_file)
         problems |= find_problems(cloud=lambda: make_cloud(a, target))
     return problems
-
-
-def check_audio(paths):
-    """Refuse what is neither a recording nor a folder of some."""
-    from edgebrain.data import audio
-    from edgebrain.data.layout import find_audio
-    from edgebrain.errors import UserError
-
-    for path in paths:
-        if not path.is_dir():
-            audio.inspect(path)
-        elif not find_audio(path).files:
-            raise UserError(f"{path}: holds no audio file")
 
 
 def make_cloud(arguments, target):
@@ -236,20 +237,14 @@ def hand_off(arguments, graph, target, report, folder, say):
         clips,
         arguments.vectors,
         arguments.board,
-        arguments.frames_per_patch,
-        arguments.lookahead_frames,
-        arguments.silence_threshold_db,
     )
     say(f"\npackage: {folder} ({package.calls} calls in vectors/)")
     if package.set_aside:
         say(f"results of the run before are now in {package.set_aside}/")
-    if package.application is None:
-        say(f"no header for ST's audio application: {package.no_header}")
     return {
         "package": {
             "folder": str(folder),
             "calls": package.calls,
-            "no_header": package.no_header,
             "set_aside": package.set_aside,
             "steps": package.steps,
         }

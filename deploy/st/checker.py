@@ -6,6 +6,7 @@ import dataclasses
 from edgebrain.onnx.graph import Graph
 
 from deploy.st import quantization_rules, rules
+from deploy.st.application import Unfit, fit
 from deploy.st.findings import LEVELS, Finding, NotChecked, Report, RuleResult
 from deploy.st.footprint import Footprint, measure
 from deploy.st.targets import Target
@@ -15,13 +16,15 @@ RULES = {**rules.RULES, **quantization_rules.RULES}
 _MALFORMED = (IndexError, KeyError, TypeError, ValueError, AttributeError)
 
 
-def check(graph: Graph, target: Target) -> Report:
+def check(graph: Graph, target: Target, **settings: float) -> Report:
     """Return what every rule finds in a graph.
 
     Arguments
     ---------
     graph : Graph
     target : Target
+    **settings
+        Of ST's audio application, see :func:`deploy.st.application.fit`.
 
     Returns
     -------
@@ -63,4 +66,17 @@ def check(graph: Graph, target: Target) -> Report:
         footprint=footprint,
         nodes={kind: places[kind] for kind in kinds},
         memory={"on_chip": target.room, "flash": target.flash},
+        application=_application(graph, target, settings),
     )
+
+
+def _application(graph: Graph, target: Target, settings: dict):
+    if not target.tool.get("neural_art"):
+        return Unfit("it is for the STM32N6")
+    if graph.metadata is None:
+        return Unfit("the file has no metadata of this project")
+    frames = (graph.known_shape(graph.inputs[0]) or [None])[-1]
+    try:
+        return fit(graph.metadata, frames, **settings)
+    except Unfit as reason:
+        return reason

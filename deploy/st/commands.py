@@ -1,6 +1,7 @@
 """The commands of ST Edge AI Core for a package, in order."""
 
 from dataclasses import dataclass
+import shlex
 
 from deploy.st.targets import Target
 
@@ -164,7 +165,7 @@ def run_script(todo: list[Step]) -> str:
         "",
     ]
     for step in todo:
-        words = " ".join(_quoted(word) for word in step.words)
+        words = shlex.join(step.words)
         groups = " ".join(f"'{' '.join(group)}'" for group in step.artefacts)
         lines += [
             f"# {step.purpose}",
@@ -176,11 +177,6 @@ def run_script(todo: list[Step]) -> str:
     return "\n".join(lines)
 
 
-def _quoted(word: str) -> str:
-    plain = all(c.isalnum() or c in "-_./:@=," for c in word)
-    return word if plain else "'" + word.replace("'", "'\\''") + "'"
-
-
 def text(step: Step) -> str:
     """Return a command as a person types it."""
-    return " ".join(["stedgeai", *(_quoted(word) for word in step.words)])
+    return shlex.join(["stedgeai", *step.words])

@@ -1,9 +1,7 @@
 """Read what ST Edge AI Core says of a network, as one table."""
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 import json
-import math
 from pathlib import Path
 import re
 
@@ -13,6 +11,7 @@ from deploy.st.commands import OUTPUT
 
 #: What a benchmark of ST's farm answered.
 BENCHMARK = "benchmark/result.json"
+_TIME = ("exec_time", "duration_ms")
 _DURATION = re.compile(r"duration\s*:\s*(\d+\.?\d*)\s*ms", re.IGNORECASE)
 
 
@@ -87,30 +86,24 @@ def read_figures(folder: Path) -> Figures:
     """
     info = _load(folder, "network_c_info.json")
     report = _load(folder, "network_report.json")
-    memory = _table(info.get("memory_footprint"))
-    ram = _sum(memory.get("activations"), memory.get("io"))
-    graph = next(iter(_tables(info.get("graphs"))), {})
-    nodes = _tables(graph.get("nodes"))
-    kinds = Counter(str(node.get("mapping", "")) for node in nodes)
-    hardware = sum(n for kind, n in kinds.items() if kind.endswith("_HW"))
-    software = sum(n for kind, n in kinds.items() if kind.endswith("_SW"))
-    maccs = [node.get("macc") for node in nodes]
-    macc = _number(report.get("rom_n_macc"))
+    nodes = _at(info, list, "graphs", 0, "nodes") or []
+    kinds = [str(_at(node, str, "mapping")) for node in nodes]
     pools = {
-        str(pool["name"]): (
-            _number(pool.get("used_size_bytes")) or 0,
-            _number(pool.get("size_bytes")) or 0,
+        str(_at(pool, str, "name")): (
+            _at(pool, int, "used_size_bytes") or 0,
+            _at(pool, int, "size_bytes") or 0,
         )
-        for pool in _tables(info.get("memory_pools"))
-        if pool.get("name")
+        for pool in _at(info, list, "memory_pools") or []
     }
+    memory = _at(info, dict, "memory_footprint") or {}
+    ram = _total(memory.get("activations"), memory.get("io"))
     return Figures(
-        ram_bytes=ram if ram is not None else _sum(report.get("ram_size")),
-        flash_bytes=_first_of(memory.get("weights"), report.get("rom_size")),
-        macc=macc if macc is not None else _sum(maccs),
-        hardware_nodes=hardware if nodes else None,
-        software_nodes=software if nodes else None,
-        milliseconds=_milliseconds(folder, graph),
+        ram_bytes=ram or _total(_at(report, object, "ram_size")),
+        flash_bytes=_at(memory, int, "weights") or _at(report, int, "rom_size"),
+        macc=_at(report, int, "rom_n_macc"),
+        hardware_nodes=_count(kinds, "_HW"),
+        software_nodes=_count(kinds, "_SW"),
+        milliseconds=_milliseconds(folder, info),
         pools=pools or None,
     )
 
@@ -135,19 +128,17 @@ def _read(path: Path) -> dict:
     return content
 
 
-def _milliseconds(folder: Path, graph: dict) -> float | None:
+def _milliseconds(folder: Path, info: dict) -> float | None:
     """Return the time a call took: on the farm, on a board, as reported."""
     farm = folder / OUTPUT / BENCHMARK
     if farm.is_file():
         return benchmark_milliseconds(_read(farm))
     log = folder / OUTPUT / "validate.log"
-    found = None
-    if log.is_file():
-        text = log.read_text(encoding="utf-8", errors="replace")
-        found = _DURATION.search(text)
+    text = log.read_text("utf-8", errors="replace") if log.is_file() else ""
+    found = _DURATION.search(text)
     if found:
         return float(found[1])
-    return _finite(_table(graph.get("exec_time")).get("duration_ms"))
+    return _at(info, float, "graphs", 0, *_TIME)
 
 
 def benchmark_milliseconds(answer: dict) -> float | None:
@@ -158,48 +149,27 @@ def benchmark_milliseconds(answer: dict) -> float | None:
     answer : dict
         Of the service; newer ones say it in ``info``, older in ``graph``.
     """
-    benchmark = _table(answer.get("benchmark"))
-    graphs = _table(benchmark.get("info")).get("graphs")
-    newer = graphs[0] if isinstance(graphs, list) and graphs else None
-    for graph in (newer, benchmark.get("graph")):
-        duration = _table(_table(graph).get("exec_time")).get("duration_ms")
-        milliseconds = _finite(duration)
-        if milliseconds is not None:
-            return milliseconds
-    return None
+    newer = _at(answer, float, "benchmark", "info", "graphs", 0, *_TIME)
+    return newer or _at(answer, float, "benchmark", "graph", *_TIME)
 
 
-def _finite(value) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
+def _at(value, kind: type, *path):
+    """Return what lies at a path, None where nothing of that kind does."""
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    if kind is float and isinstance(value, int):
+        value = float(value)
+    return value if isinstance(value, kind) else None
 
 
-def _table(value) -> dict:
-    return value if isinstance(value, dict) else {}
+def _count(kinds: list[str], end: str) -> int | None:
+    return sum(kind.endswith(end) for kind in kinds) if kinds else None
 
 
-def _tables(value) -> list[dict]:
-    return list(map(_table, value)) if isinstance(value, list) else []
-
-
-def _number(value) -> int | None:
-    try:
-        return None if value is None else int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _first_of(*values) -> int | None:
-    return next((n for n in map(_number, values) if n is not None), None)
-
-
-def _sum(*values) -> int | None:
+def _total(*values) -> int | None:
     """Return the sum of numbers and lists of numbers, None without any."""
-    flat = []
-    for value in values:
-        flat += value if isinstance(value, list) else [value]
-    numbers = [n for n in map(_number, flat) if n is not None]
-    return sum(numbers) if numbers else None
+    flat = [x for v in values for x in (v if isinstance(v, list) else [v])]
+    return sum(x for x in flat if isinstance(x, int)) or None

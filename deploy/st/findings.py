@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
+from deploy.st.application import Application, Unfit
 from deploy.st.footprint import Footprint
 
 #: From the worst.
@@ -66,6 +67,8 @@ class Report:
         How many nodes run where: ``hardware``, ``software``, ``unknown``.
     memory : dict of str to int or None
         Bytes that the target has: ``on_chip``, ``flash``; None: not known.
+    application : Application or Unfit
+        ST's audio application, or why it cannot run the model.
     """
 
     model: str
@@ -74,6 +77,7 @@ class Report:
     footprint: Footprint
     nodes: dict[str, int]
     memory: dict[str, int | None]
+    application: Application | Unfit
 
     @property
     def level(self) -> str:
@@ -99,6 +103,7 @@ class Report:
             "cost": self.footprint.to_dict(),
             "memory": self.memory,
             "nodes": self.nodes,
+            "application": self._application_line(),
             "rules": [asdict(result) for result in self.rules],
         }
 
@@ -137,7 +142,18 @@ class Report:
             f"  weights                      {weights}",
             f"  activations, peak            {peak}",
             f"  nodes                        {where}",
+            f"  ST's audio application       {self._application_line()}",
         ]
+
+    def _application_line(self) -> str:
+        fit = self.application
+        if isinstance(fit, Unfit):
+            return f"no: {fit}"
+        ends = fit.lookahead_frames
+        return (
+            f"fits: {fit.frames_per_patch} new frames a call, {ends} more on "
+            "each side"
+        )
 
     def _of(self, where: str) -> str:
         size = self.memory[where]

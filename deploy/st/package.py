@@ -12,8 +12,8 @@ from edgebrain.onnx.graph import Graph
 from edgebrain.stamps import sha256
 import numpy as np
 
-from deploy.st import audio_application, commands, neural_art
-from deploy.st.audio_application import AudioApplication
+from deploy.st import commands, neural_art
+from deploy.st.application import Application, Unfit
 from deploy.st.findings import Report
 from deploy.st.readme import readme
 from deploy.st.targets import Target
@@ -30,9 +30,8 @@ class Package:
     ----------
     folder : Path
     steps : list of deploy.st.commands.Step
-    application : AudioApplication or None
-    no_header : str
-        Why there is no header for the audio application.
+    application : Application or Unfit
+        ST's audio application, or why it cannot run the model.
     calls : int
         Rows of the vectors.
     audio : list of str
@@ -43,8 +42,7 @@ class Package:
 
     folder: Path
     steps: list
-    application: AudioApplication | None
-    no_header: str
+    application: Application | Unfit
     calls: int
     audio: list[str]
     set_aside: str | None = None
@@ -59,9 +57,6 @@ def write_package(
     clips: list[Clip],
     count: int = 20,
     board: str | None = None,
-    frames_per_patch: int | None = None,
-    lookahead_frames: int | None = None,
-    silence_db: float = -50.0,
 ) -> Package:
     """Write a package, whole or not at all.
 
@@ -81,8 +76,6 @@ def write_package(
         Calls of the vectors.
     board : str, optional
         As :func:`deploy.st.commands.steps`.
-    frames_per_patch, lookahead_frames, silence_db
-        As :func:`deploy.st.audio_application.plan`.
 
     Returns
     -------
@@ -91,18 +84,9 @@ def write_package(
     Raises
     ------
     UserError
-        When the folder holds something else or edited files, the clips are
-        too short, or the numbers do not fit the model.
+        When the folder holds something else or edited files, or the clips
+        are too short.
     """
-    application, no_header = None, "it is for the STM32N6"
-    if target.tool.get("neural_art"):
-        application, no_header = audio_application.plan(
-            runner.metadata,
-            runner.frames if runner.form == "patch" else None,
-            frames_per_patch,
-            lookahead_frames,
-            silence_db,
-        )
     vectors, audio = make_vectors(runner, clips, count)
     inputs = [f"vectors/{_file('in_' + name)}" for name in graph.inputs]
     outputs = [f"vectors/{_file('out_' + name)}" for name in graph.outputs]
@@ -111,21 +95,15 @@ def write_package(
     folder = Path(folder)
     with whole_folder(folder, MARKER) as new:
         old = _set_aside(folder)
-        package = Package(
-            folder, todo, application, no_header, calls, audio, old
-        )
+        package = Package(folder, todo, report.application, calls, audio, old)
         shutil.copyfile(graph.path, new / commands.MODEL)
         (new / "vectors").mkdir()
         for name, array in vectors.items():
             np.save(new / "vectors" / _file(name), array, allow_pickle=False)
         texts = neural_art.files(target)
-        if application is not None:
-            texts["audio_application/ai_model_config.h"] = (
-                audio_application.header(application, runner.metadata)
-            )
-            texts["audio_application/user_win.c"] = (
-                audio_application.window_source(runner.metadata)
-            )
+        if isinstance(report.application, Application):
+            for name, text in report.application.files().items():
+                texts[f"audio_application/{name}"] = text
         texts["run.sh"] = commands.run_script(todo)
         texts["check.txt"] = report.text() + "\n"
         texts["README.md"] = readme(package, runner.metadata, target, report)

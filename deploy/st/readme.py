@@ -1,7 +1,8 @@
 """The README of a package: what is there, and the commands in order."""
 
 from deploy.st import commands
-from deploy.st.audio_application import latency_ms
+from deploy.st.application import Application, plain
+from deploy.st.findings import printable
 from deploy.st.vectors import SYNTHETIC
 
 #: Names of recordings that are shown; package.json has all.
@@ -18,7 +19,7 @@ def readme(package, metadata, target, report) -> str:
     target : deploy.st.targets.Target
     report : deploy.st.findings.Report
     """
-    name = metadata.model_class.rpartition(".")[2] or "network"
+    name = plain(metadata.model_class.rpartition(".")[2]) or "network"
     parts = [
         f"# {name} for {target.name}: {target.description}",
         "",
@@ -73,9 +74,9 @@ def _files(package, metadata, target) -> str:
             "the Neural-ART compiler; without the profile nearly every node "
             "runs on the processor |"
         )
-    if package.application is not None:
+    if isinstance(package.application, Application):
         rows.append(
-            "| audio_application/ | header and window table for ST's audio "
+            "| audio_application/ | header and tables for ST's audio "
             "application |"
         )
     return "\n".join(["| file | what it is |", "|---|---|", *rows])
@@ -86,8 +87,14 @@ def source_of(names: list[str]) -> str:
     if names == [SYNTHETIC]:
         return f"{SYNTHETIC} (give recordings by --audio)"
     more = len(names) - _NAMES
-    text = ", ".join(names[:_NAMES]).replace("|", "\\|")
+    text = ", ".join(map(code, names[:_NAMES]))
     return text + (f" and {more} more (package.json)" if more > 0 else "")
+
+
+def code(name: str) -> str:
+    """Return a name of somebody's as Markdown shows it, in tables too."""
+    plain = printable(name).replace("`", "'").replace("|", "\\|")
+    return f"`{plain}`"
 
 
 def _on_board(package, metadata, target) -> str:
@@ -95,54 +102,57 @@ def _on_board(package, metadata, target) -> str:
     lines = ["## On the board", ""]
     if metadata.form == "stream":
         names = ", ".join(
-            f"`{s['input']}` <- `{s['output']}`" for s in metadata.states
+            f"{code(s['input'])} <- {code(s['output'])}"
+            for s in metadata.states
         )
         lines.append(
             "Each call takes the next frame and the states. Zero the states "
             "at the start; after a call copy each output state to its input: "
             f"{names or 'there are none'}. "
-            f"A mask comes {metadata.lookahead_frames or 0} frames late. In "
+            f"An output comes {metadata.lookahead_frames or 0} frames late. In "
             "vectors/ each row holds the states of that moment, so that rows "
-            "can be compared one by one."
+            "can be compared one by one. That `validate` takes one file an "
+            "input, in the graph's order, has not been tried."
         )
-        if len(metadata.states):
-            lines.append(
-                "\nThat `validate` takes one file an input, in the graph's "
-                "order, has not been tried."
-            )
-    elif package.application is not None:
-        app = package.application
+    if isinstance(package.application, Application):
         lines.append(
-            f"Every {app.frames_per_patch} new frames the application runs "
-            f"the network on {app.frames_per_patch} + 2 x "
-            f"{app.lookahead_frames} frames and keeps the inner ones: "
-            f"{latency_ms(app, signal):.0f} ms from microphone to output "
-            "without computing time.\n\n"
+            f"{package.application.guide}\n\n"
             "1. Copy audio_application/ai_model_config.h over the one of the "
-            "application, and add user_win.c to the project.\n"
+            "application, and add user_tables.c to the project in place of "
+            "its tables of the same names.\n"
             "2. Copy the generated network*.c, network*.h and stai_network.* "
             "over those of the application.\n"
             "3. Build in STM32CubeIDE, sign the binary, and program the "
             "application at 0x70100000 and the weights (*.raw) at "
             f"{_weights_at(target)}.\n\n"
             "The lines of the microphone are those of the STM32N6570-DK: keep "
-            "those of your version of the application where they differ.\n\n"
-            "The application scales a loud patch to its peak before the "
-            "network. Training does not, unless it covered such levels: "
-            "compare with and without it."
+            "those of your version of the application where they differ."
         )
-    if package.application is None:
+    else:
         lines.append(
-            "\nNo header for ST's audio application: " + package.no_header
+            f"\nNo header for ST's audio application: {package.application}"
         )
     lines.append(
-        f"\nThe network takes |X| ** {signal.power:g} of frames of "
-        f"{signal.win_length} samples ({signal.window} window, periodic) in "
-        f"an FFT of {signal.n_fft}, a frame every {signal.hop_length}, at "
-        f"{signal.sample_rate} Hz, samples in -1 to 1, and gives a real mask "
-        "for the complex spectrum."
+        f"\nThe network takes features of frames of {signal.win_length} "
+        f"samples ({signal.window} window, periodic) in an FFT of "
+        f"{signal.n_fft}, a frame every {signal.hop_length}, at "
+        f"{signal.sample_rate} Hz, samples in -1 to 1" + _in_and_out(metadata)
     )
     return "\n".join(lines)
+
+
+def _in_and_out(metadata) -> str:
+    if getattr(metadata, "task", "enhancement") == "enhancement":
+        return (
+            f": |X| ** {metadata.signal.power:g}; and gives a real mask for "
+            "the complex spectrum."
+        )
+    settings = ", ".join(
+        f"{printable(str(key))} {printable(str(value))}"
+        for key, value in metadata.features.items()
+    )
+    classes = ", ".join(map(code, metadata.class_names))
+    return f" ({settings}); and gives a value a class: {classes}."
 
 
 def _weights_at(target) -> str:

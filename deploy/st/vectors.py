@@ -30,6 +30,29 @@ class Clip:
     samples: np.ndarray
 
 
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """Return audio files, those of folders among them.
+
+    Raises
+    ------
+    UserError
+        When there is no such file, none in a folder, or one cannot be read.
+    """
+    from edgebrain.data import audio
+    from edgebrain.data.layout import find_audio
+
+    files = []
+    for path in map(Path, paths):
+        found = [path]
+        if path.is_dir():
+            found = list(find_audio(path).files.values())
+        if not found:
+            raise UserError(f"{path}: holds no audio file")
+        audio.inspect(found[0])
+        files += found
+    return files
+
+
 def read_clips(
     paths: Iterable[Path], sample_rate: int, most: int = 20
 ) -> list[Clip]:
@@ -57,18 +80,7 @@ def read_clips(
     from edgebrain.data import audio
     from edgebrain.onnx.probe import speech_like
 
-    files = []
-    for path in map(Path, paths):
-        found = [path]
-        if path.is_dir():
-            found = [
-                p
-                for p in sorted(path.rglob("*"))
-                if p.suffix.lower() in audio.AUDIO_SUFFIXES
-            ]
-            if not found:
-                raise UserError(f"{path}: holds no audio file")
-        files += found
+    files = find_files(paths)
     if len(files) > most:
         files = [files[n * len(files) // most] for n in range(most)]
     clips = []

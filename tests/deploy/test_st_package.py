@@ -8,13 +8,12 @@ import subprocess
 from edgebrain.errors import UserError
 from edgebrain.onnx.runner import load_runner
 import numpy as np
+import onnx
 import pytest
 
 from deploy import stedgeai
 from deploy.st.readme import source_of
 from deploy.st.vectors import make_vectors, read_clips
-
-EVEN = "give --frames_per_patch 30 --lookahead_frames 5, leave both out"
 
 
 def build(models, name, folder, *words):
@@ -66,7 +65,9 @@ def test_a_package_says_what_its_vectors_are_of(models, tmp_path):
     assert build(models, "stream", folder, *words, "--vectors", 2) == 0
     assert json.loads(facts.read_text())["audio"] == ["0.wav", "1.wav"]
     text = (folder / "README.md").read_text()
-    assert "2 calls of 0.wav, 1.wav, one" in text and "synthetic" not in text
+    assert (
+        "2 calls of `0.wav`, `1.wav`, one" in text and "synthetic" not in text
+    )
     assert "session.qdqisint8allowed=1" in text
 
 
@@ -81,8 +82,8 @@ def test_only_clips_that_vectors_are_of_are_named(models):
 
 def test_the_readme_shows_some_names_of_many():
     names = [f"{n}.wav" for n in range(7)]
-    assert source_of(names).endswith("3.wav and 3 more (package.json)")
-    assert source_of(["a|b.wav"]) == r"a\|b.wav"
+    assert source_of(names).endswith("`3.wav` and 3 more (package.json)")
+    assert source_of(["a|b`\n.wav"]) == r"`a\|b'?.wav`"
 
 
 def test_a_float_model_needs_no_session_option(models, tmp_path):
@@ -96,8 +97,7 @@ def test_header_fits_the_model_and_compiles(models, tmp_path):
     if shutil.which("cc") is None:
         pytest.skip("no C compiler: install gcc")
     folder = tmp_path / "p"
-    words = ("--silence_threshold_db", -45, "--frames_per_patch", 30)
-    assert build(models, "even", folder, *words) == 0
+    assert build(models, "even", folder, "--silence_threshold_db", -45) == 0
     app = folder / "audio_application"
     text = (app / "ai_model_config.h").read_text()
     for line in (
@@ -108,53 +108,95 @@ def test_header_fits_the_model_and_compiles(models, tmp_path):
         "AUDIO_OUT_DB_THRESHOLD    (-45.0F)",
     ):
         assert line in text
-    main = app / "main.c"
-    main.write_text(
-        '#include <stdio.h>\n#include "ai_model_config.h"\n'
-        "int main(void) { for (unsigned i = 0; i < "
-        "CTRL_X_CUBE_AI_SPECTROGRAM_WINDOW_LENGTH; i++) "
-        'printf("%.9e\\n", (double)CTRL_X_CUBE_AI_SPECTROGRAM_WIN[i]); '
-        "return 0; }\n"
+    printed = run_c(
+        app,
+        "for (unsigned i = 0; i < CTRL_X_CUBE_AI_SPECTROGRAM_WINDOW_LENGTH; "
+        'i++) printf("%.9e\\n", (double)CTRL_X_CUBE_AI_SPECTROGRAM_WIN[i]);',
     )
-    command = ["cc", "-Wall", "-Wextra", "-Werror", "-o", "a", "main.c"]
-    subprocess.run([*command, "user_win.c"], cwd=app, check=True)
-    printed = subprocess.check_output([app / "a"], text=True).split()
     n = np.arange(400)
     expected = 0.5 - 0.5 * np.cos(2 * np.pi * n / 400)
     assert np.allclose(np.array(printed, float), expected, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    "name, words, message",
-    [
-        ("even", ("--frames_per_patch", 31), "--frames_per_patch 31 does not"),
-        ("even", ("--lookahead_frames", 30), "the model takes 40"),
-        # 40 frames all the same, but other ones than evaluate.py takes.
-        ("even", ("--frames_per_patch", 40), EVEN),
-        ("even", ("--frames_per_patch", 38), EVEN),
-        ("even", ("--lookahead_frames", 4), EVEN),
-        (
-            "even",
-            ("--frames_per_patch", 32, "--lookahead_frames", 4),
-            "--frames_per_patch 32 and --lookahead_frames 4 do not fit",
-        ),
-        ("patch", ("--frames_per_patch", 30), "--context 6 6"),
-        ("stream", ("--lookahead_frames", 5), "export the patch form"),
-    ],
-)
-def test_a_header_that_does_not_fit_is_refused(
-    models, tmp_path, name, words, message
+def run_c(app, statements):
+    """Return the words that statements over the header print."""
+    (app / "main.c").write_text(
+        '#include <stdio.h>\n#include "ai_model_config.h"\n'
+        f"int main(void) {{ {statements} return 0; }}\n"
+    )
+    command = ["cc", "-Wall", "-Wextra", "-Werror", "-o", "a", "main.c"]
+    subprocess.run([*command, "user_tables.c"], cwd=app, check=True)
+    return subprocess.check_output([app / "a"], text=True).split()
+
+
+@pytest.fixture(scope="session")
+def wide_patch(models, small_network, tmp_path_factory):
+    """Return a causal network's patch with 60 frames on both sides."""
+    from edgebrain.onnx.export import export_patch
+    from edgebrain.onnx.quantization import (
+        QuantizationSettings,
+        load_source,
+        quantize,
+    )
+    from edgebrain.onnx.quantization_calibration import read_clips
+    from edgebrain.signal import SignalSettings
+
+    folder, signal = tmp_path_factory.mktemp("wide"), SignalSettings()
+    # Sees as far as tcnn-120k, and without its power, as the application.
+    network = small_network(n_blocks=2, num_layers=4, prologue="linear")
+    assert network.receptive_field_frames == 61
+    export_patch(network, signal, folder / "p.onnx", context=(60, 60))
+    clips = read_clips(models["noisy"], signal, 3, 0, 1.0)
+    target, settings = folder / "patch_int8.onnx", QuantizationSettings()
+    quantize(load_source(folder / "p.onnx"), target, clips, settings)
+    return target
+
+
+def test_a_patch_with_60_frames_on_both_sides_fits_the_application(
+    wide_patch, tmp_path, capsys
 ):
-    with pytest.raises(UserError, match=message):
-        build(models, name, tmp_path / "p", *words)
-    assert list(tmp_path.iterdir()) == []
+    """As export_onnx.py --forms patch --context 60 60 writes it."""
+    folder = tmp_path / "p"
+    words = [str(wide_patch), "--target", "stm32n6", "--no_run"]
+    assert stedgeai.main([*words, "--output_folder", str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "fits: 30 new frames a call, 60 more on each side" in text
+    header = folder / "audio_application" / "ai_model_config.h"
+    text = header.read_text()
+    assert "COL_NO_OVL    (30U)" in text and "COL_OVL       (60U)" in text
+    readme = (folder / "README.md").read_text()
+    # 90 hops of 10 ms and a window of 25 ms.
+    assert "925 ms from microphone" in readme and "more than" not in readme
 
 
-def test_an_uneven_context_has_no_header_and_says_why(models, tmp_path, capsys):
-    assert build(models, "patch", tmp_path / "p") == 0
-    assert "--context 6 6" in capsys.readouterr().out
-    assert not (tmp_path / "p" / "audio_application").exists()
-    assert "--context 6 6" in (tmp_path / "p" / "README.md").read_text()
+@pytest.mark.parametrize(
+    "name, reason",
+    [("patch", "--context 6 6"), ("stream", "export the patch form")],
+)
+def test_what_the_application_cannot_run_is_said(
+    models, tmp_path, capsys, name, reason
+):
+    folder = tmp_path / "p"
+    assert build(models, name, folder) == 0
+    assert reason in capsys.readouterr().out
+    assert not (folder / "audio_application").exists()
+    assert reason in (folder / "README.md").read_text()
+
+
+def test_names_of_a_file_are_no_code_and_no_markdown(models, tmp_path):
+    model = onnx.load(models["even"])
+    for entry in model.metadata_props:
+        if entry.key == "edgebrain.model_class":
+            entry.value = 'a.B"\n#error */ `<b>`'
+    path, folder = tmp_path / "named.onnx", tmp_path / "p"
+    onnx.save(model, path)
+    build({"named": path}, "named", folder)
+    header = (folder / "audio_application" / "ai_model_config.h").read_text()
+    assert '"B__#error' not in header and "#error" not in header
+    first = (folder / "README.md").read_text().splitlines()[0]
+    assert first.startswith("# B___error") and "<" not in first
+    if shutil.which("cc"):
+        run_c(folder / "audio_application", "")
 
 
 def test_profile_and_pools_do_not_overlap(models, tmp_path):
