@@ -11,6 +11,7 @@ from deploy.c.generator.c_text import harmless, lines
 from deploy.c.generator.emit import Emitter
 from deploy.c.generator.numbers import tanh_table
 from deploy.c.generator.program import Program
+from deploy.c.generator.projects import write_projects
 from deploy.c.generator.read import read
 
 _HERE = Path(__file__).parent.parent
@@ -113,8 +114,7 @@ def _fill(folder: Path, emitter: Emitter, model: Path) -> None:
             copy_function=shutil.copy,
         )
     (folder / _TANH).write_text(tanh_source())
-    makefile = (_HERE / "Makefile.in").read_text().replace("@NAME@", name)
-    (folder / "Makefile").write_text(makefile)
+    write_projects(folder, name)
     card = emitter.program.metadata
     origin = (
         f"{name}: {card.precision}, weights {card.checkpoint_sha256}, of "

@@ -1,0 +1,47 @@
+"""What makes a folder of C code a project: make, CMake, Zephyr, Arduino."""
+
+from pathlib import Path
+
+import edgebrain
+
+_PROJECT = Path(__file__).parent.parent / "project"
+#: The flags of the Makefile, where Arduino gives no way to set any.
+_EXACT = """\
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("-ffp-contract=off", "-fno-tree-loop-vectorize")
+#endif
+"""
+
+
+def write_projects(folder: Path, name: str) -> None:
+    """Write the files of all builds beside the sources.
+
+    Arguments
+    ---------
+    folder : Path
+        Holds the header and source of ``name``, and the runtime.
+    name : str
+        Prefix of the C names.
+    """
+    words = {
+        "@NAME@": name,
+        "@UPPER@": name.upper(),
+        "@VERSION@": edgebrain.__version__,
+    }
+    for path in sorted(_PROJECT.rglob("*")):
+        if path.is_dir():
+            continue
+        text = path.read_text(encoding="utf-8")
+        for word, value in words.items():
+            text = text.replace(word, value)
+        target = folder / path.relative_to(_PROJECT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    # Arduino compiles src/ alone: each file there leads to one of ours.
+    (folder / "src").mkdir()
+    for path in [*folder.glob("*.[ch]"), *folder.glob("runtime/*.[ch]")]:
+        line = f'#include "../{path.relative_to(folder).as_posix()}"\n'
+        text = _EXACT + line if path.suffix == ".c" else line
+        (folder / "src" / path.name).write_text(text)
