@@ -14,6 +14,7 @@ import argparse
 import json
 from pathlib import Path
 import re
+import shlex
 import sys
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -149,7 +150,8 @@ def report(folder, network, layers):
             f"  note: the first layer takes {network.context} frames; the "
             "runtime stacks 6: change its number of context frames"
         )
-    print(f"score it: python evaluate.py {folder} --noisy_folder N ...")
+    name = shlex.quote(str(folder))
+    print(f"score it: python evaluate.py {name} --noisy_folder N ...")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from deploy.st.findings import Finding, Findings, NotChecked
 from deploy.st.footprint import measure
 from deploy.st.targets import Target
 
-_CONTROL_FLOW = ("If", "Loop", "Scan")
+#: They move no data, in whatever type.
+_SHAPES = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 _KERNELS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 
 
@@ -141,7 +142,8 @@ def place(graph: Graph, target: Target, node) -> str:
     kind = node.op_type
     if kind in target.refused:
         return "unknown"
-    if kind in target.hardware and not _in_float(graph, node):
+    moved = kind in _SHAPES or not _in_float(graph, node)
+    if kind in target.hardware and moved:
         return "hardware"
     return "software" if kind in target.software else "unknown"
 
