@@ -124,3 +124,19 @@ def test_deploy_needs_neither_torch_nor_speechbrain():
     for path in (ROOT / "deploy").rglob("*.py"):
         for name in imported(path):
             assert name.split(".")[0] not in heavy, f"{path}: {name}"
+
+
+def test_no_circle_of_files_in_deploy():
+    """Inside functions too: who is imported there is needed there."""
+    paths = (ROOT / "deploy").rglob("*.py")
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in paths
+    }
+    left = {
+        name: {other for other in imported(path) if other in names} - {name}
+        for name, path in names.items()
+    }
+    while free := {name for name, others in left.items() if not others}:
+        left = {n: o - free for n, o in left.items() if n not in free}
+    assert not left

@@ -6,7 +6,8 @@ import dataclasses
 from edgebrain.onnx.graph import Graph
 
 from deploy.st import quantization_rules, rules
-from deploy.st.application import Unfit, fit
+from deploy.st.application import fit
+from deploy.st.application_header import Unfit
 from deploy.st.findings import LEVELS, Finding, NotChecked, Report, RuleResult
 from deploy.st.footprint import Footprint, measure
 from deploy.st.targets import Target

@@ -10,7 +10,7 @@ a clip.
 from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
 
-from deploy.st.application import (
+from deploy.st.application_header import (
     WINDOW,
     Application,
     Unfit,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from deploy.st.application import Application, Unfit
+from deploy.st.application_header import Application, Unfit
 from deploy.st.footprint import Footprint
 
 #: From the worst.

@@ -13,7 +13,7 @@ from edgebrain.stamps import sha256
 import numpy as np
 
 from deploy.st import commands, neural_art
-from deploy.st.application import Application, Unfit
+from deploy.st.application_header import Application, Unfit
 from deploy.st.findings import Report
 from deploy.st.readme import readme
 from deploy.st.targets import Target

@@ -1,7 +1,7 @@
 """The README of a package: what is there, and the commands in order."""
 
 from deploy.st import commands
-from deploy.st.application import Application, plain
+from deploy.st.application_header import Application, plain
 from deploy.st.findings import printable
 from deploy.st.vectors import SYNTHETIC
 

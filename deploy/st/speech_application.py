@@ -6,7 +6,7 @@ away: COL_NO_OVL new frames with COL_OVL frames on both sides.
 
 from edgebrain.onnx.metadata import GraphMetadata
 
-from deploy.st.application import (
+from deploy.st.application_header import (
     WINDOW,
     Application,
     Unfit,

@@ -1,0 +1,145 @@
+"""The header and tables by which ST's audio application runs a model."""
+
+from dataclasses import dataclass
+import re
+
+from edgebrain.onnx.metadata import GraphMetadata
+from edgebrain.signal import SignalSettings
+from edgebrain.signal.windows import make_window
+import numpy as np
+
+PREFIX = "CTRL_X_CUBE_AI_"
+WINDOW = "user_win"
+
+
+class Unfit(Exception):
+    """Why a model does not fit the application, and the mend."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """How the application runs a model.
+
+    Attributes
+    ----------
+    frames_per_patch : int
+        New frames a call.
+    lookahead_frames : int
+        Frames on each side that are computed and thrown away.
+    rows : dict of str to str
+        Values of the header by name.
+    tables : dict of str to numpy.ndarray
+        Constant arrays, float32 or uint32.
+    guide : str
+        What to know of it, for the README.
+    """
+
+    frames_per_patch: int
+    lookahead_frames: int
+    rows: dict[str, str]
+    tables: dict[str, np.ndarray]
+    guide: str
+
+    def files(self) -> dict[str, str]:
+        """Return the C files by name."""
+        tables = [
+            "/* Window and filters of the features, float32. */",
+            "#include <stdint.h>",
+        ]
+        for name, values in self.tables.items():
+            head = _head(name, values)
+            tables += [f"extern {head};", f"{head} = {{", *_lines(values), "};"]
+        return {
+            "ai_model_config.h": self._header(),
+            "user_tables.c": "\n".join([*tables, ""]),
+        }
+
+    def _header(self) -> str:
+        width = max(map(len, self.rows))
+        return "\n".join(
+            [
+                "/* Configuration of ST's audio application for one model.",
+                " * Written by deploy/stedgeai.py; make it again instead of",
+                " * editing it, for it must fit the model. */",
+                "#ifndef AI_MODEL_CONFIG_H",
+                "#define AI_MODEL_CONFIG_H",
+                "",
+                "#include <stdint.h>",
+                "",
+                "#ifdef __cplusplus",
+                'extern "C" {',
+                "#endif",
+                "",
+                *(
+                    f"#define {PREFIX}{name:<{width}} {value}"
+                    for name, value in self.rows.items()
+                ),
+                "",
+                "#define CTRL_SEQUENCE {CTRL_CMD_PARAM_AI, 0}",
+                "",
+                *(f"extern {_head(*t)};" for t in self.tables.items()),
+                "",
+                "#ifdef __cplusplus",
+                "}",
+                "#endif",
+                "",
+                "#endif /* AI_MODEL_CONFIG_H */",
+                "",
+            ]
+        )
+
+
+def common_rows(card: GraphMetadata) -> dict[str, str]:
+    """Return the lines of sensor and frames."""
+    signal = card.signal
+    return {
+        "MODEL_NAME": text(card.model_class.rpartition(".")[2] or "network"),
+        "SENSOR_TYPE": "(COM_TYPE_MIC)",
+        "SENSOR_NAME": '"imp34dt05"',
+        "SENSOR_ODR": f"({signal.sample_rate}.0F)",
+        "SPECTROGRAM_HOP_LENGTH": f"({signal.hop_length}U)",
+        "SPECTROGRAM_NFFT": f"({signal.n_fft}U)",
+        "SPECTROGRAM_WINDOW_LENGTH": f"({signal.win_length}U)",
+        "SPECTROGRAM_WIN": f"({WINDOW})",
+    }
+
+
+def outputs(**rows: str) -> dict[str, str]:
+    """Return lines about the output under the names of old and new versions.
+
+    Up to version 2 they began with MODE_, since then with MODEL_.
+    """
+    return {
+        f"{prefix}_{name}": value
+        for name, value in rows.items()
+        for prefix in ("MODE", "MODEL")
+    }
+
+
+def window(signal: SignalSettings) -> np.ndarray:
+    """Return the analysis window, float32."""
+    return make_window(signal.window, signal.win_length).astype(np.float32)
+
+
+def plain(name: str) -> str:
+    """Return a name of a file with letters, digits and underscores alone."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def text(name: str) -> str:
+    """Return a name of a file as a C string."""
+    return '"' + re.sub(r"[^A-Za-z0-9_ .,()-]", "_", name) + '"'
+
+
+def _head(name: str, values: np.ndarray) -> str:
+    kind = "float" if values.dtype.kind == "f" else "uint32_t"
+    return f"const {kind} {name}[{len(values)}]"
+
+
+def _lines(values: np.ndarray) -> list[str]:
+    floats = values.dtype.kind == "f"
+    texts = [f"{v:.9e}F" if floats else f"{v}U" for v in values]
+    return [
+        "    " + ", ".join(texts[start : start + 4]) + ","
+        for start in range(0, len(texts), 4)
+    ]
