@@ -6,7 +6,7 @@ from edgebrain.onnx.runner import load_runner
 import numpy as np
 import onnx
 import pytest
-from test_st_damage import DAMAGES
+from test_damage import DAMAGES
 
 from deploy.c.generator.read import read
 from deploy.c.generator.reference import Reference

@@ -9,7 +9,7 @@
 /* Chunks in front of the samples are not larger in a wav file. */
 #define WAV_MOST 0x10000000u
 
-static uint32_t wav_number(const uint8_t *bytes, int count)
+static inline uint32_t wav_number(const uint8_t *bytes, int count)
 {
     uint32_t value = 0;
     for (int i = count - 1; i >= 0; i--) {
@@ -20,7 +20,7 @@ static uint32_t wav_number(const uint8_t *bytes, int count)
 
 /* Go to the samples; returns their number as the header has it (a stream's may
  * say more than there are), or -1 with a message. */
-static int64_t wav_open(FILE *file, uint32_t sample_rate)
+static inline int64_t wav_open(FILE *file, uint32_t sample_rate)
 {
     uint8_t head[16];
     int known = 0;
@@ -61,14 +61,14 @@ static int64_t wav_open(FILE *file, uint32_t sample_rate)
     return -1;
 }
 
-static void wav_put(uint8_t *to, uint32_t value, int count)
+static inline void wav_put(uint8_t *to, uint32_t value, int count)
 {
     for (int i = 0; i < count; i++) {
         to[i] = (uint8_t)(value >> (8 * i));
     }
 }
 
-static int wav_header(FILE *file, uint32_t samples, uint32_t sample_rate)
+static inline int wav_header(FILE *file, uint32_t samples, uint32_t sample_rate)
 {
     uint8_t head[44];
     memcpy(head, "RIFF....WAVEfmt ", 16);
@@ -87,7 +87,7 @@ static int wav_header(FILE *file, uint32_t samples, uint32_t sample_rate)
 
 /* Samples are little-endian, as all processors here are. Fills up with zeros
  * after the end; returns how many were there. */
-static uint32_t wav_read(FILE *file, int16_t *samples, uint32_t count)
+static inline uint32_t wav_read(FILE *file, int16_t *samples, uint32_t count)
 {
     const size_t got = fread(samples, 2, count, file);
     memset(&samples[got], 0, (count - got) * 2u);
@@ -98,7 +98,7 @@ static uint32_t wav_read(FILE *file, int16_t *samples, uint32_t count)
  * `delay` that come out are left out, and zeros follow the end. At most `total`
  * samples are read; returns how many there were, or -1 when they cannot be
  * written. */
-static int64_t wav_stream(FILE *from, FILE *to, int64_t total, int64_t delay,
+static inline int64_t wav_stream(FILE *from, FILE *to, int64_t total, int64_t delay,
                           int16_t *in, int16_t *out, uint32_t size,
                           void (*hop)(const int16_t *in, int16_t *out))
 {
@@ -131,7 +131,7 @@ static int64_t wav_stream(FILE *from, FILE *to, int64_t total, int64_t delay,
 }
 
 /* Write the header with the number of samples, once that is known. */
-static int wav_close(FILE *file, int64_t samples, uint32_t sample_rate)
+static inline int wav_close(FILE *file, int64_t samples, uint32_t sample_rate)
 {
     int failed = samples < 0 || fseek(file, 0, SEEK_SET) != 0 ||
                  wav_header(file, (uint32_t)samples, sample_rate) != 0;

@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-
 from deploy.c.generator.c_text import (
     float_text,
     harmless,
@@ -12,9 +10,6 @@ from deploy.c.generator.c_text import (
 )
 from deploy.c.generator.emit_step import StepEmitter
 from deploy.c.generator.program import Program
-from deploy.c.generator.transform import MAX_STAGES, tables
-
-F32 = np.float32
 
 
 def delay_samples(program: Program) -> int:
@@ -113,7 +108,7 @@ const char *{self.name}_describe(void);
             f"typedef char {self.name}_size_check"
             f"[sizeof(struct {self.name}_state) == {upper}_STATE_BYTES ? 1 "
             ": -1];",
-            self._stft_tables(),
+            self._stft_tables(self.program.metadata.signal),
             *self.tables,
             self._functions(),
         ]
@@ -169,28 +164,6 @@ const char *{self.name}_describe(void);
             lines.append(f"    {kind} {name}[{padded}];")
         return f"struct {self.name}_state {{\n" + "\n".join(lines) + "\n};"
 
-    # Tables
-    def _stft_tables(self) -> str:
-        signal = self.program.metadata.signal
-        constants = tables(signal)
-        before = len(self.tables)
-        window, gain, twiddle, turns = (
-            self._array(n, "float", getattr(constants, n))
-            for n in ("window", "gain", "twiddle", "turns")
-        )
-        own = self.tables[before:]
-        del self.tables[before:]
-        stages = constants.radices
-        filled = [*stages, *[0] * (MAX_STAGES - len(stages))]
-        own.append(
-            "static const eb_stft stft = {\n"
-            f"    {signal.n_fft}, {signal.win_length}, {signal.hop_length},\n"
-            f"    {{{signal.n_fft // 2}, {len(stages)}, "
-            f"{{{', '.join(map(str, filled))}}},\n     {twiddle}}},\n"
-            f"    {window}, {gain}, {turns},\n}};"
-        )
-        return "\n\n".join(own)
-
     # Operations
     def _functions(self) -> str:
         name, upper = self.name, self.name.upper()
@@ -204,8 +177,6 @@ const char *{self.name}_describe(void);
             f"{self.program.mask.size}, "
             f"{float_text(quantization.scale)}{zero});",
         ]
-        if self._band_count:
-            body.insert(0, f"float bands[{self._band_count}];")
         step = "\n".join(
             "    " + line for text in body for line in text.split("\n")
         )
@@ -234,7 +205,7 @@ const char *{self.name}_describe(void);
                 f"eb_ring_place(state->late_head, 1, {late});\n"
             )
         text = json.dumps(self._description(), sort_keys=True)
-        quoted = string_literal(text, 8 * " ")
+        text = string_literal(text, 8 * " ")
         return f"""uint32_t {name}_size(void)
 {{
     return {upper}_STATE_BYTES;
@@ -278,7 +249,7 @@ void {name}_process({name}_state *state, const int16_t *in,
 const char *{name}_describe(void)
 {{
     static const char text[] =
-{quoted};
+{text};
     return text;
 }}"""
 

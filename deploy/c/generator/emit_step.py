@@ -1,11 +1,10 @@
 """The operations of a frame as calls, and the tables that they read."""
 
-from edgebrain.errors import UserError
 import numpy as np
 
 from deploy.c.generator import lower, numbers
 from deploy.c.generator.arena import Arena
-from deploy.c.generator.c_text import float_text, harmless, int_text, lines
+from deploy.c.generator.c_text import float_text, harmless, int_text
 from deploy.c.generator.program import (
     Binary,
     Cell,
@@ -18,11 +17,12 @@ from deploy.c.generator.program import (
     Unary,
     Update,
 )
+from deploy.c.generator.tables import Tables
 
 F32 = np.float32
 
 
-class StepEmitter:
+class StepEmitter(Tables):
     """Writes the network.
 
     Arguments
@@ -31,43 +31,18 @@ class StepEmitter:
 
     Attributes
     ----------
-    tables, body : list of str
-        Constants, and calls in order.
-    scratch : int
-        int16 elements that a layer needs.
+    body : list of str
+        Calls in order.
     """
 
     def __init__(self, program: Program) -> None:
+        super().__init__(program.bits)
         self.program = program
-        self.tables: list[str] = []
         self.body: list[str] = []
-        self.bits = program.bits
         self.arena = Arena(program)
-        self.scratch = 0
-        self._band_count = 0
-        self._table_names: dict[bytes, str] = {}
         self._prologue()
         for number, op in enumerate(program.operations):
             self._operation(number, op)
-
-    # Files
-    def _array(self, name: str, kind: str, values) -> str:
-        """Add a constant table, once for equal contents; return its name."""
-        values = np.asarray(values).reshape(-1)
-        key = kind.encode() + values.tobytes()
-        if key in self._table_names:
-            return self._table_names[key]
-        if kind == "float":
-            words = [float_text(v) for v in values]
-        else:
-            words = [int_text(v) for v in values]
-        self.tables.append(
-            f"static const {kind} {name}[{len(words)}] = {{\n"
-            + lines(words)
-            + "\n};"
-        )
-        self._table_names[key] = name
-        return name
 
     def _prologue(self) -> None:
         signal, out = self.program.metadata.signal, self.program.features
@@ -90,64 +65,13 @@ class StepEmitter:
         # The mask is not there yet, so its memory serves.
         size = signal.bins
         self.body.append(f"memmove(mask, magnitude, {size}u * sizeof *mask);")
-        for number, (kind, argument) in enumerate(steps):
-            if kind == "mel":
-                size = self._bands(argument)
-            else:
-                self.body.append(self._float_step(number, kind, argument, size))
+        calls, size = self._float_steps(steps, "mask", size)
+        self.body += calls
         if self.bits == 8:
             call = f"eb_quantize_s8(mask, {target}, {size}, {scale}, {zero});"
         else:
             call = f"eb_quantize_s16(mask, {target}, {size}, {scale});"
         self.body.append(call)
-
-    def _float_step(self, number, kind, argument, size) -> str:
-        if kind == "relu":
-            kind, argument = "clip", (F32(0), F32(np.inf))
-        if kind == "clip":
-            largest = np.finfo(F32).max
-            low, high = (
-                float_text(np.clip(F32(v), -largest, largest)) for v in argument
-            )
-            return f"eb_clip_all(mask, {size}, {low}, {high});"
-        if kind in ("log", "sqrt", "square"):
-            return f"eb_{kind}_all(mask, {size});"
-        if kind == "pow":
-            table = lower.power_table(argument)
-            name = self._array(f"feature_{number}", "float", table)
-            return f"eb_pow_all(mask, {size}, {name});"
-        if kind == "sub":
-            kind, argument = "add", -np.asarray(argument, F32)
-        if kind not in ("add", "mul", "div"):
-            raise UserError(
-                f"the prologue computes {kind}: no kernel for that in float"
-            )
-        if np.ndim(argument):
-            name = self._array(f"feature_{number}", "float", argument)
-            return f"eb_{kind}_each(mask, {size}, {name});"
-        return f"eb_{kind}_all(mask, {size}, {float_text(argument)});"
-
-    def _bands(self, matrix: np.ndarray) -> int:
-        first, count, weights = [], [], []
-        for row in matrix:
-            used = np.flatnonzero(row)
-            start, end = (used[0], used[-1] + 1) if len(used) else (0, 0)
-            first.append(int(start))
-            count.append(int(end - start))
-            weights.extend(row[start:end])
-        if len(matrix) > self.program.metadata.signal.bins:
-            raise UserError("the prologue makes more bands than there are bins")
-        names = [
-            self._array("band_first", "int16_t", np.array(first, np.int16)),
-            self._array("band_count", "int16_t", np.array(count, np.int16)),
-            self._array("band_weights", "float", np.array(weights, F32)),
-        ]
-        self.body.append(
-            f"eb_bands(mask, bands, {len(matrix)}, {', '.join(names)});"
-        )
-        self.body.append(f"memcpy(mask, bands, {len(matrix)}u * sizeof *mask);")
-        self._band_count = len(matrix)
-        return len(matrix)
 
     def _operation(self, number: int, op) -> None:
         if isinstance(op, Update):
@@ -164,13 +88,8 @@ class StepEmitter:
         }[type(op)](number, op)
 
     def _dense(self, number: int, op: Dense) -> None:
-        rows, columns = op.weights.shape
-        self.scratch = max(self.scratch, -(-columns // 8) * 8)
         source = self._gathered(op)
-        weights = lower.dense_weights(op.weights)
-        fields = self._layer_tables(number, op, weights)
-        shape = f"{rows}, {columns}"
-        self._layer(number, "dense", [*fields, shape, self._last(op)])
+        self._weights(number, op)
         self.body.append(
             f"eb_dense_s{self.bits}(&layer_{number}, {source}, "
             f"{self._vector(op.out)}, state->scratch);"
@@ -190,10 +109,8 @@ class StepEmitter:
         return f"&state->arena[{self.arena.gathered[id(op)]}]"
 
     def _depthwise(self, number: int, op: Depthwise) -> None:
-        taps, size = op.weights.shape
-        fields = self._layer_tables(number, op, op.weights)
-        shape = f"{size}, {taps}"
-        self._layer(number, "depthwise", [*fields, shape, self._last(op)])
+        taps = len(op.weights)
+        self._weights(number, op)
         columns = [self._column(c) for c in op.inputs]
         kind = f"int{self.bits}_t"
         self.body.append(
@@ -203,36 +120,6 @@ class StepEmitter:
             + "};\n"
             f"    eb_depthwise_s{self.bits}(&layer_{number}, columns, "
             f"{self._vector(op.out)});\n}}"
-        )
-
-    def _layer_tables(self, number: int, op, weights) -> list[str]:
-        """Return the names of tables; those of dense rows are filled up."""
-        rows = [("bias", "int32_t", op.bias, 0)]
-        if self.bits == 8:
-            rows.append(("ratio", "float", op.ratio, 0))
-        else:
-            factor, shift, _ = lower.layer_factors(op)
-            rows.append(("factor", "int32_t", factor, 0))
-            # Any that the kernels can shift by.
-            rows.append(("shift", "uint8_t", shift, 33))
-        names = [self._array(f"weights_{number}", "int8_t", weights)]
-        for name, kind, values, more in rows:
-            if isinstance(op, Dense):
-                values = lower.dense_rows(values, more)
-            names.append(self._array(f"{name}_{number}", kind, values))
-        return names
-
-    def _last(self, op: Dense | Depthwise) -> str:
-        """Return the field that differs between 8 and 16 bits."""
-        if self.bits == 8:
-            return str(op.out.quantization.zero_point)
-        return str(int(lower.layer_factors(op)[2]))
-
-    def _layer(self, number: int, kind: str, fields: list[str]) -> None:
-        suffix = "" if kind in ("scale", "bent") else f"_s{self.bits}"
-        self.tables.append(
-            f"static const eb_{kind}{suffix}_layer layer_{number} = {{\n"
-            f"    {', '.join(fields)},\n}};"
         )
 
     def _binary(self, number: int, op: Binary) -> None:

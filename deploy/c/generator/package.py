@@ -11,7 +11,7 @@ from deploy.c.generator.c_text import harmless, lines
 from deploy.c.generator.emit import Emitter
 from deploy.c.generator.numbers import tanh_table
 from deploy.c.generator.program import Program
-from deploy.c.generator.projects import write_projects
+from deploy.c.generator.projects import ENHANCER, write_projects
 from deploy.c.generator.read import read
 
 _HERE = Path(__file__).parent.parent
@@ -26,7 +26,8 @@ _RESERVED = frozenset(
     # Files and prefixes that the build has already.
     "assert complex ctype errno fenv float inttypes iso646 limits locale math "
     "setjmp signal stdarg stdbool stddef stdint stdio stdlib string tgmath "
-    "time wchar wctype board boards enhance_wav examples fuzz library main "
+    "time wchar wctype board boards detect_library detect_wav enhance_wav "
+    "examples fuzz library main "
     "model names profile runtime startup ticks wav".split()
 )
 
@@ -114,7 +115,7 @@ def _fill(folder: Path, emitter: Emitter, model: Path) -> None:
             copy_function=shutil.copy,
         )
     (folder / _TANH).write_text(tanh_source())
-    write_projects(folder, name)
+    write_projects(folder, name, ENHANCER)
     card = emitter.program.metadata
     origin = (
         f"{name}: {card.precision}, weights {card.checkpoint_sha256}, of "

@@ -13,9 +13,24 @@ _EXACT = """\
 #pragma GCC optimize("-ffp-contract=off", "-fno-tree-loop-vectorize")
 #endif
 """
+#: Words of the files that differ between tasks.
+ENHANCER = {
+    "@PROGRAM@": "enhance_wav",
+    "@LIBRARY@": "library.c",
+    "@BOARD@": "boards/main.c",
+    "@WAVS@": "noisy.wav to enhanced.wav",
+    "@RESULT@": "int16_t result[@UPPER@_HOP]",
+}
+DETECTOR = {
+    "@PROGRAM@": "detect_wav",
+    "@LIBRARY@": "detect_library.c",
+    "@BOARD@": "detect_wav.c",
+    "@WAVS@": "sound.wav to scores",
+    "@RESULT@": "float result[@UPPER@_CLASSES]",
+}
 
 
-def write_projects(folder: Path, name: str) -> None:
+def write_projects(folder: Path, name: str, kind: dict[str, str]) -> None:
     """Write the files of all builds beside the sources.
 
     Arguments
@@ -24,8 +39,11 @@ def write_projects(folder: Path, name: str) -> None:
         Holds the header and source of ``name``, and the runtime.
     name : str
         Prefix of the C names.
+    kind : dict of str to str
+        ``ENHANCER`` or ``DETECTOR``.
     """
     words = {
+        **kind,
         "@NAME@": name,
         "@UPPER@": name.upper(),
         "@VERSION@": edgebrain.__version__,

@@ -21,7 +21,6 @@ from deploy.c.generator.program import (
     Vector,
 )
 from deploy.c.generator.read_elements import (
-    ARITHMETIC,
     PROLOGUE_ONLY,
     UNARY,
     ElementReader,
@@ -36,13 +35,6 @@ from deploy.c.generator.values import (
 )
 
 F32 = np.float32
-_SUPPORTED = {
-    *UNARY,
-    *PROLOGUE_ONLY,
-    *ARITHMETIC,
-    *"Conv Gemm MatMul PRelu Clip Pow Concat Slice Squeeze Unsqueeze Reshape "
-    "Identity QuantizeLinear DequantizeLinear".split(),
-}
 
 #: Sizes of tensors, and frames of look-ahead, from where on a file is damaged.
 _MOST, _MOST_LATE = 65535, 1000
@@ -196,14 +188,15 @@ class Reader(LayerReader, ElementReader):
         return self.problems
 
     def _read(self, node, name: str) -> None:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in _SUPPORTED:
+        read = getattr(self, f"_read_{node.op_type.lower()}", None)
+        if node.op_type in UNARY.keys() | PROLOGUE_ONLY.keys():
+            read = self._read_simple
+        if read is None or node.domain not in ("", "ai.onnx"):
             raise Refused(
                 "no C kernel for this operator; the kernels are those of "
-                "STFTTCNN, LSTMMask, ConvLSTM and NNSE"
+                "the networks of this project"
             )
-        getattr(self, f"_read_{node.op_type.lower()}", self._read_simple)(
-            node, name
-        )
+        read(node, name)
 
     # Integers to float and back
 
@@ -220,10 +213,10 @@ class Reader(LayerReader, ElementReader):
             if self.features is not None:
                 raise Refused("a second QuantizeLinear of the features")
             self.prologue = value.steps
-            self.features = Vector(source, value.size, quantization)
-            self.levels[target] = Integers(
-                [Column(self.features, 0, value.size)], value.flat
+            self.features = self._quantized_features(
+                source, value, quantization
             )
+            self.levels[target] = self.features
         elif isinstance(value, Integers):
             if value.quantization != quantization:
                 vector = self._emit_unary(name, [], value, quantization)
@@ -236,6 +229,10 @@ class Reader(LayerReader, ElementReader):
             self.levels[target] = self._emit(value, quantization)
         else:
             raise Refused("quantizes what is no moving value")
+
+    def _quantized_features(self, source, value, quantization) -> Integers:
+        vector = Vector(source, value.size, quantization)
+        return Integers([Column(vector, 0, value.size)], value.flat)
 
     def _quantization(self, node) -> Quantization:
         scale = self._raw(node.input[1])
@@ -396,7 +393,7 @@ class Reader(LayerReader, ElementReader):
         program = Program(
             self.card,
             self.prologue,
-            self.features,
+            self.features.columns[0].source,
             mask.columns[0],
             self.operations,
             list(self.made.values()),

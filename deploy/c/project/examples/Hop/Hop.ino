@@ -4,6 +4,7 @@
 static @NAME@_memory memory;
 static @NAME@_state *state;
 static int16_t samples[@UPPER@_HOP];
+static @RESULT@;
 
 void setup()
 {
@@ -15,7 +16,7 @@ void loop()
 {
     /* Here a hop comes from a microphone, as int16. */
     const unsigned long begun = micros();
-    @NAME@_process(state, samples, samples);
+    @NAME@_process(state, samples, result);
     Serial.println(micros() - begun);
     delay(1000);
 }

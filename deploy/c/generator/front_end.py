@@ -1,0 +1,64 @@
+"""From samples to the features of a detector, in float."""
+
+from dataclasses import dataclass
+
+from edgebrain.errors import UserError
+from edgebrain.signal import SignalSettings
+from edgebrain.signal.mel import MelSettings
+import numpy as np
+
+F32 = np.float32
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """What lies in front of a network that hears log-mel patches.
+
+    Attributes
+    ----------
+    signal : SignalSettings
+    steps : list of tuple
+        Float (name, argument) steps from the magnitude to the features.
+    bands : int
+    spare : int
+        Samples that a window ends before the newest one, so that frames lie
+        where those of a whole recording do.
+    first_hop : int
+        Hops before the one with the first frame.
+    patch_step : int
+        Frames from the start of a patch to that of the next.
+    """
+
+    signal: SignalSettings
+    steps: list[tuple]
+    bands: int
+    spare: int
+    first_hop: int
+    patch_step: int
+
+
+def front_end(mel: MelSettings, patch_step: int) -> FrontEnd:
+    """Return the front end of mel settings.
+
+    Raises
+    ------
+    UserError
+        For features that a stream cannot have.
+    """
+    if mel.to_db:
+        raise UserError(
+            "to_db: dB below the loudest value of a clip, which a stream "
+            "does not know; train with to_db false"
+        )
+    signal = mel.signal
+    steps = [("pow", F32(signal.power))] if signal.power != 1 else []
+    steps += [
+        ("mel", mel.filters),
+        ("add", F32(mel.log_offset)),
+        ("log", None),
+    ]
+    # Frame t ends at sample t * hop + end; it is there with a whole hop.
+    end = signal.win_length - signal.offset
+    spare = -end % signal.hop_length
+    first = (end + spare) // signal.hop_length - 1
+    return FrontEnd(signal, steps, mel.n_mels, spare, first, patch_step)
