@@ -10,6 +10,10 @@ import numpy as np
 
 PREFIX = "CTRL_X_CUBE_AI_"
 WINDOW = "user_win"
+_NOTE = (
+    "/* Of one model, for ST's audio application. Written by\n"
+    " * deploy/stedgeai.py: make it again instead of editing it. */"
+)
 
 
 class Unfit(Exception):
@@ -42,51 +46,39 @@ class Application:
 
     def files(self) -> dict[str, str]:
         """Return the C files by name."""
-        tables = [
-            "/* Window and filters of the features, float32. */",
-            "#include <stdint.h>",
+        width = max(map(len, self.rows))
+        config = [
+            f"#define {PREFIX}{name:<{width}} {value}"
+            for name, value in self.rows.items()
         ]
+        config += ["", "#define CTRL_SEQUENCE {CTRL_CMD_PARAM_AI, 0}"]
+        heads = {name: _head(name, v) for name, v in self.tables.items()}
+        source = [_NOTE, '#include "user_mel_tables.h"']
         for name, values in self.tables.items():
-            head = _head(name, values)
-            tables += [f"extern {head};", f"{head} = {{", *_lines(values), "};"]
+            source += ["", f"{heads[name]} = {{", *_lines(values), "};"]
+        declared = [
+            "#include <stdint.h>",
+            '#include "preproc_dpu.h"',
+            "",
+            "/* Half precision on the STM32N6; elsewhere there is none. */",
+            "#ifndef PREPROC_FLOAT_T",
+            "#define PREPROC_FLOAT_T float",
+            "#endif",
+            "",
+            *(f"extern {head};" for head in heads.values()),
+        ]
         return {
-            "ai_model_config.h": self._header(),
-            "user_tables.c": "\n".join([*tables, ""]),
+            "ai_model_config.h": _header("AI_MODEL_CONFIG_H", config),
+            "user_mel_tables.h": _header("USER_MEL_TABLES_H", declared),
+            "user_mel_tables.c": "\n".join([*source, ""]),
         }
 
-    def _header(self) -> str:
-        width = max(map(len, self.rows))
-        return "\n".join(
-            [
-                "/* Configuration of ST's audio application for one model.",
-                " * Written by deploy/stedgeai.py; make it again instead of",
-                " * editing it, for it must fit the model. */",
-                "#ifndef AI_MODEL_CONFIG_H",
-                "#define AI_MODEL_CONFIG_H",
-                "",
-                "#include <stdint.h>",
-                "",
-                "#ifdef __cplusplus",
-                'extern "C" {',
-                "#endif",
-                "",
-                *(
-                    f"#define {PREFIX}{name:<{width}} {value}"
-                    for name, value in self.rows.items()
-                ),
-                "",
-                "#define CTRL_SEQUENCE {CTRL_CMD_PARAM_AI, 0}",
-                "",
-                *(f"extern {_head(*t)};" for t in self.tables.items()),
-                "",
-                "#ifdef __cplusplus",
-                "}",
-                "#endif",
-                "",
-                "#endif /* AI_MODEL_CONFIG_H */",
-                "",
-            ]
-        )
+
+def _header(guard: str, lines: list[str]) -> str:
+    return "\n".join(
+        [_NOTE, f"#ifndef {guard}", f"#define {guard}", "", *lines, ""]
+        + [f"#endif /* {guard} */", ""]
+    )
 
 
 def common_rows(card: GraphMetadata) -> dict[str, str]:
@@ -132,7 +124,7 @@ def text(name: str) -> str:
 
 
 def _head(name: str, values: np.ndarray) -> str:
-    kind = "float" if values.dtype.kind == "f" else "uint32_t"
+    kind = "PREPROC_FLOAT_T" if values.dtype.kind == "f" else "uint32_t"
     return f"const {kind} {name}[{len(values)}]"
 
 

@@ -72,12 +72,13 @@ def check(graph: Graph, target: Target, **settings: float) -> Report:
 
 
 def _application(graph: Graph, target: Target, settings: dict):
-    if not target.tool.get("neural_art"):
-        return Unfit("it is for the STM32N6")
-    if graph.metadata is None:
+    card = graph.metadata
+    if card is None:
         return Unfit("the file has no metadata of this project")
+    if getattr(card, "task", "enhancement") not in target.application:
+        return Unfit(f"there is none for this task on {target.name}")
     frames = (graph.known_shape(graph.inputs[0]) or [None])[-1]
     try:
-        return fit(graph.metadata, frames, **settings)
+        return fit(card, frames, **settings)
     except Unfit as reason:
         return reason

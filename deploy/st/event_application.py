@@ -8,6 +8,7 @@ a clip.
 """
 
 from edgebrain.onnx.metadata import GraphMetadata
+from edgebrain.signal.mel import MelSettings
 import numpy as np
 
 from deploy.st.application_header import (
@@ -30,13 +31,8 @@ def fit(
     ------
     Unfit
     """
-    from edgebrain.signal.mel import MelSettings
-
-    known = MelSettings.__dataclass_fields__.keys() - {"signal"}
-    mel = MelSettings(
-        card.signal, **{k: v for k, v in card.features.items() if k in known}
-    )
     signal = card.signal
+    mel = MelSettings.from_dict(card.features["mel"], signal)
     if signal.center:
         raise Unfit("its frames are not centred: train with center: False")
     if mel.to_db:

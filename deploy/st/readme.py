@@ -117,21 +117,17 @@ def _on_board(package, metadata, target) -> str:
     if isinstance(package.application, Application):
         lines.append(
             f"{package.application.guide}\n\n"
-            "1. Copy audio_application/ai_model_config.h over the one of the "
-            "application, and add user_tables.c to the project in place of "
-            "its tables of the same names.\n"
+            "1. Copy the files of audio_application/ over those of the "
+            "application (Dpu/Inc, Dpu/Src).\n"
             "2. Copy the generated network*.c, network*.h and stai_network.* "
             "over those of the application.\n"
-            "3. Build in STM32CubeIDE, sign the binary, and program the "
-            "application at 0x70100000 and the weights (*.raw) at "
-            f"{_weights_at(target)}.\n\n"
-            "The lines of the microphone are those of the STM32N6570-DK: keep "
-            "those of your version of the application where they differ."
+            "3. Build in STM32CubeIDE"
+            + _programming(target)
+            + ".\n\nKeep lines of the microphone of your version of the "
+            "application where they differ."
         )
     else:
-        lines.append(
-            f"\nNo header for ST's audio application: {package.application}"
-        )
+        lines.append(f"\nST's audio application: {package.application}")
     lines.append(
         f"\nThe network takes features of frames of {signal.win_length} "
         f"samples ({signal.window} window, periodic) in an FFT of "
@@ -155,7 +151,11 @@ def _in_and_out(metadata) -> str:
     return f" ({settings}); and gives a value a class: {classes}."
 
 
-def _weights_at(target) -> str:
-    """Return the address of the pool that holds the weights."""
+def _programming(target) -> str:
     pools = [p for p in target.memory_pool if p.get("constants_preferred")]
-    return pools[0]["address"] if pools else "the address of its pool"
+    if not pools:
+        return " and program the board"
+    return (
+        ", sign the binary, and program the application at 0x70100000 and "
+        f"the weights (*.raw) at {pools[0]['address']}"
+    )

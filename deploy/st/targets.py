@@ -83,6 +83,7 @@ _TARGET = {
         "profile_options?": "text",
     },
     "cloud?": {"board?": "text"},
+    "application?": ["text"],
     "memory_pool?": [_POOL],
 }
 
@@ -110,6 +111,7 @@ class Target:
     flash_bytes: int | None = None
     memory_pool: list[dict] = field(default_factory=list)
     cloud: dict = field(default_factory=dict)
+    application: list[str] = field(default_factory=list)
 
     @property
     def accelerator(self) -> bool:
