@@ -9,8 +9,7 @@ argparse option a rule checks that.
 3
 >>> check("train.yaml", {"lr": -1}, {"lr": Number(least=0)})
 Traceback (most recent call last):
-edgebrain.errors.UserError: train.yaml (1 problem):
-  - lr: a number from 0, not -1
+edgebrain.errors.UserError: train.yaml: lr: a number from 0, not -1
 """
 
 import argparse

@@ -13,7 +13,7 @@ class UserError(ValueError):
 
     @classmethod
     def collect(cls, headline: str, problems: Iterable[str]) -> "UserError":
-        """Return one error that lists all problems.
+        """Return one error that lists all problems; of one it is a line.
 
         Arguments
         ---------
@@ -28,18 +28,19 @@ class UserError(ValueError):
             Its message holds the headline, the count and a line a problem.
         """
         problems = list(problems)
+        if len(problems) == 1:
+            return cls(f"{headline}: {problems[0]}")
         lines = "\n".join(f"  - {p}" for p in problems)
-        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        return cls(f"{headline} ({count}):\n{lines}")
+        return cls(f"{headline} ({len(problems)} problems):\n{lines}")
 
 
 def nearest(got: str, known: Iterable[str]) -> list[str]:
     """Return up to three known names that look most like ``got``.
 
     >>> nearest("spec_mes", ["spec_mse", "wave_mse", "stoi"])
-    ['spec_mse', 'wave_mse']
+    ['spec_mse']
     """
-    return difflib.get_close_matches(str(got), list(known), n=3, cutoff=0.5)
+    return difflib.get_close_matches(str(got), list(known), n=3, cutoff=0.7)
 
 
 def unknown_name(kind: str, got: str, known: Iterable[str]) -> UserError:

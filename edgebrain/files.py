@@ -133,6 +133,25 @@ def whole_folder(path: Path | str, marker: str) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
+def check_place(path: Path | str | None, mend: str = "give another") -> None:
+    """Refuse a place where no folder can be made or written.
+
+    Raises
+    ------
+    UserError
+    """
+    if path is None:
+        return
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: is a file; {mend} folder")
+    above = path.resolve()
+    while not above.exists():
+        above = above.parent
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise UserError(f"{path}: {above} cannot be written; {mend} folder")
+
+
 def check_folder(path: Path | str, marker: str) -> dict[str, str]:
     """Refuse a folder that :func:`whole_folder` could not or must not write.
 
@@ -148,13 +167,7 @@ def check_folder(path: Path | str, marker: str) -> dict[str, str]:
         alone, and files of the tool that were edited since.
     """
     path, mend = Path(path), "give another --output_folder"
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: is a file; {mend}")
-    above = path.resolve()
-    while not above.exists():
-        above = above.parent
-    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-        raise UserError(f"{path}: {above} cannot be written; {mend}")
+    check_place(path)
     if not path.is_dir() or not any(
         not p.name.startswith(".unfinished-") for p in path.iterdir()
     ):

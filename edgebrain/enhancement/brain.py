@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from edgebrain.enhancement.losses import EnhancementLoss
 from edgebrain.enhancement.metrics import METRICS, at_rate
 from edgebrain.enhancement.recipe import KEYS
 from edgebrain.enhancement.scoring import Scorer
+from edgebrain.errors import UserError
 from edgebrain.models import (
     check_causality,
     check_model_output,
@@ -59,10 +61,12 @@ class EnhancementBrain(EdgeBrain):
         dict
             ``mask`` (batch, bins, frames), ``spec`` complex of that shape,
             ``wav`` (batch, samples) or None where nothing needs it, ``gain``
-            (batch, 1), by which the target must be scaled too.
+            (batch, 1), by which the target must be scaled too, ``repeat``,
+            which makes a target of the batch one for each noisy signal
+            (``wav_augment`` may return several).
         """
         batch = batch.to(self.device)
-        noisy = batch.noisy_sig.data
+        noisy, repeat = self._augment(batch.noisy_sig.data, batch, stage)
         settings = self.hparams.signal
         # half precision is for the network; an STFT needs all its bits
         with torch.autocast(self.device_type, enabled=False):
@@ -80,12 +84,21 @@ class EnhancementBrain(EdgeBrain):
         with torch.autocast(self.device_type, enabled=False):
             enhanced = spec * mask.float()
             wav = None
-            if not training or self.hparams.loss.needs_wav:
+            if not training or getattr(self.hparams.loss, "needs_wav", False):
                 wav = istft(enhanced, settings, noisy.shape[-1])
-        return {"mask": mask, "spec": enhanced, "wav": wav, "gain": gain}
+        return {
+            "mask": mask,
+            "spec": enhanced,
+            "wav": wav,
+            "gain": gain,
+            "repeat": repeat,
+        }
 
     def compute_objectives(self, predictions, batch, stage):
         """Return the loss; outside training, hand the clips to the scorer.
+
+        A loss that is no EnhancementLoss is given the magnitudes of estimate
+        and target, (batch, bins, frames), zero in the padding.
 
         Arguments
         ---------
@@ -104,8 +117,9 @@ class EnhancementBrain(EdgeBrain):
         lengths = (relative * clean.shape[-1]).round().long()
         gain = predictions["gain"]
         with torch.autocast(self.device_type, enabled=False):
-            clean = clean * gain
-            loss, parts = self.hparams.loss(
+            clean = predictions["repeat"](clean) * gain
+            lengths = predictions["repeat"](lengths)
+            loss = self._loss(
                 predictions["spec"],
                 stft(clean, self.hparams.signal),
                 predictions["wav"],
@@ -128,6 +142,28 @@ class EnhancementBrain(EdgeBrain):
                 lengths.tolist(),
             )
         return loss
+
+    def _loss(self, spec, clean_spec, wav, clean, lengths):
+        loss = self.hparams.loss
+        if isinstance(loss, EnhancementLoss):
+            return loss(spec, clean_spec, wav, clean, lengths)[0]
+        frames = self.hparams.signal.num_frames(lengths)
+        index = torch.arange(spec.shape[-1], device=spec.device)
+        valid = (index < frames.to(spec.device)[:, None])[:, None]
+        return loss(spec.abs() * valid, clean_spec.abs() * valid)
+
+    def _augment(self, noisy, batch, stage):
+        """Apply ``wav_augment`` in training; return how targets follow."""
+        augment = getattr(self.hparams, "wav_augment", None)
+        if augment is None or stage != sb.Stage.TRAIN:
+            return noisy, lambda tensor: tensor
+        changed, _ = augment(noisy, batch.noisy_sig.lengths)
+        if changed.shape[-1] != noisy.shape[-1]:
+            raise UserError(
+                "wav_augment: it changes the length of a signal; the clean "
+                "one would no longer fit"
+            )
+        return changed, augment.replicate_labels
 
     def features(self, item):
         """Return the magnitude of an item, (bins, frames)."""

@@ -12,8 +12,9 @@ from edgebrain.data.embedded import make_embedded_corpus
 from edgebrain.data.manifest import PreparedData, prepare_folder
 from edgebrain.data.sources import load_manifest
 from edgebrain.enhancement.datasets import mixing_dataset, paired_dataset
+from edgebrain.enhancement.mixing import MixingSettings
 from edgebrain.training.experiment import Data, prepare_once
-from edgebrain.training.keys import whether
+from edgebrain.training.keys import Built, whether
 from speechbrain.utils.distributed import if_main_process
 
 #: Top-level keys of a yaml that only enhancement reads.
@@ -21,9 +22,11 @@ KEYS = {
     "batching": Name("batching", STRATEGIES),
     "crop_seconds": Number(above=0, optional=True),
     "max_batch_seconds": Number(above=0, optional=True),
-    "train_mixing": None,
-    "eval_mixing": None,
+    "train_mixing": Built(MixingSettings),
+    "eval_mixing": Built(MixingSettings),
     "save_enhanced": whether,
+    "skip_bad": whether,
+    "wav_augment": None,
 }
 
 
@@ -63,6 +66,7 @@ def _folder(hparams) -> PreparedData:
         hparams["sample_rate"],
         cache,
         hparams["seed"],
+        skip_bad=hparams.get("skip_bad", False),
     )
 
 

@@ -20,8 +20,7 @@ class Arguments:
     >>> check.finish()
     Traceback (most recent call last):
         ...
-    edgebrain.errors.UserError: STFTTCNN: bad arguments (1 problem):
-      - n_blocks must be a whole number of at least 1, got 0
+    edgebrain.errors.UserError: STFTTCNN: bad arguments: n_blocks must ...
     """
 
     def __init__(self, owner: str):

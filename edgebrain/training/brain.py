@@ -18,6 +18,8 @@ from edgebrain.training.keys import KEYS
 from edgebrain.training.reporting import (
     epoch_line,
     places,
+    say,
+    warn_of_few,
     write_history,
     write_test_results,
 )
@@ -189,6 +191,8 @@ class EdgeBrain(sb.Brain):
         if self.train_sampler is None and batch_sampler is not None:
             self.train_sampler = batch_sampler
         self.batches_per_epoch = len(self.train_loader)
+        if valid_set is not None and if_main_process():
+            warn_of_few("validation", valid_set)
         kwargs.setdefault("progressbar", self._draws_bars())
         super().fit(epoch_counter, self.train_loader, valid_set, **kwargs)
 
@@ -210,7 +214,7 @@ class EdgeBrain(sb.Brain):
         if resumed is not None:
             epoch = self.hparams.epoch_counter.current
             where = f"in epoch {epoch + 1}" if self.step else f"after {epoch}"
-            logger.info(f"Resuming {where} from {resumed.path.name}")
+            say(f"Resuming {where} from {resumed.path.name}")
             return
         source = getattr(self.hparams, "init_from", None)
         if source:
@@ -287,9 +291,11 @@ class EdgeBrain(sb.Brain):
 
     @property
     def raw_model(self):
-        """The model without the wrappers of parallel training."""
+        """The model without wrappers of parallel or compiled training."""
         model = self.modules["model"]
-        return getattr(model, "module", model)
+        for wrapper in ("_orig_mod", "module"):  # compiled, parallel
+            model = getattr(model, wrapper, model)
+        return model
 
     def on_stage_start(self, stage, epoch=None):
         """Tell the data the epoch; start a scorer for valid and test."""
@@ -313,6 +319,8 @@ class EdgeBrain(sb.Brain):
             self.hparams.train_logger.log_stats(
                 {"epoch loaded": self.tested["epoch"]}, test_stats=means
             )
+            if self.scorer is not None:
+                say(self.report)
 
     def _end_validation(self, valid_loss, epoch):
         """Add the epoch's row; schedule, save and report by it."""
@@ -354,7 +362,7 @@ class EdgeBrain(sb.Brain):
             epochs = self.hparams.number_of_epochs
             line = epoch_line(row, key, task.baseline, epochs, best)
             seconds = (time.time() - self.started) * (epochs - row["epoch"])
-            print(f"{line}  {seconds / 60:.1f} min left", flush=True)
+            say(f"{line}  {seconds / 60:.1f} min left")
 
     def _save_epoch(self, row):
         """Keep the last and the best checkpoint, and each n-th if asked."""
@@ -405,6 +413,8 @@ class EdgeBrain(sb.Brain):
             higher = self._higher_is_better(key)
             max_key, min_key = (key, None) if higher else (None, key)
         self.test_data = test_set
+        if if_main_process():
+            warn_of_few("test", test_set)
         kwargs.setdefault("progressbar", self._draws_bars())
         kwargs["test_loader_kwargs"] = dict(
             kwargs.get("test_loader_kwargs") or {}
@@ -424,7 +434,7 @@ class EdgeBrain(sb.Brain):
             "epoch": int(best.meta["epoch"]),
             "selected_by": max_key or min_key,
         }
-        logger.info(
+        say(
             f"Testing epoch {self.tested['epoch']}, the best by "
             f"{max_key or min_key} ({best.meta[max_key or min_key]:.4f})"
         )
@@ -443,7 +453,9 @@ class EdgeBrain(sb.Brain):
             self.clip_files(),
         )
         self.draw_examples(folder, rows)
-        print(f"\n{places(self.hparams.output_folder, folder)}\n\n{table}")
+        self.report = (
+            f"\n{places(self.hparams.output_folder, folder)}\n\n{table}"
+        )
         return summarise(list(rows.values())[-1])["mean"]
 
     def metrics(self) -> tasks.Mapping[str, tasks.Metric]:

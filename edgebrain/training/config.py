@@ -2,8 +2,9 @@
 
 ``python train.py train.yaml --key value`` is SpeechBrain's convention. Its
 own parser accepts any key and corrupts values that hold ``=``; here each
-override must exist in the yaml (or be a run option of SpeechBrain), and each
-``!new:``, ``!name:`` and ``!apply:`` is checked before anything is built.
+override must exist in the yaml (or be a run option of SpeechBrain), each value
+must follow the rule of its key, and each ``!new:``, ``!name:`` and ``!apply:``
+is checked before anything is built.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,13 @@ import re
 
 from edgebrain.checks import check
 from edgebrain.errors import UserError, nearest, unknown_name
-from edgebrain.training.keys import RULES
+from edgebrain.training.keys import (
+    ALIASES,
+    PATHS,
+    RULES,
+    RUN_OPTIONS,
+    RUNTIME,
+)
 from edgebrain.training.renamed import current_names
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
@@ -26,17 +33,13 @@ from ruamel.yaml.error import YAMLError
 from speechbrain.utils.run_opts import RunOptions
 import torch
 
-#: What may differ when a run is continued: none of it changes the result.
-RUNTIME_KEYS = frozenset(
-    "num_workers n_jobs tensorboard mlflow save_every_epochs save_enhanced "
-    "test_folder cache_folder skip_prep download mirrors".split()
-)
-
 _RUN_OPTIONS = {
-    f.name: f
+    f.name
     for f in dataclasses.fields(RunOptions)
     if f.name not in ("param_file", "overridden_args")
 }
+#: How a yaml begins that was written into an output folder.
+WRITTEN = "# Generated "
 _REFERENCE = re.compile(r"<([A-Za-z_]\w*)")
 
 
@@ -83,11 +86,16 @@ def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
         if key in keys:
             if not has_value:
                 raise UserError(f"--{key} needs a value")
-            overrides[key] = YAML(typ="safe").load(io.StringIO(value))
+            overrides[key] = _value(key, value)
         elif key in _RUN_OPTIONS:
-            options[key] = _run_option(key, value if has_value else None)
+            options[key] = value if has_value else "True"
+        elif ALIASES.get(key) in keys:
+            raise UserError(
+                f"unknown key {key!r}: did you mean {ALIASES[key]}?"
+            )
         else:
             raise unknown_name("key", key, [*keys, *_RUN_OPTIONS])
+    options = check("the options cannot be used", options, RUN_OPTIONS)
     on_cpu = options.get("device") == "cpu" or not torch.cuda.is_available()
     if os.environ.get("RANK") and on_cpu:  # torchrun; nccl is for GPUs
         options.setdefault("distributed_backend", "gloo")
@@ -106,30 +114,13 @@ def _usage() -> str:
     )
 
 
-def _run_option(key: str, value: str | None):
-    """Return the value of one of SpeechBrain's run options, typed."""
-    default = _RUN_OPTIONS[key].default
-    if isinstance(default, bool):
-        truth = {"true": True, "false": False, "yes": True, "no": False}
-        wanted = True if value is None else truth.get(value.lower())
-        if wanted is None:
-            raise UserError(f"--{key} is True or False, not {value!r}")
-        return wanted
-    if value is None:
-        raise UserError(f"--{key} needs a value")
-    if "precision" in key and value not in ("fp32", "fp16", "bf16"):
-        raise unknown_name(key, value, ["fp32", "fp16", "bf16"])
-    if key.endswith("_module_keys"):
-        return value.replace(",", " ").split()
-    whole = key == "optimizer_step_limit" or isinstance(default, int)
-    if whole or isinstance(default, float):
-        try:
-            number = float(value)
-        except ValueError:
-            raise UserError(f"--{key} is a number, not {value!r}") from None
-        # minutes may be a fraction, although SpeechBrain's default is 0
-        return int(number) if whole and number.is_integer() else number
-    return value
+def _value(key: str, word: str):
+    try:
+        return YAML(typ="safe").load(io.StringIO(word))
+    except YAMLError:
+        raise UserError(
+            f"--{key} {word}: is no value of yaml; put quotes around text"
+        ) from None
 
 
 def load_hparams(
@@ -164,45 +155,103 @@ def load_hparams(
     keys = dict(keys if isinstance(keys, Mapping) else dict.fromkeys(keys))
     _check_yaml(hparams_file, overrides, set(keys))
     rules = RULES | {key: rule for key, rule in keys.items() if rule}
-    overrides = _checked(hparams_file, overrides, rules)
     try:
-        return load_hyperpyyaml(_text(hparams_file), overrides or None)
+        text = resolve(hparams_file, overrides)
+        numbers = _checked(hparams_file, YAML().load(text), rules)
+        hparams = load_hyperpyyaml(text, numbers or None)
     except UserError:
         raise
-    except (TypeError, ValueError, ImportError, KeyError) as error:
+    except (TypeError, ValueError, ImportError, KeyError, YAMLError) as error:
         reason = error.__cause__ or error
         if isinstance(reason, UserError):
             raise reason from None
         raise UserError(f"{hparams_file}: {reason}") from error
+    built = {k: v for k, v in hparams.items() if k not in numbers}
+    return {**hparams, **check(f"{hparams_file} cannot be used", built, rules)}
 
 
-def _checked(hparams_file, overrides, rules) -> dict:
-    """Return the overrides, and what rules make of plain values.
+def _checked(hparams_file, tree, rules) -> dict:
+    """Check plain values before anything is built; return those to replace.
 
-    Before anything is built: what ``!ref`` takes from a key is checked too.
+    pyyaml reads 1e-3 as text; its rule makes it a number.
     """
-    resolved = resolve_references(_text(hparams_file), overrides or None)
     plain = {
         key: value
-        for key, value in YAML().load(resolved).items()
-        if key in rules and not _tag(value).startswith("!")
+        for key, value in tree.items()
+        if key in rules
+        and not isinstance(value, CommentedMap)
+        and not _tag(value).startswith("!")
     }
     checked = check(f"{hparams_file} cannot be used", plain, rules)
-    # pyyaml reads 1e-3 as text; a rule makes it a number
-    numbers = {k: v for k, v in checked.items() if isinstance(plain[k], str)}
-    return {**overrides, **numbers}
+    return {
+        key: value
+        for key, value in checked.items()
+        if isinstance(plain[key], str) and not isinstance(value, str)
+    }
+
+
+def resolve(hparams_file: str, overrides: dict) -> str:
+    """Return a yaml with overrides applied and references resolved.
+
+    A mapping given for something that is built (``!new:``, ``!name:``)
+    changes those of its arguments that it names; anything else that is
+    given replaces what stands there.
+    """
+    tree = _read_yaml(hparams_file)
+    _override(tree, overrides)
+    text = io.StringIO()
+    YAML().dump(tree, text)
+    try:
+        return resolve_references(text.getvalue()).getvalue()
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{hparams_file}: {error}") from error
+
+
+def _override(tree, overrides) -> None:
+    for key, value in overrides.items():
+        there = tree.get(key)
+        built = isinstance(there, CommentedMap) and _tag(there).startswith("!")
+        if built and isinstance(value, Mapping):
+            _override(there, value)
+        else:
+            tree[key] = value
+
+
+def as_trained(hparams_file: str, overrides: dict) -> tuple[str, dict]:
+    """Return the yaml that an output folder was made with, for a test.
+
+    Folders keep the places that they have now; what else was given on the
+    command line is given still. Where nothing was trained, all stays.
+    """
+    now = YAML().load(resolve(hparams_file, overrides))
+    before = Path(str(now.get("output_folder"))) / "hyperparams.yaml"
+    if not before.is_file():
+        return hparams_file, overrides
+    places = {
+        key: now[key]
+        for key in PATHS & now.keys() & _read_yaml(before).keys()
+        if now[key] is not None and not _tag(now[key]).startswith("!")
+    }
+    return str(before), {**places, **overrides}
 
 
 def flatten(hparams_file: str, overrides: dict | None = None) -> dict:
     """Return the resolved yaml as flat ``{"a.b.0": "value"}`` strings.
 
-    References are resolved and overrides applied; tags count as values, so
-    two yamls that build the same things compare equal whatever their
-    comments and order.
+    Tags count as values, so two yamls that build the same things compare
+    equal whatever their comments and order. What a value takes of a folder
+    is replaced by the key of that folder: a folder may be moved.
     """
-    resolved = resolve_references(_text(hparams_file), overrides or None)
-    flat = {}
-    _flatten_node(YAML().load(resolved), "", flat)
+    flat: dict[str, str] = {}
+    _flatten_node(YAML().load(resolve(hparams_file, overrides or {})), "", flat)
+    places = sorted(
+        ((flat[k], f"<{k}>") for k in PATHS & flat.keys() if "/" in flat[k]),
+        key=lambda place: -len(place[0]),
+    )
+    for key, value in flat.items():
+        for place, name in places:
+            value = value.replace(place, name)
+        flat[key] = value
     return flat
 
 
@@ -214,9 +263,10 @@ def changed_keys(old: dict, new: dict, ignore: Iterable[str] = ()) -> list:
     old, new : dict
         From :func:`flatten`.
     ignore : iterable of str
-        Top-level keys whose change does not matter.
+        Top-level keys whose change does not matter, besides those that
+        never do (:data:`edgebrain.training.keys.RUNTIME`).
     """
-    ignore = set(ignore)
+    ignore = {*ignore, *RUNTIME, *PATHS}
     lines = []
     for key in sorted(old.keys() | new.keys()):
         if key.split(".")[0] in ignore or old.get(key) == new.get(key):
@@ -264,17 +314,21 @@ def _flatten_node(node, path: str, flat: dict) -> None:
 def _check_yaml(path: str, overrides: dict, known: set) -> None:
     tree = _read_yaml(path)
     text = _text(path)
-    referenced = set()
+    referenced: set[str] = set()
     for line in text.splitlines():
         if "!ref" in line or "!copy" in line or "!applyref" in line:
             referenced.update(_REFERENCE.findall(line))
     problems = []
     for key in tree:
-        internal = str(key).startswith("__")
-        if not internal and key not in known and key not in referenced:
-            close = " or ".join(nearest(key, known))
-            hint = f"did you mean {close}?" if close else "remove it"
-            problems.append(f"key {key!r} is used nowhere: {hint}")
+        # what a training wrote into its folder has no references left
+        unused = not str(key).startswith("__") and not text.startswith(WRITTEN)
+        if unused and key not in known and key not in referenced:
+            close = " or ".join(nearest(key, known)) or "nothing like it"
+            problems.append(
+                f"key {key!r} is used nowhere (nearest: {close}): remove it; "
+                "where a Brain of yours reads it, say so in the class: "
+                f'keys = EnhancementBrain.keys | {{"{key}": None}}'
+            )
     for key in sorted(referenced - set(tree)):
         close = " or ".join(nearest(key, tree)) or "nothing like it"
         problems.append(f"!ref <{key}>: no such key (nearest: {close})")

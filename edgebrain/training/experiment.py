@@ -3,30 +3,37 @@
 import atexit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-import functools
-import inspect
+from functools import partial
 from pathlib import Path
 import shutil
 
 from edgebrain import tasks
+from edgebrain.command_line import find_problems
 from edgebrain.errors import UserError, unknown_name
+from edgebrain.files import check_place
 from edgebrain.training.checkpoints import AtomicCheckpointer
 from edgebrain.training.config import (
-    RUNTIME_KEYS,
-    changed_keys,
+    as_trained,
     flatten,
     load_hparams,
     parse_arguments,
 )
+from edgebrain.training.folder import (
+    check_content,
+    check_disk,
+    check_unchanged,
+    make_folder,
+)
 from edgebrain.training.history import History, PatientEpochCounter
 from edgebrain.training.loggers import build_loggers
-from edgebrain.training.weights import ModelCard
-import speechbrain as sb
+from edgebrain.training.schedules import Schedule
+from edgebrain.training.weights import ModelCard, check_source
 from speechbrain.utils.distributed import (
     ddp_barrier,
     ddp_broadcast,
     ddp_init_group,
     if_main_process,
+    infer_device,
 )
 from speechbrain.utils.logger import get_logger
 import torch
@@ -35,8 +42,6 @@ logger = get_logger(__name__)
 
 #: What a person who stopped a training wants to know.
 GO_ON = "stopped; the same command goes on from the last checkpoint"
-
-_SPARE_MB = 50
 
 
 def begin(
@@ -71,26 +76,28 @@ def begin(
         little disk; an output folder of another configuration.
     """
     hparams_file, run_opts, overrides = parse_arguments(argv)
+    if run_opts.test_only:
+        hparams_file, overrides = as_trained(hparams_file, overrides)
     ddp_init_group(run_opts)
     atexit.register(_leave_process_group)
     hparams = load_hparams(
         hparams_file, overrides, {**brain_class.keys, **keys}
     )
     task = tasks.find(brain_class.task)
-    _check_values(hparams, task)
     model = hparams["modules"]["model"]
+    hparams.setdefault("save_folder", f"{hparams['output_folder']}/save")
+    _check_values(hparams, run_opts, task, model)
     setup = hparams["setup"] = brain_class.setup(hparams)
     cost = brain_class.check_model(model, setup)
     folder = Path(hparams["output_folder"])
-    _check_unchanged(folder, hparams_file, hparams, overrides, run_opts)
-    _check_disk(folder, model)
+    check_unchanged(hparams_file, hparams, overrides, run_opts.test_only)
+    check_disk(folder, model)
     if if_main_process():
         print(cost)
-    sb.create_experiment_directory(
-        experiment_directory=folder,
-        hyperparams_to_save=None if run_opts.test_only else hparams_file,
-        overrides=overrides,
-    )
+        print(f"  loss              {_said(hparams['loss'])}")
+        hparams["was_there"] = folder.is_dir()
+        make_folder(folder, hparams_file, overrides, run_opts.test_only)
+    ddp_barrier()
     quantizer = hparams.get("quantization_aware")
     if quantizer is not None:
         quantizer.attach(model)
@@ -111,7 +118,7 @@ def begin(
     hparams.setdefault(
         "checkpointer",
         AtomicCheckpointer(
-            _save_folder(hparams),
+            hparams["save_folder"],
             recoverables={
                 "model": model,
                 "model_card": ModelCard(model, setup),
@@ -139,14 +146,18 @@ def _leave_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-def _check_values(hparams, task) -> None:
-    problems, metrics = [], hparams["metrics"]
-    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
-    hparams["metrics"] = metrics
-    for name in metrics:
+def _said(loss) -> str:
+    """Return what a loss is, for people."""
+    return getattr(loss, "__name__", None) or repr(loss)
+
+
+def _check_values(hparams, run_opts, task, model) -> None:
+    """Check what depends on more than one key, or has to be tried."""
+    problems = []
+    for name in hparams["metrics"]:
         if name not in task.metrics:
             problems.append(str(unknown_name("metric", name, task.metrics)))
-    known = [*metrics, "loss"]
+    known = [*hparams["metrics"], "loss"]
     if not problems and hparams["select_by"] not in known:
         error = unknown_name("select_by", hparams["select_by"], known)
         problems.append(f"{error}; it must be one of metrics, or loss")
@@ -155,62 +166,39 @@ def _check_values(hparams, task) -> None:
             "quantization_aware: goes on from a trained network: give its "
             "results folder as init_from"
         )
+
+    def option(key):
+        given = key in run_opts.overridden_args or key not in hparams
+        return getattr(run_opts, key) if given else hparams[key]
+
+    device = run_opts.device or infer_device()
+    for key in ("precision", "eval_precision"):
+        if option(key) == "fp16" and not device.startswith("cuda"):
+            problems.append(f"{key}: fp16 needs a GPU; bf16 works on a CPU too")
+    if option("ckpt_interval_minutes") and option("ckpt_interval_steps"):
+        problems.append(
+            "ckpt_interval_minutes and ckpt_interval_steps: give one of them"
+        )
+    if not callable(hparams["loss"]):
+        problems.append(f"loss: must be callable, not {hparams['loss']!r}")
+    places = ("output_folder", "save_folder", "test_folder", "cache_folder")
+    looks = {key: partial(check_place, hparams.get(key)) for key in places}
+    looks["init_from"] = partial(check_source, hparams.get("init_from"))
+    looks["opt_class"] = partial(_try_optimizer, hparams, model)
+    problems += [
+        f"{key}: {problem}" for key, problem in find_problems(**looks).items()
+    ]
     if problems:
         raise UserError.collect("the configuration cannot be used", problems)
 
 
-def _save_folder(hparams) -> Path:
-    """Return where the checkpoints are, which the yaml may set."""
-    default = Path(hparams["output_folder"]) / "save"
-    return Path(hparams.get("save_folder") or default)
-
-
-def _check_unchanged(folder, hparams_file, hparams, overrides, run_opts):
-    """Refuse to go on with other settings than those that began here."""
-    before = folder / "hyperparams.yaml"
-    has_checkpoint = any(_save_folder(hparams).glob("CKPT*"))
-    if not before.is_file() or not has_checkpoint:
-        return
-    ignore = set(RUNTIME_KEYS)
-    if not _plans_ahead(hparams.get("lr_scheduler")):
-        ignore.add("number_of_epochs")
-    new = flatten(hparams_file, overrides)
-    changed = changed_keys(flatten(before), new, ignore)
-    if not changed:
-        return
-    test_folder = Path(hparams["test_folder"])
-    if run_opts.test_only and not (test_folder / "metrics.json").exists():
-        logger.info("Testing with other settings: " + "; ".join(changed))
-        return
-    raise UserError.collect(
-        f"{folder} was made with other settings; use another output_folder "
-        "(with --test_only, another test_folder), or delete it",
-        changed,
-    )
-
-
-def _plans_ahead(scheduler) -> bool:
-    """Tell whether a schedule depends on the number of epochs."""
-    target = getattr(scheduler, "func", scheduler)
-    if not isinstance(scheduler, functools.partial | type):
-        return False
-    return "total_steps" in inspect.signature(target).parameters
-
-
-def _check_disk(folder, model) -> None:
-    """Refuse when the checkpoints will not fit."""
-    numbers = sum(p.numel() for p in model.state_dict().values())
-    # weights and two moments, for last, best and the one being written
-    needed = numbers * 4 * 3 * 3 / 2**20 + _SPARE_MB
-    existing = next(
-        p for p in [folder, *folder.absolute().parents] if p.exists()
-    )
-    free = shutil.disk_usage(existing).free / 2**20
-    if free < needed:
-        raise UserError(
-            f"{folder}: {needed:.0f} MiB are needed for checkpoints and "
-            f"results, {free:.0f} MiB are free; make room or set output_folder"
-        )
+def _try_optimizer(hparams, model) -> None:
+    """Build optimiser and schedule, as the Brain will."""
+    try:
+        optimizer = hparams["opt_class"](model.parameters())
+        Schedule(hparams.get("lr_scheduler"), optimizer, 1, 10)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{error}") from None
 
 
 @dataclass
@@ -242,8 +230,16 @@ def prepare_once(prepare, hparams):
     hparams : dict
     """
     prepared = None
+    folder = Path(hparams["output_folder"])
     if if_main_process():
-        prepared = prepare(hparams)
+        try:
+            prepared = prepare(hparams)
+            if "was_there" in hparams:
+                check_content(folder, hparams["save_folder"])
+        except UserError:
+            if not hparams.get("was_there", True):
+                shutil.rmtree(folder)
+            raise
         print("\n".join([prepared.summary, *prepared.notes]))
     prepared = ddp_broadcast(prepared)
     ddp_barrier()

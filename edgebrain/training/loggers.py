@@ -1,5 +1,6 @@
 """Where the figures of each epoch go besides metrics.csv."""
 
+import logging.config
 from pathlib import Path
 
 from edgebrain.errors import UserError
@@ -107,6 +108,43 @@ class MLflowLogger(TrainLogger):
         self.mlflow.log_metrics(
             {name.replace("/", "_"): value for name, value in values}, step=step
         )
+
+
+def write_log(path) -> None:
+    """Send what is logged to a file, and warnings to the terminal too.
+
+    Of libraries only warnings: matplotlib has much to say.
+    """
+    form = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+    handlers = {
+        "file": {
+            "class": "logging.FileHandler",
+            "filename": str(path),
+            "encoding": "utf-8",
+            "formatter": "file",
+        },
+        "console": {
+            "class": "speechbrain.utils.logger.TqdmCompatibleStreamHandler",
+            "level": "WARNING",
+            "stream": "ext://sys.stderr",
+            "formatter": "console",
+        },
+    }
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "file": {"format": form},
+                "console": {"format": "%(levelname)s: %(message)s"},
+            },
+            "handlers": handlers,
+            "loggers": {
+                name: {"level": "INFO"} for name in ("edgebrain", "speechbrain")
+            },
+            "root": {"level": "WARNING", "handlers": list(handlers)},
+        }
+    )
 
 
 def scalars(stats_meta, train_stats, valid_stats, test_stats) -> list:

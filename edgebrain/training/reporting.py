@@ -3,6 +3,38 @@
 from pathlib import Path
 
 from edgebrain.report import plots, tables
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
+#: Clips under which a score is a matter of luck.
+FEW = 10
+
+
+def say(text: str) -> None:
+    """Tell a person, and the log."""
+    if if_main_process():
+        print(text, flush=True)
+    logger.info(text)
+
+
+def warn_of_few(name: str, dataset) -> None:
+    """Warn of a set whose scores are a matter of luck.
+
+    Arguments
+    ---------
+    name : str
+    dataset : speechbrain.dataio.dataset.DynamicItemDataset
+    """
+    items = [dataset.data[item] for item in dataset.data_ids]
+    files = {item.get("wav", item.get("noisy")) for item in items}
+    if len(items) < FEW or len(files) == 1:
+        clips = f"{len(items)} clip{'s' if len(items) != 1 else ''}"
+        say(
+            f"warning: the {name} set has {clips} of {len(files)} file"
+            f"{'s' if len(files) != 1 else ''}: its scores are a matter of luck"
+        )
 
 
 def write_history(history, folder, task) -> None:

@@ -88,6 +88,20 @@ def load_checkpoint(model, checkpoint: Checkpoint, setup) -> None:
     load_weights(model, checkpoint.paramfiles["model"])
 
 
+def check_source(source) -> Path | None:
+    """Return the file of weights that ``init_from`` names.
+
+    Raises
+    ------
+    UserError
+        There is none.
+    """
+    if not source:
+        return None
+    path = Path(source)
+    return path if path.is_file() else pick_checkpoint(path)[0] / "model.ckpt"
+
+
 def start_from(model, source) -> None:
     """Start a training from given weights.
 
@@ -103,8 +117,6 @@ def start_from(model, source) -> None:
     UserError
         Nothing usable there.
     """
-    path = Path(source)
-    if not path.is_file():
-        path = pick_checkpoint(path)[0] / "model.ckpt"
+    path = check_source(source)
     load_weights(model, path)
     logger.info(f"Starting from the weights of {path}")

@@ -114,7 +114,7 @@ def test_a_bad_targets_file_is_refused(tmp_path, text, message):
 def test_a_wrong_key_is_named_with_its_mend(tmp_path, text, message):
     path = tmp_path / "t.toml"
     path.write_text(f"[mine]\nlike = 'stm32'\n{text}\n")
-    with pytest.raises(UserError, match=rf"\(1 problem\):\n  - mine{message}"):
+    with pytest.raises(UserError, match=rf": mine{message}"):
         load_targets(path)
 
 

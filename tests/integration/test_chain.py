@@ -218,7 +218,7 @@ def test_a_wrong_option_of_a_later_step_stops_before_the_first(
     config, results, capsys
 ):
     path = config(benchmark={"speed": 3})
-    wanted = r"chain.yaml \(1 problem\):\n  - benchmark.speed: no such option"
+    wanted = r"chain.yaml: benchmark.speed: no such option"
     with pytest.raises(UserError, match=wanted):
         chain.main(["qb", str(path)])
     assert "usage" not in capsys.readouterr().err

@@ -58,7 +58,7 @@ def test_run_options_are_typed(yaml_file):
         (["1"], "expected --key value"),
         (["--precision", "fp17"], "fp16"),
         (["--test_only", "perhaps"], "True or False"),
-        (["--grad_accumulation_factor", "x"], "is a number"),
+        (["--grad_accumulation_factor", "x"], "a whole number"),
     ],
 )
 def test_bad_words_are_refused(yaml_file, words, expected):

@@ -10,19 +10,24 @@ True`` scores the best checkpoint again. See README.md.
 from pathlib import Path
 import sys
 
+from edgebrain.checks import switch
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.enhancement.brain import EnhancementBrain
 from edgebrain.enhancement.recipe import make_datasets
 from edgebrain.training.experiment import GO_ON, begin
+from edgebrain.training.keys import share, text
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from mini_librispeech_prepare import prepare_mini_librispeech
 
 #: Keys of the yaml that say what data to take and where to get it.
-DATA_KEYS = dict.fromkeys(
-    "parts noise_folder rir_folder download mirrors check_archives num_train "
-    "num_valid num_test skip_bad skip_prep".split()
-)
+DATA_KEYS = {
+    **dict.fromkeys(["parts", "mirrors"]),
+    **dict.fromkeys(["noise_folder", "rir_folder"], text),
+    **dict.fromkeys(["num_train", "num_valid", "num_test"], share),
+    **dict.fromkeys(["download", "check_archives"], switch),
+    **dict.fromkeys(["skip_bad", "skip_prep"], switch),
+}
 
 
 def prepare(hparams):

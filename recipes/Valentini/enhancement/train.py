@@ -10,19 +10,24 @@ True`` scores the best checkpoint again. See README.md.
 from pathlib import Path
 import sys
 
+from edgebrain.checks import Number, switch
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.enhancement.brain import EnhancementBrain
 from edgebrain.enhancement.recipe import make_datasets
 from edgebrain.training.experiment import GO_ON, begin
+from edgebrain.training.keys import share
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from valentini_prepare import prepare_valentini
 
 #: Keys of the yaml that say what to take of the corpus.
-DATA_KEYS = dict.fromkeys(
-    "training_set train_folders valid_folders test_folders valid_from "
-    "test_from num_train num_valid num_test skip_bad skip_prep".split()
-)
+DATA_KEYS = {
+    "training_set": Number(whole=True, least=28),
+    **dict.fromkeys(["train_folders", "valid_folders", "test_folders"]),
+    **dict.fromkeys(["valid_from"]),
+    **dict.fromkeys(["test_from", "num_train", "num_valid", "num_test"], share),
+    **dict.fromkeys(["skip_bad", "skip_prep"], switch),
+}
 
 
 def prepare(hparams):
