@@ -164,7 +164,7 @@ def main(argv):
         "wav": recording(arguments.audio, loaded.settings.sample_rate),
     }
     for form, export in jobs.items():
-        report(export(loaded.model, loaded.settings, paths[form], **options))
+        report(export(loaded.model, loaded.setup, paths[form], **options))
 
 
 def plan(arguments, model):

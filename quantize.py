@@ -224,7 +224,7 @@ def main(argv):
         check_static(source, static, frames, axis, suffix, arguments.overwrite)
     clips = read_clips(
         arguments.calibration_folder,
-        source.metadata.signal,
+        source.metadata.setup,
         arguments.num_quantization_samples,
         arguments.random_seed,
         arguments.clip_seconds,

@@ -103,11 +103,11 @@ def _measure_frames(enhancer, wav, repeats) -> dict:
 
     graph = BoundGraph(enhancer.runner)
     size = magnitude(stft(wav, enhancer.signal), enhancer.signal)
-    step, laps = graph.magnitude.shape[2], _Laps()
+    step, laps = graph.features.shape[2], _Laps()
     for _ in range(repeats):
         graph.reset()
         for at in range(0, size.shape[1] - step + 1, step):
-            graph.magnitude[0] = size[:, at : at + step]
+            graph.features[0] = size[:, at : at + step]
             with laps:
                 graph.run()
     return laps.figures(step)

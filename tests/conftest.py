@@ -178,8 +178,8 @@ def onnx_folder(causal_folder, tmp_path_factory):
     from edgebrain.training.results import load_model
 
     folder = tmp_path_factory.mktemp("onnx")
-    model, settings, *_ = load_model(causal_folder)
+    loaded = load_model(causal_folder)
     for form in ("offline", "patch", "stream"):
         write = getattr(export, f"export_{form}")
-        write(model, settings, folder / f"{form}.onnx")
+        write(loaded.model, loaded.setup, folder / f"{form}.onnx")
     return folder

@@ -19,6 +19,8 @@ FLOORS = {
     "signal": 1,
     # Knows the rooms of the tasks by name alone; they fulfil its Protocol.
     "tasks": 2,
+    # Typed by the set-up of a task.
+    "runners": 3,
     "command_line": 2,
     "models": 3,
     "data": 3,

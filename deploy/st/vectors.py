@@ -78,7 +78,7 @@ def read_clips(
         When there is no such file, or it cannot be read.
     """
     from edgebrain.data import audio
-    from edgebrain.onnx.probe import speech_like
+    from edgebrain.signal.probe import speech_like
 
     files = find_files(paths)
     if len(files) > most:

@@ -3,13 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from edgebrain.enhancement.forms.chunks import (
-    UNBOUNDED_CONTEXT,
-    ChunkedMask,
-    context_of,
-)
 from edgebrain.enhancement.forms.masker import StreamingMasker
 from edgebrain.errors import UserError
+from edgebrain.onnx.blocks import UNBOUNDED_CONTEXT
+from edgebrain.runners import Form, Stream
 from edgebrain.signal import SignalSettings, istft, magnitude, peak_gain, stft
 import numpy as np
 
@@ -21,11 +18,8 @@ class Enhancer:
 
     Arguments
     ---------
-    runner : object
-        With ``form`` ("torch", "offline", "patch" or "stream"),
-        ``mask(magnitude) -> mask`` of (bins, frames), ``streamer()`` and
-        either ``metadata`` (an ONNX file) or ``signal``, ``precision`` and
-        ``facts()``.
+    runner : edgebrain.runners.Runner
+        From magnitudes to masks.
     source : Path or str
         Where it was loaded from.
 
@@ -38,15 +32,11 @@ class Enhancer:
     source : Path
     """
 
-    def __init__(self, runner, source: Path | str) -> None:
+    def __init__(self, runner: Form, source: Path | str) -> None:
         self.runner = runner
         self.source = Path(source)
-        metadata = getattr(runner, "metadata", None)
-        self._metadata = metadata
-        holder = runner if metadata is None else metadata
-        self.signal: SignalSettings = holder.signal
-        self.precision: str = holder.precision
-        self.form: str = runner.form
+        self.form, self.precision = runner.form, runner.precision
+        self.signal: SignalSettings = runner.setup.signal
         self.sample_rate = self.signal.sample_rate
         # A stream cannot know its peak, so the gain is applied around it.
         self._plain = dataclasses.replace(self.signal, peak_normalize=False)
@@ -96,7 +86,7 @@ class Enhancer:
             return np.concatenate(parts) / gain
         spec = stft(wav, self.signal)
         size = np.ascontiguousarray(magnitude(spec, self.signal), np.float32)
-        mask = self.runner.mask(size)
+        mask = self.runner.run(size)
         return (istft(spec * mask, self.signal, len(wav)) / gain).astype(
             np.float32, copy=False
         )
@@ -153,39 +143,22 @@ class Enhancer:
         form without memory: then blocks see so much around them that the
         difference is small.
         """
-        return getattr(self._masker().mask_frames, "exact", True)
+        return self.runner.streamer().exact
 
     def facts(self) -> dict:
         """Return what identifies this form, for metrics.json."""
-        facts = {
+        return {
             "source": str(self.source),
             "form": self.form,
             "precision": self.precision,
             "latency_samples": self.latency_samples,
             "signal": self.signal.to_dict(),
+            **self.runner.facts(),
         }
-        if self._metadata is None:
-            return facts | self.runner.facts()
-        keys = ("model_class", "checkpoint_sha256", "versions")
-        return facts | {k: getattr(self._metadata, k, None) for k in keys}
 
-    def _masker(self) -> StreamingMasker:
+    def _masker(self) -> Stream:
         """Return a streaming masker with a state of its own."""
-        if self.form == "offline":
-            streamer = self._offline_streamer()
-        else:
-            streamer = self.runner.streamer()
-        ahead = getattr(streamer, "lookahead_frames", None)
-        if ahead is None:
-            ahead = self.runner.lookahead_frames
-        return StreamingMasker(self._plain, streamer, ahead)
-
-    def _offline_streamer(self) -> ChunkedMask:
-        data = self._metadata
-        left, right, exact = context_of(
-            data.receptive_field_frames, data.lookahead_frames, False
-        )
-        return ChunkedMask(self.runner.mask, left, right, exact=exact)
+        return StreamingMasker(self._plain, self.runner.streamer())
 
 
 class EnhancerStream:
@@ -193,12 +166,12 @@ class EnhancerStream:
 
     Arguments
     ---------
-    masker : StreamingMasker
+    masker : edgebrain.runners.Stream
     gain : float
         Applied before and taken back after.
     """
 
-    def __init__(self, masker: StreamingMasker, gain: float = 1.0) -> None:
+    def __init__(self, masker: Stream, gain: float = 1.0) -> None:
         self._masker = masker
         self._gain = np.float32(gain)
 

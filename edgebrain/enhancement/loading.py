@@ -117,8 +117,10 @@ def _load_file(path, form, precision, overrides) -> Enhancer:
 
 
 def _check_kind(enhancer: Enhancer, path, form, precision) -> None:
-    for what, wanted in (("form", form), ("precision", precision)):
-        got = getattr(enhancer, what)
+    for what, got, wanted in (
+        ("form", enhancer.form, form),
+        ("precision", enhancer.precision, precision),
+    ):
         if wanted is not None and got != wanted:
             raise UserError(f"{path}: its {what} is {got}, not {wanted}")
 

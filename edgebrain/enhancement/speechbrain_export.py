@@ -24,7 +24,6 @@ import textwrap
 import edgebrain
 from edgebrain.enhancement.torchscript import save_torchscript
 from edgebrain.errors import UserError
-from edgebrain.onnx.probe import speech_like
 from edgebrain.signal import (
     SignalSettings,
     istft,
@@ -32,6 +31,7 @@ from edgebrain.signal import (
     peak_gain,
     stft,
 )
+from edgebrain.signal.probe import speech_like
 from edgebrain.training.results import LoadedModel
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What every mask network states about itself."""
+"""What every network states about itself."""
 
 from dataclasses import dataclass
 import inspect
@@ -10,37 +10,30 @@ from torch import Tensor, nn
 State = dict[str, Tensor]
 
 
-class MaskModel(nn.Module):
-    """A network from a magnitude spectrogram to a mask of the same shape.
+class EdgeModel(nn.Module):
+    """A network from features to an output, on whole clips or on a stream.
 
     A subclass needs ``forward`` alone; it then has the offline and the
     patch form. One that also sets ``causal`` and gives ``initial_state`` and
     ``step`` has the frame-by-frame form too.
 
-    Arguments
-    ---------
-    bins : int
-        Frequency bins, ``n_fft // 2 + 1``.
-
     Attributes
     ----------
     causal : bool
-        Whether frame t of the mask depends on no frame after
+        Whether frame t of the output depends on no frame after
         ``t + lookahead_frames``, so that the network can run on a stream.
     lookahead_frames : int or None
-        Future frames that a mask frame depends on. None: not known.
+        Future frames that an output frame depends on. None: not known.
     receptive_field_frames : int or None
-        Frames that a mask frame depends on, itself and the look-ahead
+        Frames that an output frame depends on, itself and the look-ahead
         included. None: without bound (recurrent), or not known.
-    bins : int
-        Frequency bins of input and output.
 
     Notes
     -----
-    A causal network with ``lookahead_frames`` L > 0 gives late masks when
-    streaming: ``step`` on frame t returns the mask of frame t - L. Its first
-    L masks belong to no frame, and L frames of silence (zeros) push out the
-    last ones. ``forward`` hides this: it returns a mask for each frame.
+    A causal network with ``lookahead_frames`` L > 0 gives late outputs when
+    streaming: ``step`` on frame t returns the output of frame t - L. Its
+    first L outputs belong to no frame, and L frames of silence (zeros) push
+    out the last ones. ``forward`` hides this: it returns one for each frame.
 
     Every shipped model starts from ``initial_state`` of all zeros: what
     ``forward`` pads in front of the first frame is the zero of each layer's
@@ -51,25 +44,21 @@ class MaskModel(nn.Module):
     lookahead_frames: int | None = None
     receptive_field_frames: int | None = None
 
-    def __init__(self, bins: int = 257):
-        super().__init__()
-        self.bins = bins
-
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """Return the mask of a whole clip.
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the output for a whole clip, or for a window of it.
 
         Arguments
         ---------
-        magnitude : Tensor
-            (batch, bins, frames), not negative, any number of frames.
+        features : Tensor
+            (batch, channels, frames).
 
         Returns
         -------
         Tensor
-            Real mask, (batch, bins, frames).
+            (batch, channels, frames), or (batch, classes) of all frames.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} needs forward(magnitude) -> mask"
+            f"{type(self).__name__} needs forward(features) -> output"
         )
 
     def initial_state(
@@ -99,20 +88,20 @@ class MaskModel(nn.Module):
         """
         raise self._no_streaming()
 
-    def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the masks of the next frames of a stream.
+    def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the outputs for the next frames of a stream.
 
         Arguments
         ---------
-        magnitude : Tensor
-            (batch, bins, frames), one or more frames.
+        features : Tensor
+            (batch, channels, frames), one or more frames.
         state : dict of str to Tensor
             From ``initial_state`` or the last call. Not changed.
 
         Returns
         -------
-        mask : Tensor
-            (batch, bins, frames), ``lookahead_frames`` late.
+        output : Tensor
+            (batch, channels, frames), ``lookahead_frames`` late.
         state : dict of str to Tensor
             The same keys in the same order.
 
@@ -169,6 +158,23 @@ class MaskModel(nn.Module):
                 f"{type(self).__name__}.step: the state holds "
                 f"{list(state)}, expected {names}: start from initial_state()"
             )
+
+
+class MaskModel(EdgeModel):
+    """A network from a magnitude spectrogram to a mask of the same shape.
+
+    ``forward(magnitude) -> mask`` and ``step(magnitude, state)``: both real,
+    (batch, bins, frames), the magnitude not negative.
+
+    Arguments
+    ---------
+    bins : int
+        Frequency bins, ``n_fft // 2 + 1``.
+    """
+
+    def __init__(self, bins: int = 257):
+        super().__init__()
+        self.bins = bins
 
 
 def zero_state(
@@ -246,9 +252,9 @@ def model_traits(model: nn.Module) -> ModelTraits:
 
 
 def _defines(model: nn.Module, *names: str) -> bool:
-    """Whether the model has these methods, other than MaskModel's refusals."""
+    """Whether the model has these methods, other than EdgeModel's refusals."""
     found = [getattr(type(model), name, None) for name in names]
     return all(
-        method is not None and method is not getattr(MaskModel, name)
+        method is not None and method is not getattr(EdgeModel, name)
         for name, method in zip(names, found, strict=True)
     )

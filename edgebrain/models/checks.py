@@ -6,6 +6,7 @@ import traceback
 
 from edgebrain.errors import UserError
 from edgebrain.models.base import model_traits
+from edgebrain.tasks import Interface, Port
 import torch
 from torch import Tensor, nn
 
@@ -13,84 +14,97 @@ _SEED = 20230707
 
 
 def check_model_output(model: nn.Module, bins: int) -> None:
-    """Run a small random magnitude through the network; judge the mask.
+    """Judge the mask of a network as :func:`check_output` judges any."""
+    shape = (bins, None)
+    check_output(
+        model, Interface(Port("magnitude", shape), Port("mask", shape))
+    )
 
-    Two numbers of frames are tried, for a network must take any.
+
+def check_output(model: nn.Module, interface: Interface) -> None:
+    """Run small random features through the network; judge the output.
+
+    Two numbers of frames are tried, for a network must take any; of one that
+    judges windows, that of a window.
 
     Arguments
     ---------
     model : nn.Module
         Training mode and weights are left as they were.
-    bins : int
-        Frequency bins of the signal settings, ``n_fft // 2 + 1``.
+    interface : edgebrain.tasks.Interface
+        What its task wants.
 
     Raises
     ------
     UserError
-        When forward fails, or the mask has another shape, is complex or
-        not floating point, or is not finite; or when the network states
+        When forward fails, or the output has another shape, is complex or
+        not floating point, or is not finite; or when a mask network states
         another number of bins.
     """
     name = type(model).__name__
-    stated = model_traits(model).bins
-    if stated is not None and stated != bins:
+    stated, channels = model_traits(model).bins, interface.input.shape[0]
+    if stated is not None and stated != channels:
         raise UserError(
             f"{name} is built for {stated} bins, the signal settings give "
-            f"{bins} (n_fft // 2 + 1): change one of them"
+            f"{channels} (n_fft // 2 + 1): change one of them"
         )
+    window = interface.window
     with evaluating(model):
-        for frames in (24, 37):
-            magnitude = _random_magnitude(model, 2, bins, frames)
-            mask = _forward(model, magnitude)
-            _judge(name, mask, magnitude)
+        for frames in (24, 37) if window is None else window[:1]:
+            features = _random_features(model, 2, channels, frames)
+            output = _forward(model, features)
+            port = interface.output
+            shape = [frames if n is None else n for n in port.shape]
+            _judge(name, output, (2, *shape), port.name)
 
 
-def check_causality(model: nn.Module, bins: int, frames: int = 48) -> None:
+def check_causality(model: nn.Module, channels: int, frames: int = 48) -> None:
     """Verify that a network that claims to be causal is.
 
-    The frames after t + look-ahead are replaced; the mask up to t must stay.
+    The frames after t + look-ahead are replaced; the output up to t must stay.
     One that claims nothing is not judged.
 
     Arguments
     ---------
     model : nn.Module
-    bins : int
+    channels : int
+        Of the features: frequency bins, mel bands.
     frames : int
-        Length of the magnitude that is tried, without the look-ahead.
+        Length of what is tried, without the look-ahead.
 
     Raises
     ------
     UserError
-        When the mask changes.
+        When the output changes.
     """
     traits = model_traits(model)
     if not traits.causal:
         return
     lookahead = traits.lookahead_frames
     with evaluating(model):
-        magnitude = _random_magnitude(model, 1, bins, frames + lookahead)
-        mask = _forward(model, magnitude)
+        features = _random_features(model, 1, channels, frames + lookahead)
+        output = _forward(model, features)
         for kept in (1, frames // 3, frames - 1):
-            other = magnitude.clone()
+            other = features.clone()
             other[..., kept + lookahead :] *= 50.0
-            change = _forward(model, other) - mask
+            change = _forward(model, other) - output
             worst = change[..., :kept].abs().amax(dim=(0, 1))
             late = torch.nonzero(worst > 1e-5).flatten()
             if len(late):
                 frame = int(late[0])
                 raise UserError(
                     f"{type(model).__name__} says causal = True with "
-                    f"{lookahead} frames of look-ahead, but its mask of frame "
-                    f"{frame} changes by {float(worst[frame]):.2g} when only "
-                    f"frames from {kept + lookahead} on change: set causal = "
-                    "False, or look for padding on the right, a "
+                    f"{lookahead} frames of look-ahead, but its output of "
+                    f"frame {frame} changes by {float(worst[frame]):.2g} when "
+                    f"only frames from {kept + lookahead} on change: set "
+                    "causal = False, or look for padding on the right, a "
                     "bidirectional layer, or a mean over time"
                 )
 
 
 def check_step(
     model: nn.Module,
-    bins: int,
+    channels: int,
     chunks: Iterable[int] = (1, 3, 7),
     frames: int = 40,
     tolerance: float = 1e-5,
@@ -101,11 +115,12 @@ def check_step(
     ---------
     model : nn.Module
         A causal one with ``initial_state`` and ``step``.
-    bins : int
+    channels : int
+        Of the features: frequency bins, mel bands.
     chunks : iterable of int
         Frames a call of step.
     frames : int
-        Length of the magnitude.
+        Length of what is tried.
     tolerance : float
         Largest difference allowed.
 
@@ -117,15 +132,15 @@ def check_step(
     Raises
     ------
     UserError
-        When the masks differ, or the state changes its names or shapes.
+        When the outputs differ, or the state changes its names or shapes.
     """
     name, worst = type(model).__name__, 0.0
     lookahead = model_traits(model).lookahead_frames or 0
     with evaluating(model):
-        magnitude = _random_magnitude(model, 2, bins, frames)
-        wanted = _forward(model, magnitude)
-        silence = torch.zeros_like(magnitude[..., :1])
-        stream = torch.cat([magnitude, *[silence] * lookahead], dim=-1)
+        features = _random_features(model, 2, channels, frames)
+        wanted = _forward(model, features)
+        silence = torch.zeros_like(features[..., :1])
+        stream = torch.cat([features, *[silence] * lookahead], dim=-1)
         for chunk in chunks:
             got = _run_steps(model, stream, chunk)[..., lookahead:]
             difference = float((got - wanted).abs().max())
@@ -143,17 +158,17 @@ def check_step(
 def _run_steps(model: nn.Module, stream: Tensor, chunk: int) -> Tensor:
     state = model.initial_state(batch=stream.shape[0])
     shapes = {key: value.shape for key, value in state.items()}
-    masks = []
+    outputs = []
     for part in stream.split(chunk, dim=-1):
-        mask, state = model.step(part, state)
-        masks.append(mask)
+        output, state = model.step(part, state)
+        outputs.append(output)
         new = {key: value.shape for key, value in state.items()}
         if list(new.items()) != list(shapes.items()):
             raise UserError(
                 f"{type(model).__name__}: step returns a state of "
                 f"{_listing(new)}, initial_state one of {_listing(shapes)}"
             )
-    return torch.cat(masks, dim=-1)
+    return torch.cat(outputs, dim=-1)
 
 
 def _listing(shapes: dict[str, torch.Size]) -> str:
@@ -173,51 +188,50 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _random_magnitude(
-    model: nn.Module, batch: int, bins: int, frames: int
+def _random_features(
+    model: nn.Module, batch: int, channels: int, frames: int
 ) -> Tensor:
     generator = torch.Generator().manual_seed(_SEED)
-    magnitude = torch.rand(batch, bins, frames, generator=generator)
-    like = next(model.parameters(), magnitude)
-    return magnitude.to(device=like.device, dtype=like.dtype)
+    features = torch.rand(batch, channels, frames, generator=generator)
+    like = next(model.parameters(), features)
+    return features.to(device=like.device, dtype=like.dtype)
 
 
-def _forward(model: nn.Module, magnitude: Tensor) -> Tensor:
+def _forward(model: nn.Module, features: Tensor) -> Tensor:
     try:
-        return model(magnitude)
+        return model(features)
     except UserError:
         raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise UserError(
-            f"{type(model).__name__}.forward fails on a magnitude of shape "
-            f"{tuple(magnitude.shape)} (batch, bins, frames): "
+            f"{type(model).__name__}.forward fails on an input of shape "
+            f"{tuple(features.shape)} (batch, channels, frames): "
             f"{type(error).__name__}: {error} ({place.filename}:"
             f"{place.lineno})"
         ) from error
 
 
-def _judge(name: str, mask, magnitude: Tensor) -> None:
+def _judge(name: str, output, wanted: tuple, what: str) -> None:
     problems = []
-    wanted = tuple(magnitude.shape)
-    if not isinstance(mask, Tensor):
+    if not isinstance(output, Tensor):
         raise UserError(
-            f"{name}.forward returns a {type(mask).__name__}, expected one "
-            f"Tensor of shape {wanted} (batch, bins, frames)"
+            f"{name}.forward returns a {type(output).__name__}, expected one "
+            f"Tensor of shape {wanted}"
         )
-    if tuple(mask.shape) != wanted:
+    if tuple(output.shape) != wanted:
         problems.append(
-            f"the shape of the mask is {tuple(mask.shape)}, expected that of "
-            f"the magnitude, {wanted} (batch, bins, frames)"
+            f"the shape of the {what} is {tuple(output.shape)}, expected "
+            f"{wanted}, the batch first"
         )
-    if not mask.dtype.is_floating_point:
+    if not output.dtype.is_floating_point:
         problems.append(
-            f"the mask is {mask.dtype}, expected real floating point"
+            f"the {what} is {output.dtype}, expected real floating point"
         )
-    elif not torch.isfinite(mask).all():
-        count = int((~torch.isfinite(mask)).sum())
+    elif not torch.isfinite(output).all():
+        count = int((~torch.isfinite(output)).sum())
         problems.append(
-            f"{count} of {mask.numel()} values of the mask are NaN or "
+            f"{count} of {output.numel()} values of the {what} are NaN or "
             "infinite: look for a logarithm, root or division without a floor"
         )
     if problems:

@@ -1,16 +1,17 @@
-"""Write a mask network as ONNX files, each compared with PyTorch first.
+"""Write a network as ONNX files, each compared with PyTorch first.
 
 Every file has shape inference, metadata, its weights inside, IR version 8
 and ONNX's own operator set alone. It appears under its name only after its
-masks of real frames equalled those of the network.
+outputs for real frames equalled those of the network.
 """
 
 from pathlib import Path
 
+from edgebrain import tasks
 from edgebrain.errors import UserError
 from edgebrain.models import check_step, model_traits
 from edgebrain.onnx.job import Exported, ExportOptions, Job, distance
-from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ _TRACED_FRAMES = 48
 
 def export_offline(
     model: nn.Module,
-    settings: SignalSettings,
+    setup: Setup,
     path: str | Path,
     opset: int = 17,
     **options,
@@ -32,8 +33,9 @@ def export_offline(
     Arguments
     ---------
     model : nn.Module
-        (batch, bins, frames) to the same. Left as it was.
-    settings : SignalSettings
+        As its task wants it, see :class:`edgebrain.tasks.Interface`. Left
+        as it was.
+    setup : edgebrain.tasks.Setup
     path : str or Path
     opset : int
     **options
@@ -47,14 +49,15 @@ def export_offline(
     ------
     UserError
         When something is wrong with the model, an option or the target, or
-        the exported masks differ. Then no file is written.
+        the exported outputs differ. Then no file is written.
     """
-    job = Job(model, settings, path, "offline", ExportOptions(opset, **options))
+    job = Job(model, setup, path, "offline", ExportOptions(opset, **options))
+    check_offline(job.model, setup)
     probe = job.probe(PROBE_FRAMES)
     proto = job.trace(
         job.model,
-        {"magnitude": torch.from_numpy(probe[None, :, :_TRACED_FRAMES])},
-        {"mask": ("batch", settings.bins, "frames")},
+        {job.input.name: torch.from_numpy(probe[None, :, :_TRACED_FRAMES])},
+        {job.output.name: job.output_shape("batch", "frames")},
         dynamic=True,
     )
 
@@ -63,10 +66,8 @@ def export_offline(
         half = probe[:, : probe.shape[1] // 2]
         batch = np.stack([half, probe[:, -half.shape[1] :], half[:, ::-1]])
         worst = 0.0
-        for size in (batch, probe[None], probe[None, :, 70:71]):
-            size = np.ascontiguousarray(size)
-            got = runner.call({runner.input_name: size})[0]
-            worst = max(worst, distance(got, job.forward(size)))
+        for clip in (batch, probe[None], probe[None, :, 70:71]):
+            worst = max(worst, _difference(job, runner, clip))
         return worst
 
     return job.finish(proto, None, compare)
@@ -74,7 +75,7 @@ def export_offline(
 
 def export_patch(
     model: nn.Module,
-    settings: SignalSettings,
+    setup: Setup,
     path: str | Path,
     opset: int = 17,
     frames_per_patch: int = 30,
@@ -84,12 +85,12 @@ def export_patch(
     """Export the form that takes one window of a fixed number of frames.
 
     The window holds ``frames_per_patch`` new frames and the context around
-    them. With the receptive field as context the masks are those of the
+    them. With the receptive field as context the outputs are those of the
     offline form.
 
     Arguments
     ---------
-    model, settings, path, opset, **options
+    model, setup, path, opset, **options
         As for :func:`export_offline`.
     frames_per_patch : int
     context : int or tuple of (int, int), optional
@@ -109,19 +110,17 @@ def export_patch(
         field has no bound or is not known.
     """
     options = ExportOptions(opset, **options)
-    job = Job(model, settings, path, "patch", options)
+    job = Job(model, setup, path, "patch", options)
     if frames_per_patch < 1:
         raise UserError(
             f"frames_per_patch must be at least 1, got {frames_per_patch}"
         )
+    if job.window is not None:
+        return _export_window(job, context)
     context, needed = patch_context(model, context)
     frames = frames_per_patch + sum(context)
     probe = job.probe(max(PROBE_FRAMES, 3 * frames))
-    proto = job.trace(
-        job.model,
-        {"magnitude": torch.from_numpy(probe[None, :, :frames])},
-        {"mask": (1, settings.bins, frames)},
-    )
+    proto = _trace_patch(job, probe[:, :frames])
     notes = [
         f"each call computes {frames} frames for {frames_per_patch} new ones: "
         f"{frames / frames_per_patch:.1f} times the work of the offline form"
@@ -131,13 +130,9 @@ def export_patch(
     )
 
     def compare(runner) -> float:
-        worst = 0.0
-        for start in (0, frames // 2, probe.shape[1] - frames):
-            size = np.ascontiguousarray(probe[None, :, start : start + frames])
-            got = runner.call({runner.input_name: size})[0]
-            worst = max(worst, distance(got, job.forward(size)))
+        worst = _patch_difference(job, runner, probe)
         offline = job.forward(probe[None])[0]
-        got = runner.mask(probe)
+        got = runner.run(probe)
         if whole:
             return max(worst, distance(got, offline))
         field = "without bound" if job.traits.recurrent else "not known"
@@ -149,9 +144,53 @@ def export_patch(
     return job.finish(proto, frames, compare, notes=notes, context=context)
 
 
+def _export_window(job: Job, context) -> Exported:
+    """Export a network with one output for all frames of a window."""
+    frames, hop = job.window
+    if context is not None:
+        raise UserError(
+            f"{type(job.model).__name__} judges windows of {frames} frames "
+            "as a whole: leave --context out"
+        )
+    probe = job.probe(max(PROBE_FRAMES, 3 * frames))
+    proto = _trace_patch(job, probe[:, :frames])
+    return job.finish(
+        proto,
+        frames,
+        lambda runner: _patch_difference(job, runner, probe),
+        notes=[f"each call judges {frames} frames, {hop} of them new"],
+        context=(frames - hop, 0),
+    )
+
+
+def _trace_patch(job: Job, probe: np.ndarray):
+    frames = probe.shape[1]
+    return job.trace(
+        job.model,
+        {job.input.name: torch.from_numpy(probe[None])},
+        {job.output.name: job.output_shape(1, frames)},
+    )
+
+
+def _patch_difference(job: Job, runner, probe: np.ndarray) -> float:
+    frames = runner.frames
+    starts = (0, frames // 2, probe.shape[1] - frames)
+    return max(
+        _difference(job, runner, probe[None, :, start : start + frames])
+        for start in starts
+    )
+
+
+def _difference(job: Job, runner, features: np.ndarray) -> float:
+    """Return the largest difference of one call from PyTorch."""
+    features = np.ascontiguousarray(features)
+    got = runner.call({runner.input_name: features})[0]
+    return distance(got, job.forward(features))
+
+
 def export_stream(
     model: nn.Module,
-    settings: SignalSettings,
+    setup: Setup,
     path: str | Path,
     opset: int = 17,
     stream_frames: int = 1,
@@ -164,7 +203,7 @@ def export_stream(
 
     Arguments
     ---------
-    model, settings, path, opset, **options
+    model, setup, path, opset, **options
         As for :func:`export_offline`.
     stream_frames : int
         Frames a call.
@@ -180,11 +219,12 @@ def export_stream(
         frame-by-frame form.
     """
     options = ExportOptions(opset, **options)
-    job = Job(model, settings, path, "stream", options)
+    job = Job(model, setup, path, "stream", options)
     if stream_frames < 1:
         raise UserError(f"stream_frames must be at least 1: {stream_frames}")
     check_streamable(job.model)
-    check_step(job.model, settings.bins, sorted({1, stream_frames}))
+    channels = job.input.shape[0]
+    check_step(job.model, channels, sorted({1, stream_frames}))
     state = job.model.initial_state()
     if any(value.any() for value in state.values()):
         raise UserError(
@@ -196,11 +236,11 @@ def export_stream(
     proto = job.trace(
         _Step(job.model, list(state)),
         {
-            "magnitude": torch.from_numpy(probe[None, :, :stream_frames]),
+            job.input.name: torch.from_numpy(probe[None, :, :stream_frames]),
             **state,
         },
         {
-            "mask": (1, settings.bins, stream_frames),
+            job.output.name: job.output_shape(1, stream_frames),
             **{f"new_{n}": tuple(v.shape) for n, v in state.items()},
         },
     )
@@ -210,8 +250,8 @@ def export_stream(
     ]
 
     def compare(runner) -> float:
-        worst = distance(runner.mask(probe), job.forward(probe[None])[0])
-        steps = _step_masks(job.model, probe, stream_frames)
+        worst = distance(runner.run(probe), job.forward(probe[None])[0])
+        steps = _step_outputs(job.model, probe, stream_frames)
         streamer = runner.streamer()
         got = np.concatenate([streamer(probe), streamer.flush()], axis=1)
         return max(worst, distance(got[:, : -late or None], steps[:, late:]))
@@ -219,8 +259,23 @@ def export_stream(
     notes = []
     ahead = late + stream_frames - 1
     if ahead:
-        notes.append(f"masks come up to {ahead} frames late")
+        notes.append(f"outputs come up to {ahead} frames late")
     return job.finish(proto, stream_frames, compare, notes=notes, states=states)
+
+
+def check_offline(model: nn.Module, setup: Setup) -> None:
+    """Refuse a network that judges windows of so many frames.
+
+    Raises
+    ------
+    UserError
+    """
+    interface = tasks.find(setup.task).interface(model, setup)
+    if interface.window is not None:
+        raise UserError(
+            f"{type(model).__name__} judges windows of "
+            f"{interface.window[0]} frames: take the patch form"
+        )
 
 
 def check_streamable(model: nn.Module) -> None:
@@ -299,27 +354,27 @@ class _Step(nn.Module):
         self.model = model
         self.names = names
 
-    def forward(self, magnitude: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        mask, new = self.model.step(
-            magnitude, dict(zip(self.names, state, strict=True))
+    def forward(self, features: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        output, new = self.model.step(
+            features, dict(zip(self.names, state, strict=True))
         )
-        return mask, *(new[name] for name in self.names)
+        return output, *(new[name] for name in self.names)
 
 
-def _step_masks(model, probe: np.ndarray, size: int) -> np.ndarray:
-    state, masks = model.initial_state(), []
+def _step_outputs(model, probe: np.ndarray, size: int) -> np.ndarray:
+    state, outputs = model.initial_state(), []
     with torch.no_grad():
         for part in torch.from_numpy(probe[None]).split(size, dim=-1):
-            mask, state = model.step(part, state)
-            masks.append(mask[0].numpy())
-    return np.concatenate(masks, axis=1)
+            output, state = model.step(part, state)
+            outputs.append(output[0].numpy())
+    return np.concatenate(outputs, axis=1)
 
 
 def _context_cost(context, field, got, offline) -> str:
     error = np.abs(got - offline)
     return (
         f"warning: the context of {context[0]} frames left and {context[1]} "
-        f"right does not hold the receptive field ({field}): masks differ "
+        f"right does not hold the receptive field ({field}): outputs differ "
         f"from the offline form by {error.mean():.2g} on average, up to "
         f"{error.max():.2g}"
     )

@@ -1,8 +1,10 @@
 """Reading and judging ONNX files."""
 
+import hashlib
 from pathlib import Path
 
 from edgebrain.errors import UserError
+from edgebrain.onnx.metadata import HASH
 import numpy as np
 
 try:
@@ -32,7 +34,8 @@ def load(path: str | Path) -> onnx.ModelProto:
     ------
     UserError
         When there is no such file, or it is no ONNX file, or its weights
-        lie in another file that is missing.
+        lie in another file that is missing, or are not those that its card
+        was written with.
     """
     path = Path(path)
     if not path.is_file():
@@ -45,7 +48,35 @@ def load(path: str | Path) -> onnx.ModelProto:
         raise UserError(f"{path}: cannot be loaded ({error})") from None
     if not model.graph.node or not model.opset_import:
         raise UserError(f"{path}: not an ONNX file (it holds no graph)")
+    stated = {p.value for p in model.metadata_props if p.key == HASH}
+    if stated and stated != {weights_sha256(model)}:
+        raise UserError(
+            f"{path}: damaged, its weights are not those that it was written "
+            "with: get the file again, or export it again"
+        )
     return model
+
+
+def weights_sha256(model: onnx.ModelProto) -> str:
+    """Return a hash of all constants of a graph, in hexadecimal.
+
+    Of names, types, shapes and values of the initializers and Constant
+    nodes, in the order of the names. A damaged tensor counts as its bytes.
+    """
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                tensors[f"{node.output[0]}:{attribute.name}"] = attribute.t
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        shape = list(tensor.dims)
+        digest.update(f"{name} {tensor.data_type} {shape}\n".encode())
+        try:
+            digest.update(numpy_helper.to_array(tensor).tobytes())
+        except (ValueError, TypeError):
+            digest.update(tensor.SerializeToString())
+    return digest.hexdigest()
 
 
 def nonfinite_weights(model: onnx.ModelProto) -> list[str]:

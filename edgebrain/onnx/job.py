@@ -8,17 +8,18 @@ from pathlib import Path
 import warnings
 
 import edgebrain
+from edgebrain import tasks
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
-from edgebrain.models import check_model_output, model_traits
+from edgebrain.models import check_output, model_traits
 from edgebrain.onnx import files, metadata
 from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
-from edgebrain.onnx.probe import probe_magnitude
-from edgebrain.onnx.runner import Runner
+from edgebrain.onnx.runner import OnnxRunner
 from edgebrain.onnx.session import make_session
 from edgebrain.onnx.tidy import tidy
-from edgebrain.signal import SignalSettings
+from edgebrain.signal.probe import speech_like
+from edgebrain.tasks import Setup
 import numpy as np
 import onnx
 import torch
@@ -26,7 +27,7 @@ from torch import nn
 
 OPSETS = range(13, 21)
 IR_VERSION = 8
-#: Largest difference of a mask from PyTorch.
+#: Largest difference of an output from PyTorch.
 TOLERANCE = 1e-4
 
 
@@ -41,11 +42,11 @@ class Exported:
     frames : int or None
         Frames a call; None: any number.
     difference : float
-        Largest difference of its masks from those of the network.
+        Largest difference of its outputs from those of the network.
     weight_bytes : int
     state_bytes : int
     lookahead_frames : int or None
-        Frames from a frame to its mask; None: the whole clip.
+        Frames from a frame to its output; None: the whole clip.
     operators : dict
         Name to count.
     notes : tuple of str
@@ -93,6 +94,35 @@ class ExportOptions:
     checkpoint_sha256: str = ""
     overwrite: bool = False
     wav: np.ndarray | None = None
+
+
+def probe(
+    setup: Setup, frames: int, wav: np.ndarray | None = None
+) -> np.ndarray:
+    """Return real features, to compare forms of a network on.
+
+    Arguments
+    ---------
+    setup : edgebrain.tasks.Setup
+    frames : int
+    wav : numpy.ndarray, optional
+        Take this recording, repeated as often as needed; None: a speech-like
+        signal.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (channels, frames).
+    """
+    signal, task = setup.signal, tasks.find(setup.task)
+    count = frames * signal.hop_length + signal.win_length
+    if wav is None:
+        wav = speech_like(count / signal.sample_rate, signal.sample_rate)
+    wav = np.tile(wav, -(-count // len(wav)))[:count]
+    features = task.features(wav, setup)
+    # Features may leave silence out.
+    times = -(-frames // features.shape[1])
+    return np.ascontiguousarray(np.tile(features, times)[:, :frames])
 
 
 def check_opset(opset: int) -> None:
@@ -160,7 +190,7 @@ class Job:
     Arguments
     ---------
     model : nn.Module
-    settings : SignalSettings
+    setup : edgebrain.tasks.Setup
     path : str or Path
     form : str
     options : ExportOptions
@@ -170,6 +200,9 @@ class Job:
     model : nn.Module
         A copy on the CPU, in evaluation mode.
     traits : edgebrain.models.ModelTraits
+    input, output : edgebrain.tasks.Port
+    window : tuple of (int, int) or None
+        See :class:`edgebrain.tasks.Interface`.
 
     Raises
     ------
@@ -180,7 +213,7 @@ class Job:
     def __init__(
         self,
         model: nn.Module,
-        settings: SignalSettings,
+        setup: Setup,
         path: str | Path,
         form: str,
         options: ExportOptions,
@@ -196,19 +229,28 @@ class Job:
         # A copy: what belongs to a training stays on its device and mode.
         self.model = copy.deepcopy(model).cpu().float().eval()
         self.model.requires_grad_(False)
-        self.settings, self.form, self.options = settings, form, options
+        self.setup, self.form, self.options = setup, form, options
         self.path, self.traits = Path(path), model_traits(model)
+        self.task = tasks.find(setup.task)
+        interface = self.task.interface(self.model, setup)
+        self.input, self.output = interface.input, interface.output
+        self.window = interface.window
         check_weights(self.model)
-        check_model_output(self.model, settings.bins)
+        check_output(self.model, interface)
 
     def probe(self, frames: int) -> np.ndarray:
-        """Return real frames, (bins, frames)."""
-        return probe_magnitude(self.settings, frames, self.options.wav)
+        """Return features of speech, (channels, frames)."""
+        return probe(self.setup, frames, self.options.wav)
 
-    def forward(self, size: np.ndarray) -> np.ndarray:
-        """Return PyTorch's masks of magnitudes (batch, bins, frames)."""
+    def forward(self, features: np.ndarray) -> np.ndarray:
+        """Return PyTorch's output for features (batch, channels, frames)."""
         with torch.no_grad():
-            return self.model(torch.from_numpy(size)).numpy()
+            return self.model(torch.from_numpy(features)).numpy()
+
+    def output_shape(self, batch, frames) -> tuple:
+        """Return the shape of an output, for names or numbers."""
+        shape = (frames if n is None else n for n in self.output.shape)
+        return (batch, *shape)
 
     def trace(self, module, inputs, outputs, dynamic=False):
         """Return the tidied graph of a module.
@@ -221,13 +263,14 @@ class Job:
         outputs : dict of str to tuple
             Name to shape, in the order of its results.
         dynamic : bool
-            Whether batch and frames of magnitude and mask are free.
+            Whether batch and frames of input and output are free.
 
         Returns
         -------
         onnx.ModelProto
         """
         axes = {0: "batch", 2: "frames"}
+        names = [self.input.name, self.output.name]
         buffer = io.BytesIO()
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -243,7 +286,7 @@ class Job:
                     opset_version=self.options.opset,
                     input_names=list(inputs),
                     output_names=list(outputs),
-                    dynamic_axes={"magnitude": axes, "mask": axes}
+                    dynamic_axes=dict.fromkeys(names, axes)
                     if dynamic
                     else None,
                 )
@@ -292,11 +335,11 @@ class Job:
         metadata.write(proto, card)
         notes = notes if isinstance(notes, list) else list(notes)
         data = proto.SerializeToString()
-        runner = Runner(self.path, make_session(data), card)
+        runner = OnnxRunner(self.path, make_session(data), card)
         difference = compare(runner)
         if not difference <= TOLERANCE:
             raise UserError(
-                f"{self.path}: not written, for its masks differ from "
+                f"{self.path}: not written, for its output differs from "
                 f"PyTorch's by {difference:.2g} (allowed {TOLERANCE:g}): "
                 "look for Python numbers made of shapes, random numbers, or "
                 "conditions on values in the network's code"
@@ -331,7 +374,10 @@ class Job:
         return GraphMetadata(
             model_class=f"{type(model).__module__}.{type(model).__name__}",
             model_arguments=None if config is None else config(),
-            signal=self.settings,
+            task=self.setup.task,
+            signal=self.setup.signal,
+            features=self.setup.features,
+            class_names=self.setup.class_names,
             checkpoint_sha256=self.options.checkpoint_sha256,
             form=self.form,
             states=tuple(states),
@@ -364,7 +410,7 @@ def distance(got: np.ndarray, wanted: np.ndarray) -> float:
     """
     if got.shape != wanted.shape:
         raise UserError(
-            f"the exported graph gives a mask of shape {got.shape}, the "
+            f"the exported graph gives an output of shape {got.shape}, the "
             f"network one of {wanted.shape}"
         )
     worst = float(np.abs(got - wanted).max(initial=0.0))

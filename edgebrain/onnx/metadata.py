@@ -7,17 +7,32 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgebrain.errors import UserError, unknown_name
+from edgebrain import tasks
+from edgebrain.checks import Name, Number, check
+from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings
 
 FORMS = ("offline", "patch", "stream")
 PRECISIONS = ("float32", "int8", "int16x8")
 PREFIX = "edgebrain."
+#: Of the constants of the graph, see :func:`edgebrain.onnx.files.load`.
+HASH = PREFIX + "weights_sha256"
+
+_TEXTS = ("model_class", "checkpoint_sha256", "form", "precision", "task")
+#: What files lack that were written before there was a second task.
+_LATER = ("task", "features", "class_names")
+_FRAMES = Number(whole=True, least=0, optional=True)
+_RULES = {
+    "form": Name("form", FORMS),
+    "precision": Name("precision", PRECISIONS),
+    "lookahead_frames": _FRAMES,
+    "receptive_field_frames": _FRAMES,
+}
 
 
 @dataclass(frozen=True)
 class GraphMetadata:
-    """How an ONNX mask network was made and how it has to be run.
+    """The card of an ONNX file: how it was made and how it has to be run.
 
     Arguments
     ---------
@@ -37,13 +52,21 @@ class GraphMetadata:
         ``{"input": name, "output": name, "shape": list of int}`` of each
         state of a stream, in the order of the graph's inputs.
     lookahead_frames : int or None
-        Of the network; None: not known. A stream's masks come so late.
+        Of the network; None: not known. A stream's outputs come so late.
     context : tuple of (int, int) or None
-        Frames of a patch, left and right, whose masks are not used.
+        Frames of a patch, left and right, whose outputs are not used; of a
+        network with one output a window, (frames that the window before
+        held too, 0).
     receptive_field_frames : int or None
         None: without bound, or not known.
     versions : dict
         Package names to versions of the producers.
+    task : str
+        A file that does not say is of enhancement.
+    features : dict
+        Settings of the features beside ``signal``, as the task defines them.
+    class_names : tuple of str
+        In the order of the outputs; empty where there are no classes.
 
     Raises
     ------
@@ -62,15 +85,32 @@ class GraphMetadata:
     context: tuple[int, int] | None = None
     receptive_field_frames: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    task: str = tasks.DEFAULT
+    features: dict[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise unknown_name("form", self.form, FORMS)
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
-        object.__setattr__(self, "states", tuple(self.states))
+        check("the metadata", {n: getattr(self, n) for n in _RULES}, _RULES)
+        object.__setattr__(self, "states", tuple(map(_state, self.states)))
+        object.__setattr__(self, "class_names", tuple(self.class_names))
         if self.context is not None:
-            object.__setattr__(self, "context", tuple(self.context))
+            left, right = map(Number(whole=True, least=0), self.context)
+            object.__setattr__(self, "context", (left, right))
+
+    @property
+    def setup(self) -> tasks.Setup:
+        """What the network needs besides its weights."""
+        return tasks.Setup(
+            self.task, self.signal, self.features, self.class_names
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return what tells the network from others, for metrics.json."""
+        return {
+            "model_class": self.model_class,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "versions": self.versions,
+        }
 
     def replace(self, **changes: Any) -> "GraphMetadata":
         """Return a copy with some fields changed."""
@@ -119,44 +159,86 @@ class GraphMetadata:
         found = {n: properties.get(PREFIX + n) for n in names}
         if all(text is None for text in found.values()):
             return None
+        found = {
+            name: text
+            for name, text in found.items()
+            if text is not None or name not in _LATER
+        }
         missing = [PREFIX + n for n, text in found.items() if text is None]
         if missing:
             raise UserError(
                 f"{source}: the metadata lacks {', '.join(missing)}: export "
                 "the file again"
             )
-        texts = ("model_class", "checkpoint_sha256", "form", "precision")
         try:
             values = {
-                n: text if n in texts else json.loads(text)
+                n: text if n in _TEXTS else json.loads(text)
                 for n, text in found.items()
             }
             values["signal"] = SignalSettings.from_dict(values["signal"])
             return cls(**values)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (
+            *(ValueError, TypeError, LookupError),
+            *(AttributeError, RecursionError),
+        ) as error:
             raise UserError(
                 f"{source}: the metadata is damaged ({error}): export the "
                 "file again"
             ) from error
 
 
+def _state(state: Mapping[str, Any]) -> dict[str, Any]:
+    shape = [Number(whole=True, least=1)(size) for size in state["shape"]]
+    return {
+        "input": str(state["input"]),
+        "output": str(state["output"]),
+        "shape": shape,
+    }
+
+
 def write(onnx_model, metadata: GraphMetadata) -> None:
     """Put the metadata into a model, in place of what it holds.
+
+    With it go the names and shapes of the inputs and outputs as the graph
+    states them, and a hash of its weights.
 
     Arguments
     ---------
     onnx_model : onnx.ModelProto
     metadata : GraphMetadata
     """
-    kept = [
-        (p.key, p.value)
+    from edgebrain.onnx.files import weights_sha256
+
+    entries = {
+        p.key: p.value
         for p in onnx_model.metadata_props
         if not p.key.startswith(PREFIX)
-    ]
+    }
+    graph = onnx_model.graph
+    entries |= metadata.to_properties()
+    entries[PREFIX + "inputs"] = _ports(graph.input)
+    entries[PREFIX + "outputs"] = _ports(graph.output)
+    entries[HASH] = weights_sha256(onnx_model)
     del onnx_model.metadata_props[:]
-    for key, value in [*kept, *metadata.to_properties().items()]:
+    for key, value in entries.items():
         entry = onnx_model.metadata_props.add()
         entry.key, entry.value = key, value
+
+
+def _ports(values) -> str:
+    """Return names and shapes as JSON; a free dimension by its name."""
+    return json.dumps(
+        [
+            {
+                "name": value.name,
+                "shape": [
+                    d.dim_value if d.HasField("dim_value") else d.dim_param
+                    for d in value.type.tensor_type.shape.dim
+                ],
+            }
+            for value in values
+        ]
+    )
 
 
 def read(path: str | Path) -> GraphMetadata | None:

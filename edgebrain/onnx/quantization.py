@@ -20,6 +20,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from edgebrain import tasks
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.files import replacing
 from edgebrain.onnx import files, metadata
@@ -37,7 +38,7 @@ from edgebrain.onnx.quantization_report import (
     output_snr,
     range_warnings,
 )
-from edgebrain.onnx.runner import Runner, load_runner
+from edgebrain.onnx.runner import OnnxRunner, load_runner
 from edgebrain.onnx.session import make_session
 from edgebrain.stamps import sha256
 import numpy as np
@@ -171,7 +172,7 @@ class Source:
     path : Path
     model : onnx.ModelProto
         Prepared, with a name on every node.
-    runner : Runner
+    runner : OnnxRunner
     metadata : GraphMetadata
         Where the file has none: of the settings given, with the hash of the
         file in place of that of the weights.
@@ -179,7 +180,7 @@ class Source:
 
     path: Path
     model: onnx.ModelProto
-    runner: Runner
+    runner: OnnxRunner
     metadata: metadata.GraphMetadata
 
 
@@ -212,6 +213,10 @@ def load_source(path: str | Path, **settings) -> Source:
         card = card.replace(
             checkpoint_sha256=sha256(path), versions=_versions({})
         )
+    # A first call shows a graph that is no network of its task.
+    frames = runner.frames or 50
+    clip = np.ones((runner.channels, frames), np.float32)
+    tasks.find(card.task).result(clip, runner.run(clip))
     return Source(path, graphs.prepare(model, ours), runner, card)
 
 
@@ -282,7 +287,7 @@ def quantize(
             + "; ".join(sorted(set(reasons.values())))
         )
     data = model.SerializeToString()
-    runner = Runner(target, make_session(data), card)
+    runner = OnnxRunner(target, make_session(data), card)
     report = Report(
         source=source.path,
         target=target,

@@ -11,11 +11,12 @@ import io
 from pathlib import Path
 import tempfile
 
+from edgebrain import tasks
 from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
 from edgebrain.errors import UserError
-from edgebrain.onnx.runner import Runner
-from edgebrain.signal import SignalSettings, magnitude, peak_gain, stft
+from edgebrain.onnx.runner import OnnxRunner
+from edgebrain.tasks import Setup
 import numpy as np
 import onnx
 import onnxruntime
@@ -36,7 +37,7 @@ Ranges = dict[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Clips:
-    """Magnitudes (bins, frames) of real audio.
+    """Features (channels, frames) of real audio.
 
     Attributes
     ----------
@@ -55,18 +56,18 @@ class Clips:
 
 def read_clips(
     folder: str | Path,
-    signal: SignalSettings,
+    setup: Setup,
     count: int = 100,
     seed: int = 42,
     clip_seconds: float = 4.0,
 ) -> Clips:
-    """Read calibration and held-out clips out of a folder of noisy audio.
+    """Read calibration and held-out clips out of a folder of recordings.
 
     Arguments
     ---------
     folder : str or Path
         Searched with all its folders; any sample rate.
-    signal : SignalSettings
+    setup : edgebrain.tasks.Setup
         Of the network.
     count : int
         Clips for the calibration, drawn at random.
@@ -90,24 +91,21 @@ def read_clips(
     paths = [paths[i] for i in rng.permutation(len(paths))]
     held = min(_HELD_OUT, max(1, len(paths) // 5))
     count = min(count, max(len(paths) - held, 1))
+    rate, task = setup.signal.sample_rate, tasks.find(setup.task)
     waves = [
-        _read_part(path, signal.sample_rate, clip_seconds, rng)
+        _read_part(path, rate, clip_seconds, rng)
         for path in paths[: count + held]
     ]
-    seconds = sum(map(len, waves[:count])) / signal.sample_rate
+    seconds = sum(map(len, waves[:count])) / rate
     if seconds < LEAST_SECONDS:
         raise UserError(
             f"calibration folder {folder}: too short, {seconds:.2f} s of "
             f"audio for the calibration, at least {LEAST_SECONDS:g} s are "
             "needed"
         )
-    sizes = [_magnitude(wav, signal) for wav in waves]
-    separate = len(sizes) > count
-    return Clips(
-        tuple(sizes[:count]),
-        tuple(sizes[count:]) if separate else tuple(sizes),
-        separate,
-    )
+    clips = tuple(task.features(wav, setup) for wav in waves)
+    separate = len(clips) > count
+    return Clips(clips[:count], clips[count:] if separate else clips, separate)
 
 
 def check_calibration(
@@ -138,14 +136,14 @@ def check_calibration(
     if not Path(folder).is_dir():
         what = "is a file" if Path(folder).exists() else "no such folder"
         raise UserError(
-            f"calibration folder {folder}: {what}; give a folder of noisy "
+            f"calibration folder {folder}: {what}; give a folder of "
             "recordings like those of the training"
         )
     paths = list(find_audio(folder).files.values())
     if not paths:
         raise UserError(
             f"calibration folder {folder}: holds no audio file; give a "
-            "folder of noisy recordings like those of the training"
+            "folder of recordings like those of the training"
         )
     return paths
 
@@ -159,13 +157,6 @@ def _read_part(path, sample_rate, seconds, rng) -> np.ndarray:
     if not np.isfinite(wav).all():
         raise UserError(f"{path}: holds NaN or infinite samples")
     return audio.resample(wav, info.sample_rate, sample_rate)
-
-
-def _magnitude(wav, signal) -> np.ndarray:
-    if signal.peak_normalize:
-        wav = wav * peak_gain(wav)
-    size = magnitude(stft(wav, signal), signal)
-    return np.ascontiguousarray(size, np.float32)
 
 
 class FeedReader(CalibrationDataReader):
@@ -186,7 +177,7 @@ class FeedReader(CalibrationDataReader):
 
 def collect_ranges(
     model: onnx.ModelProto,
-    runner: Runner,
+    runner: OnnxRunner,
     clips: Iterable[np.ndarray],
     method: str = "MinMax",
     average: bool = False,
@@ -198,10 +189,10 @@ def collect_ranges(
     ---------
     model : onnx.ModelProto
         The float network.
-    runner : Runner
+    runner : OnnxRunner
         Of the same network; threads the states of a stream.
     clips : iterable of numpy.ndarray
-        (bins, frames) each.
+        (channels, frames) each.
     method : str
         ``MinMax``, ``Entropy`` or ``Percentile``.
     average : bool
@@ -255,7 +246,7 @@ def _add(found: dict[str, list], data) -> None:
 
 def run_tensors(
     model: onnx.ModelProto,
-    runner: Runner,
+    runner: OnnxRunner,
     clip: np.ndarray,
     names: Iterable[str],
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -264,10 +255,10 @@ def run_tensors(
     Arguments
     ---------
     model : onnx.ModelProto
-    runner : Runner
+    runner : OnnxRunner
         Of the same network.
     clip : numpy.ndarray
-        (bins, frames).
+        (channels, frames).
     names : iterable of str
         Of inputs, outputs and tensors in between.
     """

@@ -8,9 +8,7 @@ import re
 import tempfile
 
 from edgebrain.errors import UserError, nearest, unknown_name
-import numpy as np
 import onnx
-from onnx import numpy_helper
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 
@@ -110,8 +108,8 @@ def check_names(names: Iterable[str], model: onnx.ModelProto) -> None:
         )
 
 
-def prologue(model: onnx.ModelProto, magnitude: str) -> list[str]:
-    """Return the nodes between the magnitude and the first layer.
+def prologue(model: onnx.ModelProto, features: str) -> list[str]:
+    """Return the nodes between the features and the first layer.
 
     Compression and normalisation of features: eight bits of a linear
     magnitude would lose all quiet sounds. A layer whose weights belong to a
@@ -120,7 +118,7 @@ def prologue(model: onnx.ModelProto, magnitude: str) -> list[str]:
     Arguments
     ---------
     model : onnx.ModelProto
-    magnitude : str
+    features : str
         Name of the graph's input.
 
     Returns
@@ -130,7 +128,7 @@ def prologue(model: onnx.ModelProto, magnitude: str) -> list[str]:
     """
     if not any(node.op_type in WEIGHTED for node in model.graph.node):
         return []
-    known, reached, names = constants(model), {magnitude}, []
+    known, reached, names = constants(model), {features}, []
     for node in model.graph.node:
         weights = [name for name in node.input if name in known]
         moving = [name for name in node.input if name and name not in known]
@@ -248,10 +246,10 @@ def tie_states(
     return changed
 
 
-def dynamic_axis(model: onnx.ModelProto, magnitude: str) -> str | None:
+def dynamic_axis(model: onnx.ModelProto, features: str) -> str | None:
     """Return the name of the axis of frames; None: its length is fixed."""
     for value in model.graph.input:
-        if value.name == magnitude:
+        if value.name == features:
             frames = value.type.tensor_type.shape.dim[2]
             if frames.HasField("dim_value"):
                 return None
@@ -260,7 +258,7 @@ def dynamic_axis(model: onnx.ModelProto, magnitude: str) -> str | None:
 
 
 def fix_shapes(
-    model: onnx.ModelProto, frames: int, axis: str | None, magnitude: str
+    model: onnx.ModelProto, frames: int, axis: str | None, features: str
 ) -> onnx.ModelProto:
     """Return a copy with one item a batch and a fixed number of frames.
 
@@ -270,7 +268,7 @@ def fix_shapes(
     frames : int
     axis : str or None
         Name of the axis of frames; None: as the input names it.
-    magnitude : str
+    features : str
         Name of the input.
 
     Raises
@@ -278,7 +276,7 @@ def fix_shapes(
     UserError
         When no axis has that name, or the shapes are fixed already.
     """
-    own = dynamic_axis(model, magnitude)
+    own = dynamic_axis(model, features)
     if own is None:
         raise UserError(
             "static_sequence_length: the number of frames is fixed in the "
@@ -298,11 +296,9 @@ def fix_shapes(
         make_dim_param_fixed(model.graph, axis or own, frames)
     for value in [*model.graph.input, *model.graph.output]:
         dims = value.type.tensor_type.shape.dim
-        if len(dims) != 3:
-            continue
-        for dim, size in ((dims[0], 1), (dims[2], frames)):
+        for number, dim in enumerate(dims):
             if not dim.HasField("dim_value"):
-                dim.dim_value = size
+                dim.dim_value = frames if number else 1
     del model.graph.value_info[:]
     return onnx.shape_inference.infer_shapes(model)
 
@@ -329,12 +325,3 @@ def symmetric_constants(model: onnx.ModelProto, weight_type) -> dict:
                     entry["quant_type"] = weight_type
                 overrides[name] = [entry]
     return overrides
-
-
-def weight_values(model: onnx.ModelProto, node) -> np.ndarray | None:
-    """Return the weights of a node, None where it has none."""
-    known = constants(model)
-    if node.op_type in WEIGHTED and len(node.input) > 1:
-        tensor = known.get(node.input[1])
-        return None if tensor is None else numpy_helper.to_array(tensor)
-    return None

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgebrain import tasks
 from edgebrain.onnx import quantization_graph as graphs
 from edgebrain.onnx.quantization_calibration import run_tensors
 import numpy as np
@@ -32,8 +33,8 @@ class Report:
     weights_before, weights_after : int
         Bytes of all constants.
     snr_db : tuple of float
-        Of the enhanced magnitude against that of the float network, dB, a
-        clip each.
+        Of the result (:meth:`edgebrain.tasks.Task.result`) against that of
+        the float network, dB, a clip each.
     held_out : bool
         Whether those clips were not used for the calibration.
     warnings : tuple of str
@@ -145,22 +146,27 @@ def float_nodes(
 
 
 def output_snr(float_runner, runner, clips: Iterable[np.ndarray]) -> tuple:
-    """Return the SNR in dB of each clip's enhanced magnitude.
+    """Return the SNR in dB of each clip's result.
 
     Both networks run as their form runs: a stream goes on from its own
     states, so errors that build up in them count.
 
     Arguments
     ---------
-    float_runner, runner : Runner
+    float_runner, runner : OnnxRunner
     clips : iterable of numpy.ndarray
-        (bins, frames).
+        (channels, frames).
     """
-    ratios = []
+    task, ratios = tasks.find(runner.setup.task), []
     for clip in clips:
-        wanted = (float_runner.mask(clip) * clip).astype(np.float64)
-        error = runner.mask(clip) * clip - wanted
-        power = np.square(wanted).sum(), np.square(error).sum()
+        wanted, got = (
+            task.result(clip, r.run(clip)) for r in (float_runner, runner)
+        )
+        error = got - wanted.astype(np.float64)
+        power = (
+            np.square(wanted, dtype=np.float64).sum(),
+            np.square(error).sum(),
+        )
         ratios.append(10 * np.log10((power[0] + 1e-20) / (power[1] + 1e-20)))
     return tuple(float(ratio) for ratio in ratios)
 

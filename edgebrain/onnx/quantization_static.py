@@ -7,7 +7,7 @@ from edgebrain.files import replacing
 from edgebrain.onnx import files, metadata
 from edgebrain.onnx import quantization_graph as graphs
 from edgebrain.onnx.quantization import Source, check_targets
-from edgebrain.onnx.runner import Runner
+from edgebrain.onnx.runner import OnnxRunner
 from edgebrain.onnx.session import make_session
 import numpy as np
 
@@ -80,8 +80,8 @@ def write_static(
     card = card.replace(form="patch", context=context)
     metadata.write(model, card)
     data = model.SerializeToString()
-    runner = Runner(Path(target), make_session(data), card)
-    runner.mask(np.ones((runner.bins, frames), np.float32))
+    runner = OnnxRunner(Path(target), make_session(data), card)
+    runner.run(np.ones((runner.channels, frames), np.float32))
     with replacing(target) as temporary:
         temporary.write_bytes(data)
     return note

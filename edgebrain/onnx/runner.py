@@ -1,4 +1,4 @@
-"""Run an ONNX mask network of any form on magnitudes, in numpy.
+"""Run an ONNX network of any form on features, in numpy.
 
 Needs onnxruntime and onnx, not torch. The audio around it is not here.
 """
@@ -8,12 +8,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from edgebrain import tasks
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.onnx import files
+from edgebrain.onnx.blocks import BlockStreamer
 from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
 from edgebrain.onnx.session import make_session
-from edgebrain.onnx.streamers import FrameStreamer, PatchStreamer
+from edgebrain.onnx.streamers import (
+    FrameStreamer,
+    PatchStreamer,
+    WindowStreamer,
+)
+from edgebrain.runners import Streamer
 from edgebrain.signal import SignalSettings
 import numpy as np
 
@@ -24,25 +31,34 @@ _BLOCK = 512
 Feeds = dict[str, np.ndarray]
 
 
-class Runner:
-    """An ONNX mask network with one session; see :func:`load_runner`.
+class OnnxRunner:
+    """An ONNX network with one session; see :func:`load_runner`.
+
+    A :class:`edgebrain.runners.Runner`.
 
     Attributes
     ----------
     path : Path
     metadata : GraphMetadata
         That of the file, or made of the settings given.
+    setup : edgebrain.tasks.Setup
     form : str
         ``offline``, ``patch`` or ``stream``.
+    precision : str
+    channels : int
+        Of the features: frequency bins, mel bands.
     frames : int or None
         Frames a call of the graph takes; None: any number.
+    windows : bool
+        Whether a call gives one output for all its frames, not one a frame.
     context : tuple of (int, int)
-        Frames of a patch, left and right, whose masks are not used.
+        Frames of a patch, left and right, whose outputs are not used; of a
+        window those that lie in the window before too.
     frames_per_patch : int or None
-        New frames a call gives.
+        New frames a call takes.
     lookahead_frames : int or None
         Most frames that a streamer owes after a call; None: the offline
-        form, which has no streamer.
+        form, which goes in blocks.
     session : onnxruntime.InferenceSession
         Shared by all streamers; holds no state.
     """
@@ -51,7 +67,10 @@ class Runner:
         self.path = path
         self.session = session
         self.metadata = metadata
-        self.form = metadata.form
+        self.setup = metadata.setup
+        self.form, self.precision = metadata.form, metadata.precision
+        self._interface = tasks.find(metadata.task).interface(None, self.setup)
+        self.channels = self._interface.input.shape[0]
         self.context = (0, 0)
         self.frames_per_patch = self.lookahead_frames = None
         self._check_graph()
@@ -62,139 +81,177 @@ class Runner:
             self.frames_per_patch = self.frames
             self.lookahead_frames = late + self.frames - 1
 
-    @property
-    def bins(self) -> int:
-        """Frequency bins of input and output."""
-        return self.metadata.signal.bins
+    def facts(self) -> dict[str, Any]:
+        """Return what tells it from others, for metrics.json."""
+        return self.metadata.facts()
 
-    def mask(self, magnitude: np.ndarray) -> np.ndarray:
-        """Return the mask of a whole clip, whatever the form.
+    def run(self, features: np.ndarray) -> np.ndarray:
+        """Return the outputs for a whole clip, whatever the form.
 
         The patch form runs as on a board: so many new frames a call, each
-        window with its true past and future as far as its context goes, and
+        patch with its true past and future as far as its context goes, and
         at both ends of the clip aligned with the end, where the network pads
-        by itself. A clip shorter than a window is filled up with zeros. The
-        stream form runs frame by frame from zeroed states.
+        by itself. A clip shorter than a patch is filled up with zeros, one
+        shorter than a window repeated. The stream form runs frame by frame
+        from zeroed states.
 
         Arguments
         ---------
-        magnitude : numpy.ndarray
-            (bins, frames), already raised to the power of the settings.
+        features : numpy.ndarray
+            (channels, frames).
 
         Returns
         -------
         numpy.ndarray
-            float32, (bins, frames).
+            float32, (outputs, frames), or (classes, windows).
 
         Raises
         ------
         UserError
-            When the magnitude has another shape, or the mask is not finite.
+            When the features have another shape, or the output is not
+            finite.
         """
-        magnitude = self._checked(magnitude)
-        if not magnitude.shape[1]:
-            return magnitude
+        features = self._checked(features)
+        if not features.shape[1]:
+            return self.no_output()
         if self.form == "offline":
-            mask = self.call({self.input_name: magnitude[None]})[0][0]
+            output = self.call({self.input_name: features[None]})[0][0]
+            output = output.reshape(len(output), -1)
         else:
             streamer = self.streamer()
             parts = [
-                streamer(magnitude[:, start : start + _BLOCK])
-                for start in range(0, magnitude.shape[1], _BLOCK)
+                streamer(features[:, start : start + _BLOCK])
+                for start in range(0, features.shape[1], _BLOCK)
             ]
-            mask = np.concatenate([*parts, streamer.flush()], axis=1)
-        if not np.isfinite(mask).all():
+            output = np.concatenate([*parts, streamer.flush()], axis=1)
+        if not np.isfinite(output).all():
             raise UserError(
-                f"{self.path}: the mask holds NaN or infinity: check the "
+                f"{self.path}: the output holds NaN or infinity: check the "
                 "weights, and the input"
             )
-        return mask
+        return output
 
-    def streamer(self, observe: Callable[[Feeds], None] | None = None):
-        """Return a fresh mask callable with a memory of its own.
+    def streamer(
+        self, observe: Callable[[Feeds], None] | None = None
+    ) -> Streamer:
+        """Return a fresh streamer with a memory of its own.
 
         Arguments
         ---------
         observe : callable, optional
-            Is given the inputs of each call of the graph.
-
-        Returns
-        -------
-        FrameStreamer or PatchStreamer
-            ``(bins, k) -> (bins, j)`` with ``flush()`` and ``reset()``, as
-            a streaming masker takes it together with ``lookahead_frames``.
-
-        Raises
-        ------
-        UserError
-            For the offline form.
+            Is given the inputs of each call of the graph; not of the offline
+            form.
         """
-        if self.form == "patch":
-            return PatchStreamer(self, observe)
+        if self.form == "offline":
+            card = self.metadata
+            return BlockStreamer(
+                self.run,
+                self._outputs,
+                card.receptive_field_frames,
+                card.lookahead_frames,
+            )
         if self.form == "stream":
             return FrameStreamer(self, observe)
-        raise UserError(
-            f"{self.path}: the offline form needs the whole clip: take the "
-            "stream or the patch form for a stream"
+        return (WindowStreamer if self.windows else PatchStreamer)(
+            self, observe
         )
 
-    def iter_feeds(self, magnitude: np.ndarray) -> Iterator[Feeds]:
+    def iter_feeds(self, features: np.ndarray) -> Iterator[Feeds]:
         """Yield the inputs of each call of the graph as a clip is run.
 
         States are those that the clip leads to. For calibration.
 
         Arguments
         ---------
-        magnitude : numpy.ndarray
-            (bins, frames).
+        features : numpy.ndarray
+            (channels, frames).
         """
-        magnitude = self._checked(magnitude)
+        features = self._checked(features)
         if self.form == "offline":
-            yield {self.input_name: magnitude[None]}
+            yield {self.input_name: features[None]}
             return
         seen: list[Feeds] = []
         streamer = self.streamer(seen.append)
-        for frame in range(magnitude.shape[1]):
-            streamer(magnitude[:, frame : frame + 1])
+        for frame in range(features.shape[1]):
+            streamer(features[:, frame : frame + 1])
             yield from seen
             seen.clear()
         streamer.flush()
         yield from seen
 
     def call(self, feeds: Feeds) -> list[np.ndarray]:
-        """Run the graph once: mask first, then the new states.
+        """Run the graph once: the output first, then the new states.
 
         Raises
         ------
         UserError
-            When the mask has another shape than the magnitude.
+            When the output has another shape than its task wants.
         """
         results = self.session.run(self._output_names, feeds)
-        shape = feeds[self.input_name].shape
-        if results[0].shape != shape:
-            raise self._no_mask(results[0].shape, shape)
+        batch, _, frames = feeds[self.input_name].shape
+        self._check_output(results[0].shape, batch, frames)
         return results
 
-    def check_mask_shape(self, shape: tuple[int, ...]) -> str:
-        """Return the name of the mask output of a graph with fixed shapes.
+    def call_padded(
+        self, features: np.ndarray, observe: Callable | None = None
+    ) -> np.ndarray:
+        """Run a patch or window from the first frame given.
+
+        Arguments
+        ---------
+        features : numpy.ndarray
+            (channels, k): what is missing is filled up with zeros.
+        observe : callable, optional
+            Is given the inputs.
+
+        Returns
+        -------
+        numpy.ndarray
+            (outputs, frames), or (classes, 1).
+        """
+        patch = np.zeros((1, self.channels, self.frames), np.float32)
+        seen = features[:, : self.frames]
+        patch[0, :, : seen.shape[1]] = seen
+        feeds = {self.input_name: patch}
+        if observe is not None:
+            observe(feeds)
+        output = self.call(feeds)[0][0]
+        return output.reshape(len(output), -1)
+
+    def no_output(self) -> np.ndarray:
+        """Return (outputs, 0)."""
+        return np.zeros((self._outputs, 0), np.float32)
+
+    def fixed_output(self) -> tuple[str, tuple[int, ...]]:
+        """Return name and shape of the output of a stream.
 
         Raises
         ------
         UserError
-            When the graph says that it has another shape than ``shape``.
+            When the graph says that it has another shape than its task
+            wants.
         """
         name = self._output_names[0]
         shapes = {v.name: tuple(v.shape) for v in self.session.get_outputs()}
-        fixed = all(isinstance(size, int) for size in shapes[name])
-        if fixed and shapes[name] != shape:
-            raise self._no_mask(shapes[name], shape)
-        return name
+        if all(isinstance(size, int) for size in shapes[name]):
+            self._check_output(shapes[name], 1, self.frames)
+        return name, (1, self._outputs, self.frames)
 
-    def _no_mask(self, got, wanted) -> UserError:
-        return UserError(
-            f"{self.path}: the mask has shape {got}, the magnitude {wanted}: "
-            "this is no mask network"
-        )
+    @property
+    def _outputs(self) -> int:
+        return self._interface.output.shape[0]
+
+    def _check_output(self, got: tuple, batch: int, frames: int) -> None:
+        port = self._interface.output
+        allowed = [(batch, self._outputs, frames)]
+        if not port.per_frame:
+            allowed.append((batch, self._outputs))
+        if tuple(got) not in allowed:
+            raise UserError(
+                f"{self.path}: the output has shape {tuple(got)}, expected "
+                f"{' or '.join(map(str, allowed))}: this is no {port.name} "
+                "network"
+            )
 
     def zero_states(self) -> Feeds:
         """Return the states in front of a clip, by input name."""
@@ -203,36 +260,37 @@ class Runner:
             for state in self.metadata.states
         }
 
-    def _checked(self, magnitude: np.ndarray) -> np.ndarray:
-        magnitude = np.asarray(magnitude)
-        if magnitude.ndim != 2 or magnitude.shape[0] != self.bins:
+    def _checked(self, features: np.ndarray) -> np.ndarray:
+        features = np.asarray(features)
+        if features.ndim != 2 or features.shape[0] != self.channels:
             raise UserError(
-                f"{self.path}: a magnitude has shape {magnitude.shape}, "
-                f"expected ({self.bins}, frames)"
+                f"{self.path}: the input has shape {features.shape}, "
+                f"expected ({self.channels}, frames)"
             )
-        return np.ascontiguousarray(magnitude, np.float32)
+        return np.ascontiguousarray(features, np.float32)
 
     def _check_graph(self) -> None:
         """Compare the graph with what the metadata says of it."""
         inputs = {value.name: value for value in self.session.get_inputs()}
-        outputs = [value.name for value in self.session.get_outputs()]
+        outputs = {value.name: value for value in self.session.get_outputs()}
         states = self.metadata.states
         stated = {state["input"] for state in states}
         free = [name for name in inputs if name not in stated]
         new = [state["output"] for state in states]
-        masks = [name for name in outputs if name not in new]
+        results = [name for name in outputs if name not in new]
         if (
             not stated <= set(inputs)
             or not set(new) <= set(outputs)
-            or (len(free), len(masks)) != (1, 1)
+            or (len(free), len(results)) != (1, 1)
         ):
             raise UserError(
                 f"{self.path}: the graph has the inputs {list(inputs)} and "
-                f"the outputs {outputs}; expected one magnitude and one mask "
-                f"besides the states in its metadata ({sorted(stated)})"
+                f"the outputs {list(outputs)}; expected one of each besides "
+                f"the states in its metadata ({sorted(stated)})"
             )
         self.input_name = free[0]
-        self._output_names = [masks[0], *new]
+        self._output_names = [results[0], *new]
+        self.windows = len(outputs[results[0]].shape) == 2
         kinds = {v.type for v in inputs.values()} - {"tensor(float)"}
         if kinds:
             raise UserError(
@@ -240,7 +298,7 @@ class Runner:
                 "float32 (a quantized file keeps float inputs and outputs)"
             )
         self.frames = _frames(
-            self.path, inputs[self.input_name].shape, self.bins
+            self.path, inputs[self.input_name].shape, self.channels
         )
         if self.form == "stream" and self.frames is None:
             raise UserError(
@@ -261,7 +319,10 @@ class Runner:
                 f"{self.path}: of {self.frames} frames a patch, {left} and "
                 f"{right} are context: no new frame is left"
             )
-        self.lookahead_frames = self.frames_per_patch + right - 1
+        if self.windows:
+            self.lookahead_frames = self.frames - 1
+        else:
+            self.lookahead_frames = self.frames_per_patch + right - 1
 
 
 def load_runner(
@@ -269,8 +330,10 @@ def load_runner(
     *,
     threads: int = 1,
     context: int | tuple[int, int] | None = None,
+    task: str = tasks.DEFAULT,
+    features: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> Runner:
+) -> OnnxRunner:
     """Return the runner of an ONNX file.
 
     Arguments
@@ -280,6 +343,10 @@ def load_runner(
     context : int or tuple of (int, int), optional
         Of a file without metadata that takes a fixed number of frames: on
         both sides, or left and right. 0 when not given.
+    task : str
+        Of a file without metadata, and ``features``: see
+        :class:`edgebrain.tasks.Setup`.
+    features : mapping, optional
     **settings
         Fields of :class:`edgebrain.signal.SignalSettings`. A file without
         metadata needs at least sample_rate, n_fft, win_length, hop_length; with
@@ -287,13 +354,13 @@ def load_runner(
 
     Returns
     -------
-    Runner
+    OnnxRunner
 
     Raises
     ------
     UserError
-        When it is no ONNX file, its graph is no mask network, its weights
-        are not finite, or settings are missing, unknown or contradict.
+        When it is no ONNX file, its graph is no network of its task, its
+        weights are not finite, or settings are missing, unknown or contradict.
     """
     path = Path(path)
     graph = Graph.read(path)
@@ -302,11 +369,13 @@ def load_runner(
     _check_names(settings)
     session = make_session(path, threads)
     if metadata is None:
-        metadata = _from_settings(path, session, context, settings)
+        settings = _given(path, settings)
+        setup = tasks.Setup(task, settings, dict(features or {}))
+        metadata = _from_settings(path, session, context, setup)
         metadata = metadata.replace(precision=graph.precision)
     else:
         _check_agreement(path, metadata, context, settings)
-    return Runner(path, session, metadata)
+    return OnnxRunner(path, session, metadata)
 
 
 def _check_names(settings: Mapping[str, Any]) -> None:
@@ -331,7 +400,18 @@ def _check_agreement(path, metadata, context, settings) -> None:
         )
 
 
-def _from_settings(path, session, context, settings) -> GraphMetadata:
+def _given(path, settings) -> SignalSettings:
+    missing = [n for n in REQUIRED_SETTINGS if settings.get(n) is None]
+    if missing:
+        raise UserError(
+            f"{path}: the file has no metadata: give {', '.join(missing)} "
+            "(as its training used them)"
+        )
+    given = {k: v for k, v in settings.items() if v is not None}
+    return SignalSettings.from_dict(given)
+
+
+def _from_settings(path, session, context, setup) -> GraphMetadata:
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs)
@@ -340,19 +420,14 @@ def _from_settings(path, session, context, settings) -> GraphMetadata:
             "says which are states: export it with export_onnx.py, or give "
             "a model with one input"
         )
-    missing = [n for n in REQUIRED_SETTINGS if settings.get(n) is None]
-    if missing:
-        raise UserError(
-            f"{path}: the file has no metadata: give {', '.join(missing)} "
-            "(as its training used them)"
-        )
-    given = {k: v for k, v in settings.items() if v is not None}
-    signal = SignalSettings.from_dict(given)
-    fixed = _frames(path, inputs[0].shape, signal.bins) is not None
+    channels = tasks.find(setup.task).interface(None, setup).input.shape[0]
+    fixed = _frames(path, inputs[0].shape, channels) is not None
     return GraphMetadata(
         model_class="",
         model_arguments=None,
-        signal=signal,
+        task=setup.task,
+        signal=setup.signal,
+        features=setup.features,
         checkpoint_sha256="",
         form="patch" if fixed else "offline",
         lookahead_frames=None,
@@ -372,22 +447,22 @@ def _sides(context: int | tuple[int, int]) -> tuple[int, int]:
     return sides
 
 
-def _frames(path, shape: list, bins: int) -> int | None:
+def _frames(path, shape: list, channels: int) -> int | None:
     """Return the frames of an input shape, None where any number."""
     if len(shape) != 3:
         raise UserError(
             f"{path}: the input has shape {shape}, expected three dimensions "
-            "(batch, bins, frames)"
+            "(batch, channels, frames)"
         )
     if isinstance(shape[0], int) and shape[0] != 1:
         raise UserError(
             f"{path}: the input has the fixed batch size {shape[0]}, "
             "expected 1 or any"
         )
-    if isinstance(shape[1], int) and shape[1] != bins:
+    if isinstance(shape[1], int) and shape[1] != channels:
         raise UserError(
-            f"{path}: the input has {shape[1]} bins, the signal settings "
-            f"give {bins} (n_fft // 2 + 1): change n_fft, or the order of the "
-            "dimensions must be (batch, bins, frames)"
+            f"{path}: the input has {shape[1]} channels, the settings give "
+            f"{channels} (n_fft // 2 + 1 bins, or mel bands): change them, or "
+            "the order of the dimensions must be (batch, channels, frames)"
         )
     return shape[2] if isinstance(shape[2], int) else None

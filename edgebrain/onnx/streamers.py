@@ -1,4 +1,7 @@
-"""Masks of a magnitude that arrives in pieces, by a graph with fixed shapes."""
+"""Outputs for features that arrive in pieces, by a graph of fixed shapes.
+
+Each is a :class:`edgebrain.runners.Streamer`.
+"""
 
 from collections.abc import Callable
 
@@ -14,36 +17,36 @@ class BoundGraph:
 
     Arguments
     ---------
-    runner : edgebrain.onnx.runner.Runner
+    runner : edgebrain.onnx.runner.OnnxRunner
         Of the stream form.
 
     Attributes
     ----------
-    magnitude : numpy.ndarray
-        float32, (1, bins, frames), to be filled before :meth:`run`.
-    mask : numpy.ndarray
-        Of the same shape, as the last call left it.
+    features : numpy.ndarray
+        float32, (1, channels, frames), to be filled before :meth:`run`.
+    output : numpy.ndarray
+        (1, channels, frames), as the last call left it.
 
     Raises
     ------
     UserError
-        When the mask has another shape than the magnitude.
+        When the output has another shape than its task wants.
     """
 
     def __init__(self, runner):
         self._session = runner.session
         self._input_name = runner.input_name
-        shape = (1, runner.bins, runner.frames)
-        mask_name = runner.check_mask_shape(shape)
-        self.magnitude = np.zeros(shape, np.float32)
-        self.mask = np.zeros(shape, np.float32)
+        output_name, output_shape = runner.fixed_output()
+        shape = (1, runner.channels, runner.frames)
+        self.features = np.zeros(shape, np.float32)
+        self.output = np.zeros(output_shape, np.float32)
         self._states = (runner.zero_states(), runner.zero_states())
         pairs = [(s["input"], s["output"]) for s in runner.metadata.states]
         self._bindings = []
         for old, new in (self._states, self._states[::-1]):
             binding = self._session.io_binding()
-            _bind(binding.bind_input, self._input_name, self.magnitude)
-            _bind(binding.bind_output, mask_name, self.mask)
+            _bind(binding.bind_input, self._input_name, self.features)
+            _bind(binding.bind_output, output_name, self.output)
             for name, output in pairs:
                 _bind(binding.bind_input, name, old[name])
                 _bind(binding.bind_output, output, new[name])
@@ -59,10 +62,10 @@ class BoundGraph:
         """Return copies of the inputs of the next call, by name."""
         states = self._states[self._turn]
         copies = {name: value.copy() for name, value in states.items()}
-        return {self._input_name: self.magnitude.copy(), **copies}
+        return {self._input_name: self.features.copy(), **copies}
 
     def run(self) -> None:
-        """Turn magnitude and states into mask and new states."""
+        """Turn features and states into the output and new states."""
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
 
@@ -77,106 +80,112 @@ class FrameStreamer:
 
     Arguments
     ---------
-    runner : edgebrain.onnx.runner.Runner
+    runner : edgebrain.onnx.runner.OnnxRunner
         Of the stream form.
     observe : callable, optional
         Is given the inputs of each call of the graph.
     """
 
+    exact = True
+
     def __init__(self, runner, observe: Callable | None = None):
         self._runner = runner
         self._observe = observe
         self._graph = BoundGraph(runner)
+        self.lookahead_frames = runner.lookahead_frames
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream so far."""
         self._graph.reset()
         self._late = self._runner.metadata.lookahead_frames or 0
-        self._waiting = np.zeros((self._runner.bins, 0), np.float32)
+        self._waiting = np.zeros((self._runner.channels, 0), np.float32)
         self._owed = 0
 
-    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
-        """Take (bins, k) frames, return the (bins, j) masks that are done."""
-        self._owed += magnitude.shape[1]
-        masks = self._run(magnitude)
-        self._owed -= masks.shape[1]
-        return masks
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Take (channels, k) frames, return the (outputs, j) that are done."""
+        self._owed += features.shape[1]
+        done = self._run(features)
+        self._owed -= done.shape[1]
+        return done
 
     def flush(self) -> np.ndarray:
-        """Return the masks still owed: zeros follow the last frame."""
-        parts, left = [self._waiting[:, :0]], self._owed
-        zeros = np.zeros((self._runner.bins, self._runner.frames), np.float32)
+        """Return the outputs still owed: zeros follow the last frame."""
+        parts, left = [self._graph.output[0, :, :0]], self._owed
+        zeros = np.zeros_like(self._graph.features[0])
         while left > 0:
             # Completes what waits, or pushes out what is late.
             missing = zeros.shape[1] - self._waiting.shape[1]
-            masks = self._run(zeros[:, :missing])
-            parts.append(masks[:, :left])
+            done = self._run(zeros[:, :missing])
+            parts.append(done[:, :left])
             left -= parts[-1].shape[1]
         self.reset()
         return np.concatenate(parts, axis=1)
 
-    def _run(self, magnitude: np.ndarray) -> np.ndarray:
+    def _run(self, features: np.ndarray) -> np.ndarray:
         if self._waiting.shape[1]:
-            magnitude = np.concatenate([self._waiting, magnitude], axis=1)
+            features = np.concatenate([self._waiting, features], axis=1)
         size, graph = self._runner.frames, self._graph
-        calls = magnitude.shape[1] // size
-        masks = np.empty((self._runner.bins, calls * size), np.float32)
+        calls = features.shape[1] // size
+        outputs = np.empty((graph.output.shape[1], calls * size), np.float32)
         for call in range(calls):
             at = slice(call * size, (call + 1) * size)
-            graph.magnitude[0] = magnitude[:, at]
+            graph.features[0] = features[:, at]
             if self._observe is not None:
                 self._observe(graph.feeds())
             graph.run()
-            masks[:, at] = graph.mask[0]
-        self._waiting = magnitude[:, calls * size :].copy()
-        skipped = min(self._late, masks.shape[1])
+            outputs[:, at] = graph.output[0]
+        self._waiting = features[:, calls * size :].copy()
+        skipped = min(self._late, outputs.shape[1])
         self._late -= skipped
-        return masks[:, skipped:]
+        return outputs[:, skipped:]
 
 
 class PatchStreamer:
-    """Overlapping windows of a stream through a graph without memory.
+    """Overlapping patches of a stream through a graph without memory.
 
     Arguments
     ---------
-    runner : edgebrain.onnx.runner.Runner
+    runner : edgebrain.onnx.runner.OnnxRunner
         Of the patch form.
     observe : callable, optional
         Is given the inputs of each call of the graph.
 
     Notes
     -----
-    Each call gives the masks of ``frames_per_patch`` new frames, with
-    ``context`` frames on both sides. The first windows start at the first
+    Each call gives the outputs of ``frames_per_patch`` new frames, with
+    ``context`` frames on both sides. The first patches start at the first
     frame and not before it: what lies there is the network's own padding, as
     offline, and not a history of zeros, which would cost quality. In the
-    same way the last window ends with the last frame. With a context of the
-    receptive field all masks are those of the offline form, provided that
-    the clip is no shorter than a window; a shorter one is filled up with
+    same way the last patch ends with the last frame. With a context of the
+    receptive field all outputs are those of the offline form, provided that
+    the clip is no shorter than a patch; a shorter one is filled up with
     zeros on the right.
     """
+
+    exact = True
 
     def __init__(self, runner, observe: Callable | None = None):
         self._runner = runner
         self._observe = observe
+        self.lookahead_frames = runner.lookahead_frames
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream so far."""
-        self._frames = np.zeros((self._runner.bins, 0), np.float32)
+        self._frames = np.zeros((self._runner.channels, 0), np.float32)
         self._first = 0  # number of the first frame that is kept
-        self._done = 0  # masks returned so far
+        self._done = 0  # outputs returned so far
 
-    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
-        """Take (bins, k) frames, return the (bins, j) masks that are done."""
-        new = np.asarray(magnitude, np.float32)
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Take (channels, k) frames, return the (outputs, j) that are done."""
+        new = np.asarray(features, np.float32)
         self._frames = np.concatenate([self._frames, new], axis=1)
         count, (left, right) = self._runner.frames_per_patch, self._context
-        parts = [self._frames[:, :0]]
+        parts = [self._runner.no_output()]
         while self._end - self._done >= count + right:
             start = max(0, self._done - left)
-            parts.append(self._window(start, count))
+            parts.append(self._patch(start, count))
         surplus = self._frames.shape[1] - self._runner.frames
         if surplus > 0:
             self._frames = self._frames[:, surplus:].copy()
@@ -184,11 +193,11 @@ class PatchStreamer:
         return np.concatenate(parts, axis=1)
 
     def flush(self) -> np.ndarray:
-        """Return the masks still owed, by a window up to the last frame."""
-        rest = self._frames[:, :0]
+        """Return the outputs still owed, by a patch up to the last frame."""
+        rest = self._runner.no_output()
         if self._end > self._done:
             start = max(0, self._end - self._runner.frames)
-            rest = self._window(start, self._end - self._done)
+            rest = self._patch(start, self._end - self._done)
         self.reset()
         return rest
 
@@ -200,17 +209,60 @@ class PatchStreamer:
     def _end(self) -> int:
         return self._first + self._frames.shape[1]
 
-    def _window(self, start: int, count: int) -> np.ndarray:
-        """Return the next ``count`` masks by the window from ``start``."""
-        runner = self._runner
-        window = np.zeros((1, runner.bins, runner.frames), np.float32)
+    def _patch(self, start: int, count: int) -> np.ndarray:
+        """Return the next ``count`` outputs by the patch from ``start``."""
         at = start - self._first
-        seen = self._frames[:, at : at + runner.frames]
-        window[0, :, : seen.shape[1]] = seen
-        feeds = {runner.input_name: window}
-        if self._observe is not None:
-            self._observe(feeds)
-        mask = runner.call(feeds)[0][0]
+        output = self._runner.call_padded(self._frames[:, at:], self._observe)
         offset = self._done - start
         self._done += count
-        return mask[:, offset : offset + count]
+        return output[:, offset : offset + count]
+
+
+class WindowStreamer:
+    """One output for each window of a stream, a hop from one to the next.
+
+    Frames after the last whole window give none. A stream that is shorter
+    than a window is repeated until it fills one.
+
+    Arguments
+    ---------
+    runner : edgebrain.onnx.runner.OnnxRunner
+        Of the patch form, with one output a window.
+    observe : callable, optional
+        Is given the inputs of each call of the graph.
+    """
+
+    exact = True
+
+    def __init__(self, runner, observe: Callable | None = None):
+        self._runner = runner
+        self._observe = observe
+        self.lookahead_frames = runner.lookahead_frames
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream so far."""
+        self._frames = np.zeros((self._runner.channels, 0), np.float32)
+        self._started = False
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Take (channels, k) frames, return (classes, j) of whole windows."""
+        new = np.asarray(features, np.float32)
+        self._frames = np.concatenate([self._frames, new], axis=1)
+        parts = [self._runner.no_output()]
+        while self._frames.shape[1] >= self._runner.frames:
+            parts.append(self._runner.call_padded(self._frames, self._observe))
+            self._frames = self._frames[:, self._runner.frames_per_patch :]
+            self._started = True
+        return np.concatenate(parts, axis=1)
+
+    def flush(self) -> np.ndarray:
+        """Return (classes, 1) of a stream shorter than a window, else none."""
+        output, held = self._runner.no_output(), self._frames
+        if held.shape[1] and not self._started:
+            times = -(-self._runner.frames // held.shape[1])
+            output = self._runner.call_padded(
+                np.tile(held, times), self._observe
+            )
+        self.reset()
+        return output

@@ -8,10 +8,10 @@ and are compared. That needs no table of names and holds for any network.
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from edgebrain.onnx.probe import probe_magnitude
 from edgebrain.onnx.quantization import Source
 from edgebrain.onnx.quantization_calibration import Ranges, run_tensors
 from edgebrain.onnx.quantization_graph import float_tensors
+from edgebrain.signal.probe import probe_magnitude
 from edgebrain.training.qat import QuantizationAware
 from edgebrain.training.results import load_model
 import numpy as np

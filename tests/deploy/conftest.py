@@ -20,6 +20,7 @@ def quantized(tmp_path_factory):
         quantize,
     )
     from edgebrain.onnx.quantization_calibration import Clips
+    from edgebrain.tasks import Setup
 
     folder, made = tmp_path_factory.mktemp("streams"), {}
 
@@ -32,7 +33,7 @@ def quantized(tmp_path_factory):
         if name not in made:
             if name == "nnse":
                 model.fit_normalisation(clips)
-            export_stream(model, signal, source)
+            export_stream(model, Setup("enhancement", signal), source)
             made[name] = load_source(source)
         target = folder / f"{name}_{precision}.onnx"
         quantize(
@@ -74,7 +75,6 @@ def models(onnx_folder, small_network, tmp_path_factory):
     from edgebrain.data import audio
     from edgebrain.enhancement.networks import LSTMMask
     from edgebrain.onnx.export import export_patch, export_stream
-    from edgebrain.onnx.probe import speech_like
     from edgebrain.onnx.quantization import (
         QuantizationSettings,
         load_source,
@@ -82,6 +82,8 @@ def models(onnx_folder, small_network, tmp_path_factory):
     )
     from edgebrain.onnx.quantization_calibration import read_clips
     from edgebrain.signal import SignalSettings
+    from edgebrain.signal.probe import speech_like
+    from edgebrain.tasks import Setup
     import numpy as np
     import torch
 
@@ -93,10 +95,11 @@ def models(onnx_folder, small_network, tmp_path_factory):
         audio.write(folder / "noisy" / f"{number}.wav", wav, 16000)
     torch.manual_seed(1)
     lstm, patch = folder / "lstm.onnx", folder / "even_patch.onnx"
-    export_stream(LSTMMask(257, 8, 1).eval(), SignalSettings(), lstm)
+    setup = Setup("enhancement", SignalSettings())
+    export_stream(LSTMMask(257, 8, 1).eval(), setup, lstm)
     export_patch(
         small_network(),
-        SignalSettings(),
+        setup,
         patch,
         frames_per_patch=30,
         context=(5, 5),
@@ -110,7 +113,7 @@ def models(onnx_folder, small_network, tmp_path_factory):
     }
     for name, path in sources.items():
         paths[name] = folder / f"{name}_int8.onnx"
-        clips = read_clips(folder / "noisy", SignalSettings(), 3, 0, 1.0)
+        clips = read_clips(folder / "noisy", setup, 3, 0, 1.0)
         settings = QuantizationSettings()
         quantize(load_source(path), paths[name], clips, settings)
     return paths

@@ -16,8 +16,9 @@ from edgebrain.enhancement.forms.nnse_tables import load_tables
 from edgebrain.enhancement.networks import NNSE, LSTMMask
 from edgebrain.errors import UserError
 from edgebrain.onnx.export import export_offline, export_stream
-from edgebrain.onnx.probe import speech_like
 from edgebrain.signal import SignalSettings, magnitude, stft
+from edgebrain.signal.probe import speech_like
+from edgebrain.tasks import Setup
 import numpy as np
 import pytest
 import torch
@@ -58,7 +59,9 @@ def make(layers=LAYERS, spread=0.0, **arguments):
 def written(tmp_path_factory):
     """Return the folder of tables and the float stream it is made of."""
     folder = tmp_path_factory.mktemp("nnse")
-    export_stream(make(spread=5.0), SIGNAL, folder / "stream.onnx")
+    export_stream(
+        make(spread=5.0), Setup("enhancement", SIGNAL), folder / "stream.onnx"
+    )
     words = [str(folder), "--net_id", "3", "--net_name", "se"]
     tables.main(words)
     return folder / "nnse_se", folder / "stream.onnx"
@@ -151,7 +154,7 @@ def test_integer_reference_is_the_c_arithmetic(written, host):
 def test_blocks_of_any_size_give_the_same(written):
     runner = load_tables(written[0])
     size = magnitude(stft(speech_like(0.5, 16000), SIGNAL), SIGNAL)
-    whole = runner.mask(size)
+    whole = runner.run(size)
     streamer = runner.streamer()
     cuts = np.split(size, [1, 2, 9, 30], axis=1)
     parts = [streamer(cut) for cut in cuts]
@@ -161,12 +164,14 @@ def test_blocks_of_any_size_give_the_same(written):
 
 
 def test_mask_is_close_to_the_float_network(tmp_path):
-    export_stream(make(spread=1.0), SIGNAL, tmp_path / "stream.onnx")
+    export_stream(
+        make(spread=1.0), Setup("enhancement", SIGNAL), tmp_path / "stream.onnx"
+    )
     tables.main([str(tmp_path), "--net_id", "0", "--net_name", "se"])
     fixed = load_enhancer(tmp_path / "nnse_se")
     exact = load_enhancer(tmp_path / "stream.onnx")
     size = magnitude(stft(speech_like(2.0, 16000), SIGNAL), SIGNAL)
-    error = fixed.runner.mask(size) - exact.runner.mask(size)
+    error = fixed.runner.run(size) - exact.runner.run(size)
     assert np.abs(error).max() < 0.02
     # A statistic that is off would show in the features at once.
     assert np.abs(error).mean() < 0.004
@@ -243,9 +248,15 @@ def refuse(path, folder, message):
 
 
 def test_other_networks_and_forms_are_refused(written, tmp_path):
-    export_stream(LSTMMask(257, 4, 1).eval(), SIGNAL, tmp_path / "lstm.onnx")
+    export_stream(
+        LSTMMask(257, 4, 1).eval(),
+        Setup("enhancement", SIGNAL),
+        tmp_path / "lstm.onnx",
+    )
     refuse(tmp_path / "lstm.onnx", tmp_path, "holds a LSTMMask")
-    export_offline(make(), SIGNAL, tmp_path / "offline.onnx")
+    export_offline(
+        make(), Setup("enhancement", SIGNAL), tmp_path / "offline.onnx"
+    )
     refuse(tmp_path / "offline.onnx", tmp_path, "give the float32 stream")
     data = written[1].read_bytes()
     (tmp_path / "cut.onnx").write_bytes(data[: len(data) // 2])
@@ -261,7 +272,7 @@ def test_all_limits_of_the_runtime_are_listed(tmp_path):
     ]
     model = make(layers, scalar_output=2.0)
     path = tmp_path / "m.onnx"
-    export_stream(model, SignalSettings(), path)
+    export_stream(model, Setup("enhancement", SignalSettings()), path)
     with pytest.raises(UserError) as caught:
         tables.main([str(path), "--net_id", "0", "--net_name", "se"])
     for part in (
@@ -275,14 +286,14 @@ def test_all_limits_of_the_runtime_are_listed(tmp_path):
         assert part in str(caught.value)
     export_stream(
         make(LAYERS[2:3] + LAYERS[-1:], features="pspec"),
-        SIGNAL,
+        Setup("enhancement", SIGNAL),
         path,
         overwrite=True,
     )
     refuse(path, tmp_path, r"gives 72 mel bands: train with features: mel")
     export_stream(
         make([LAYERS[0], LAYERS[-1]], features="pspec"),
-        SIGNAL,
+        Setup("enhancement", SIGNAL),
         path,
         overwrite=True,
     )
@@ -291,7 +302,9 @@ def test_all_limits_of_the_runtime_are_listed(tmp_path):
 
 def test_center_says_only_where_the_first_frame_lies(written, tmp_path):
     signal = SignalSettings(win_length=480, window="sqrt_hann", center=False)
-    export_stream(make(spread=5.0), signal, tmp_path / "stream.onnx")
+    export_stream(
+        make(spread=5.0), Setup("enhancement", signal), tmp_path / "stream.onnx"
+    )
     tables.main([str(tmp_path), "--net_id", "3", "--net_name", "se"])
     wav = speech_like(1.0, 16000)
     late = np.concatenate([np.zeros(240, np.float32), wav])

@@ -8,8 +8,9 @@ from edgebrain.enhancement.networks import NNSE
 from edgebrain.errors import UserError
 from edgebrain.files import RECORD
 from edgebrain.onnx.export import export_stream
-from edgebrain.onnx.probe import speech_like
 from edgebrain.signal import SignalSettings, magnitude, stft
+from edgebrain.signal.probe import speech_like
+from edgebrain.tasks import Setup
 import pytest
 import torch
 
@@ -36,7 +37,7 @@ def nnse_stream(tmp_path_factory):
     wav = speech_like(1.0, 16000)
     model.fit_normalisation([magnitude(stft(wav, settings), settings)])
     path = tmp_path_factory.mktemp("nnse_stream") / "stream.onnx"
-    export_stream(model, settings, path)
+    export_stream(model, Setup("enhancement", settings), path)
     return path
 
 

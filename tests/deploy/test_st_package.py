@@ -145,13 +145,15 @@ def wide_patch(models, small_network, tmp_path_factory):
     )
     from edgebrain.onnx.quantization_calibration import read_clips
     from edgebrain.signal import SignalSettings
+    from edgebrain.tasks import Setup
 
-    folder, signal = tmp_path_factory.mktemp("wide"), SignalSettings()
+    folder = tmp_path_factory.mktemp("wide")
+    setup = Setup("enhancement", SignalSettings())
     # Sees as far as tcnn-120k, and without its power, as the application.
     network = small_network(n_blocks=2, num_layers=4, prologue="linear")
     assert network.receptive_field_frames == 61
-    export_patch(network, signal, folder / "p.onnx", context=(60, 60))
-    clips = read_clips(models["noisy"], signal, 3, 0, 1.0)
+    export_patch(network, setup, folder / "p.onnx", context=(60, 60))
+    clips = read_clips(models["noisy"], setup, 3, 0, 1.0)
     target, settings = folder / "patch_int8.onnx", QuantizationSettings()
     quantize(load_source(folder / "p.onnx"), target, clips, settings)
     return target

@@ -7,25 +7,34 @@ from edgebrain.enhancement import Enhancer, load_enhancer
 from edgebrain.enhancement import enhance_files as files
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 import numpy as np
 import pytest
 import soundfile
 
 
 class HalfMask:
-    """A runner whose mask is one half everywhere."""
+    """A runner, and its streamer, whose mask is one half everywhere."""
 
     form, precision = "torch", "float32"
-    lookahead_frames = 0
+    lookahead_frames, exact = 0, True
 
     def __init__(self, **settings):
-        self.signal = SignalSettings(**settings)
+        self.setup = Setup("enhancement", SignalSettings(**settings))
 
-    def mask(self, magnitude):
+    def run(self, magnitude):
         return np.full_like(magnitude, 0.5)
 
+    __call__ = run
+
     def streamer(self):
-        return self.mask
+        return self
+
+    def flush(self):
+        return np.zeros((257, 0), np.float32)
+
+    def reset(self):
+        pass
 
     def facts(self):
         return {}
@@ -138,9 +147,11 @@ def test_peak_normalised_network_hears_the_peak(tmp_path):
     seen = []
 
     class Listening(HalfMask):
-        def mask(self, magnitude):
+        def run(self, magnitude):
             seen.append(magnitude.max())
-            return super().mask(magnitude)
+            return super().run(magnitude)
+
+        __call__ = run
 
     samples = noise(48000)
     path = write(tmp_path / "in.wav", samples * 0.01, 16000, "FLOAT")

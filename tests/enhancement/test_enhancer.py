@@ -5,6 +5,7 @@ import sys
 from edgebrain.enhancement import load_enhancer
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 import numpy as np
 import pytest
 
@@ -150,7 +151,9 @@ def test_memory_without_bound_in_a_form_without_memory(
 
     torch.manual_seed(0)
     model = LSTMMask(hidden_size=8, num_layers=1).eval()
-    export_offline(model, SignalSettings(), tmp_path / "offline.onnx")
+    export_offline(
+        model, Setup("enhancement", SignalSettings()), tmp_path / "offline.onnx"
+    )
     offline = load_enhancer(tmp_path / "offline.onnx")
     steps = load_enhancer(results_folder([model]))
     assert steps.exact_stream and not offline.exact_stream

@@ -10,7 +10,7 @@ from edgebrain.chain.stamps import digests, is_current
 from edgebrain.chain.steps import Step, make_layout, plan
 from edgebrain.data import audio
 from edgebrain.errors import UserError
-from edgebrain.onnx.probe import speech_like
+from edgebrain.signal.probe import speech_like
 import numpy as np
 import pytest
 import yaml

@@ -9,7 +9,7 @@ from edgebrain.chain.stamps import digests
 from edgebrain.chain.steps import make_layout, plan
 from edgebrain.data import audio
 from edgebrain.errors import UserError
-from edgebrain.onnx.probe import speech_like
+from edgebrain.signal.probe import speech_like
 import onnx
 import pytest
 import yaml

@@ -8,9 +8,9 @@ import sys
 
 from edgebrain.enhancement.networks import STFTTCNN, LSTMMask
 from edgebrain.onnx.metadata import read
-from edgebrain.onnx.probe import probe_magnitude
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings
+from edgebrain.signal.probe import probe_magnitude
 from edgebrain.tasks import Setup
 from edgebrain.training.results import load_model
 from edgebrain.training.weights import ModelCard
@@ -81,7 +81,7 @@ def test_all_forms_of_a_causal_model(export, tcnn, capsys):
         runner = load_runner(path)
         assert runner.metadata.checkpoint_sha256 == sha256
         assert runner.metadata.signal == SETTINGS
-        np.testing.assert_allclose(runner.mask(size), wanted, atol=1e-5)
+        np.testing.assert_allclose(runner.run(size), wanted, atol=1e-5)
     for text in (
         info.line(),
         "parameters",

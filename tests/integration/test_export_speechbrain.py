@@ -8,7 +8,7 @@ import sys
 
 from edgebrain.enhancement import load_enhancer
 from edgebrain.enhancement.networks import NNSE, ConvLSTM, LSTMMask
-from edgebrain.onnx.probe import speech_like
+from edgebrain.signal.probe import speech_like
 import numpy as np
 import pytest
 import soundfile

@@ -9,8 +9,8 @@ from edgebrain.data import audio
 from edgebrain.enhancement import load_enhancer
 from edgebrain.errors import UserError
 from edgebrain.onnx import metadata
-from edgebrain.onnx.probe import speech_like
 from edgebrain.onnx.runner import load_runner
+from edgebrain.signal.probe import speech_like
 from edgebrain.training.checkpoints import AtomicCheckpointer
 import numpy as np
 import pytest

@@ -70,7 +70,7 @@ def test_bins_that_do_not_fit_the_signal_are_named():
 
 
 def test_false_claim_of_causality_is_found():
-    with pytest.raises(UserError, match="mask of frame 0 changes"):
+    with pytest.raises(UserError, match="output of frame 0 changes"):
         check_causality(Mean(), 9)
     liar = STFTTCNN(1, 2, 9, 7, causal=False)
     check_causality(liar, 9)

@@ -9,8 +9,9 @@ from edgebrain.onnx import files
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
 from edgebrain.onnx.job import TOLERANCE
 from edgebrain.onnx.metadata import read
-from edgebrain.onnx.probe import probe_magnitude, speech_like
 from edgebrain.onnx.runner import load_runner
+from edgebrain.signal.probe import probe_magnitude, speech_like
+from edgebrain.tasks import Setup
 import numpy as np
 import onnx
 import pytest
@@ -42,14 +43,16 @@ def test_offline_equals_pytorch(
     any_model, opset, make_model, settings, tmp_path
 ):
     path, model = tmp_path / "m.onnx", make_model(any_model)
-    exported = export_offline(model, settings, path, opset)
+    exported = export_offline(
+        model, Setup("enhancement", settings), path, opset
+    )
     assert exported.difference < 1e-5
     judge_file(path, opset)
     runner = load_runner(path)
     assert runner.form == "offline" and runner.frames is None
     magnitude = probe_magnitude(settings, 90)
     wanted = forward(model, magnitude)
-    np.testing.assert_allclose(runner.mask(magnitude), wanted, atol=1e-5)
+    np.testing.assert_allclose(runner.run(magnitude), wanted, atol=1e-5)
     batch = np.stack([magnitude[:, :50], magnitude[:, 40:]])
     got = runner.session.run(None, {"magnitude": batch})[0]
     with torch.no_grad():
@@ -62,7 +65,9 @@ def test_patch_with_the_receptive_field_is_the_offline_form(
     finite_model, opset, make_model, settings, tmp_path
 ):
     path, model = tmp_path / "m.onnx", make_model(finite_model)
-    exported = export_patch(model, settings, path, opset, frames_per_patch=7)
+    exported = export_patch(
+        model, Setup("enhancement", settings), path, opset, frames_per_patch=7
+    )
     proto, _ = judge_file(path, opset)
     runner = load_runner(path)
     left, right = runner.context
@@ -74,7 +79,7 @@ def test_patch_with_the_receptive_field_is_the_offline_form(
     for frames in (runner.frames, runner.frames + 1, 100, 114):
         magnitude = probe_magnitude(settings, frames)
         np.testing.assert_allclose(
-            runner.mask(magnitude), forward(model, magnitude), atol=1e-5
+            runner.run(magnitude), forward(model, magnitude), atol=1e-5
         )
 
 
@@ -84,10 +89,15 @@ def test_patch_of_a_recurrent_network_needs_a_context(
 ):
     path, model = tmp_path / "m.onnx", make_model(recurrent_model)
     with pytest.raises(UserError, match="no bound.*explicit context"):
-        export_patch(model, settings, path, opset)
+        export_patch(model, Setup("enhancement", settings), path, opset)
     assert not path.exists()
     exported = export_patch(
-        model, settings, path, opset, frames_per_patch=5, context=(4, 0)
+        model,
+        Setup("enhancement", settings),
+        path,
+        opset,
+        frames_per_patch=5,
+        context=(4, 0),
     )
     judge_file(path, opset)
     assert any("not hold the receptive field" in n for n in exported.notes)
@@ -95,7 +105,7 @@ def test_patch_of_a_recurrent_network_needs_a_context(
     magnitude = probe_magnitude(settings, 60)
     # The first window starts where the offline form starts.
     np.testing.assert_allclose(
-        runner.mask(magnitude)[:, :5],
+        runner.run(magnitude)[:, :5],
         forward(model, magnitude)[:, :5],
         atol=1e-5,
     )
@@ -103,12 +113,16 @@ def test_patch_of_a_recurrent_network_needs_a_context(
 
 def test_patch_says_what_a_small_context_costs(make_model, settings, tmp_path):
     model = make_model("tcnn_noncausal")
-    exported = export_patch(model, settings, tmp_path / "m.onnx", context=2)
+    exported = export_patch(
+        model, Setup("enhancement", settings), tmp_path / "m.onnx", context=2
+    )
     (warning,) = [n for n in exported.notes if n.startswith("warning")]
     assert exported.metadata.context == (2, 2)
     assert "differ from the offline form by" in warning
     model = make_model("tcnn_late")
-    exported = export_patch(model, settings, tmp_path / "n.onnx", context=9)
+    exported = export_patch(
+        model, Setup("enhancement", settings), tmp_path / "n.onnx", context=9
+    )
     assert exported.metadata.context == (9, 3)
 
 
@@ -118,7 +132,9 @@ def test_stream_equals_offline_and_pytorch(
     causal_model, opset, size, make_model, settings, tmp_path
 ):
     path, model = tmp_path / "m.onnx", make_model(causal_model)
-    exported = export_stream(model, settings, path, opset, stream_frames=size)
+    exported = export_stream(
+        model, Setup("enhancement", settings), path, opset, stream_frames=size
+    )
     assert exported.difference < 1e-5
     proto, counts = judge_file(path, opset)
     assert not set(counts) & {"LSTM", "GRU", "Split", "Pad", "Loop", "Shape"}
@@ -136,13 +152,13 @@ def test_stream_equals_offline_and_pytorch(
     # 101 is no multiple of the frames a call.
     magnitude = probe_magnitude(settings, 101)
     np.testing.assert_allclose(
-        runner.mask(magnitude), forward(model, magnitude), atol=1e-5
+        runner.run(magnitude), forward(model, magnitude), atol=1e-5
     )
 
 
 def test_one_frame_graph_of_a_tcnn_is_clean(make_model, settings, tmp_path):
     model, path = make_model("tcnn"), tmp_path / "m.onnx"
-    export_stream(model, settings, path)
+    export_stream(model, Setup("enhancement", settings), path)
     proto, counts = judge_file(path, 17)
     caches, gathers = 6, 4  # the layers of dilation 1 need no gathering
     assert counts == {
@@ -171,7 +187,7 @@ def test_one_frame_graph_of_a_tcnn_is_clean(make_model, settings, tmp_path):
 def test_offline_graph_of_a_tcnn_is_clean(make_model, settings, tmp_path):
     for name in ("tcnn", "tcnn_noncausal"):
         path = tmp_path / f"{name}.onnx"
-        export_offline(make_model(name), settings, path)
+        export_offline(make_model(name), Setup("enhancement", settings), path)
         _, counts = judge_file(path, 17)
         assert set(counts) == {"Add", "Conv", "Relu", "Sigmoid"}
 
@@ -180,7 +196,9 @@ def test_slices_stay_within_their_tensors(
     causal_model, make_model, settings, tmp_path
 ):
     path = tmp_path / "m.onnx"
-    export_stream(make_model(causal_model), settings, path)
+    export_stream(
+        make_model(causal_model), Setup("enhancement", settings), path
+    )
     proto = onnx.load(path)
     constants = {
         t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer
@@ -197,7 +215,7 @@ def test_slices_stay_within_their_tensors(
 
 def test_the_stream_form_of_an_lstm_is_a_cell(make_model, settings, tmp_path):
     model, path = make_model("lstm_mask"), tmp_path / "m.onnx"
-    export_stream(model, settings, path)
+    export_stream(model, Setup("enhancement", settings), path)
     _, counts = judge_file(path, 17)
     assert {"Gemm", "Sigmoid", "Tanh", "Mul", "Add"} <= set(counts)
     assert counts["Gemm"] == 2 * model.num_layers
@@ -214,7 +232,7 @@ def test_names_are_those_of_the_weights(make_model, settings, tmp_path):
     model, names = make_model("tcnn"), {}
     for export in (export_offline, export_patch, export_stream):
         path = tmp_path / f"{export.__name__}.onnx"
-        export(model, settings, path)
+        export(model, Setup("enhancement", settings), path)
         names[export] = [
             node.name
             for node in onnx.load(path).graph.node
@@ -232,7 +250,9 @@ def test_names_are_those_of_the_weights(make_model, settings, tmp_path):
 def test_metadata_say_how_to_run_it(make_model, settings, tmp_path):
     model, path = make_model("tcnn_late"), tmp_path / "m.onnx"
     digest = hashlib.sha256(b"weights").hexdigest()
-    export_stream(model, settings, path, checkpoint_sha256=digest)
+    export_stream(
+        model, Setup("enhancement", settings), path, checkpoint_sha256=digest
+    )
     metadata = read(path)
     assert metadata.signal == settings
     assert metadata.checkpoint_sha256 == digest
@@ -254,20 +274,27 @@ def test_metadata_say_how_to_run_it(make_model, settings, tmp_path):
 
 def test_latency_counts_signal_path_and_frames(make_model, settings, tmp_path):
     model = make_model("tcnn_late")
-    stream = export_stream(model, settings, tmp_path / "s.onnx")
+    stream = export_stream(
+        model, Setup("enhancement", settings), tmp_path / "s.onnx"
+    )
     assert stream.latency_samples == 32 + 3 * 16
     patch = export_patch(
-        model, settings, tmp_path / "p.onnx", frames_per_patch=10
+        model,
+        Setup("enhancement", settings),
+        tmp_path / "p.onnx",
+        frames_per_patch=10,
     )
     assert patch.latency_samples == 32 + (10 + 3 - 1) * 16
-    offline = export_offline(model, settings, tmp_path / "o.onnx")
+    offline = export_offline(
+        model, Setup("enhancement", settings), tmp_path / "o.onnx"
+    )
     assert offline.latency_samples is None
 
 
 def test_the_model_is_left_as_it_was(make_model, settings, tmp_path):
     model = make_model("tcnn").double().train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    export_stream(model, settings, tmp_path / "m.onnx")
+    export_stream(model, Setup("enhancement", settings), tmp_path / "m.onnx")
     assert model.training and next(model.parameters()).dtype == torch.float64
     assert next(model.parameters()).requires_grad
     for name, value in model.state_dict().items():
@@ -277,7 +304,9 @@ def test_the_model_is_left_as_it_was(make_model, settings, tmp_path):
 def test_a_recording_serves_as_the_comparison(make_model, settings, tmp_path):
     wav = np.random.default_rng(0).normal(0, 0.1, 700).astype(np.float32)
     path = tmp_path / "m.onnx"
-    exported = export_offline(make_model("tcnn"), settings, path, wav=wav)
+    exported = export_offline(
+        make_model("tcnn"), Setup("enhancement", settings), path, wav=wav
+    )
     assert 0 < exported.difference < TOLERANCE
 
 
@@ -285,7 +314,9 @@ def test_a_recording_serves_as_the_comparison(make_model, settings, tmp_path):
 def test_opset_out_of_range(opset, make_model, settings, tmp_path):
     path = tmp_path / "m.onnx"
     with pytest.raises(UserError, match=f"opset {opset} .*13 to 20"):
-        export_offline(make_model("tcnn"), settings, path, opset)
+        export_offline(
+            make_model("tcnn"), Setup("enhancement", settings), path, opset
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -295,7 +326,9 @@ def test_nan_weights(bad, make_model, settings, tmp_path):
     with torch.no_grad():
         model.blocks["block1_layer0"].expand[0].weight[0, 0] = bad
     with pytest.raises(UserError, match="block1_layer0.expand.0.weight"):
-        export_offline(model, settings, tmp_path / "m.onnx")
+        export_offline(
+            model, Setup("enhancement", settings), tmp_path / "m.onnx"
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -305,7 +338,11 @@ def test_nan_weights(bad, make_model, settings, tmp_path):
 )
 def test_a_stream_that_cannot_be(name, why, make_model, settings, tmp_path):
     with pytest.raises(UserError, match=why):
-        export_stream(make_model(name), settings, tmp_path / "m.onnx")
+        export_stream(
+            make_model(name),
+            Setup("enhancement", settings),
+            tmp_path / "m.onnx",
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -313,7 +350,11 @@ def test_settings_of_other_bins(make_model, tmp_path):
     from edgebrain.signal import SignalSettings
 
     with pytest.raises(UserError, match="17 bins"):
-        export_offline(make_model("tcnn"), SignalSettings(), tmp_path / "m")
+        export_offline(
+            make_model("tcnn"),
+            Setup("enhancement", SignalSettings()),
+            tmp_path / "m",
+        )
 
 
 def test_a_graph_that_differs_is_not_written(settings, tmp_path):
@@ -332,8 +373,10 @@ def test_a_graph_that_differs_is_not_written(settings, tmp_path):
     path_before = tmp_path / "kept.onnx"
     path_before.write_bytes(b"as it was")
     for target in (path, path_before):
-        with pytest.raises(UserError, match="not written, for its masks"):
-            export_offline(Frozen(), settings, target, overwrite=True)
+        with pytest.raises(UserError, match="not written, for its output"):
+            export_offline(
+                Frozen(), Setup("enhancement", settings), target, overwrite=True
+            )
     assert list(tmp_path.iterdir()) == [path_before]
     assert path_before.read_bytes() == b"as it was"
 
@@ -347,7 +390,9 @@ def test_a_step_that_is_not_forward_is_named(make_model, settings, tmp_path):
 
     model.step = step
     with pytest.raises(UserError, match="differs from forward"):
-        export_stream(model, settings, tmp_path / "m.onnx")
+        export_stream(
+            model, Setup("enhancement", settings), tmp_path / "m.onnx"
+        )
 
 
 def test_a_state_that_starts_elsewhere_is_refused(settings, tmp_path):
@@ -368,23 +413,39 @@ def test_a_state_that_starts_elsewhere_is_refused(settings, tmp_path):
             return self.forward(magnitude), {"one": state["one"] * 1.0}
 
     with pytest.raises(UserError, match="not all zeros"):
-        export_stream(Biased(), settings, tmp_path / "m.onnx")
+        export_stream(
+            Biased(), Setup("enhancement", settings), tmp_path / "m.onnx"
+        )
 
 
 def test_only_the_same_checkpoint_may_replace(make_model, settings, tmp_path):
     model, path = make_model("tcnn"), tmp_path / "m.onnx"
-    export_offline(model, settings, path, checkpoint_sha256="aa")
-    export_offline(model, settings, path, checkpoint_sha256="aa", opset=13)
+    export_offline(
+        model, Setup("enhancement", settings), path, checkpoint_sha256="aa"
+    )
+    export_offline(
+        model,
+        Setup("enhancement", settings),
+        path,
+        checkpoint_sha256="aa",
+        opset=13,
+    )
     with pytest.raises(UserError, match="another checkpoint"):
-        export_offline(model, settings, path, checkpoint_sha256="bb")
+        export_offline(
+            model, Setup("enhancement", settings), path, checkpoint_sha256="bb"
+        )
     assert read(path).checkpoint_sha256 == "aa"
     export_offline(
-        model, settings, path, checkpoint_sha256="bb", overwrite=True
+        model,
+        Setup("enhancement", settings),
+        path,
+        checkpoint_sha256="bb",
+        overwrite=True,
     )
     assert read(path).checkpoint_sha256 == "bb"
     path.write_text("my notes")
     with pytest.raises(UserError, match="no export of this project"):
-        export_offline(model, settings, path)
+        export_offline(model, Setup("enhancement", settings), path)
     assert path.read_text() == "my notes"
 
 

@@ -7,13 +7,14 @@ from edgebrain.errors import UserError
 from edgebrain.onnx import export, files, metadata
 from edgebrain.onnx import quantization as q
 from edgebrain.onnx import quantization_graph as graphs
-from edgebrain.onnx.probe import speech_like
 from edgebrain.onnx.quantization_calibration import (
     collect_ranges,
     read_clips,
 )
 from edgebrain.onnx.quantization_static import check_static, write_static
 from edgebrain.onnx.runner import load_runner
+from edgebrain.signal.probe import speech_like
+from edgebrain.tasks import Setup
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -56,7 +57,9 @@ def noisy(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clips(noisy, settings):
     """Return clips of 200 frames."""
-    return read_clips(noisy, settings, 8, clip_seconds=0.2)
+    return read_clips(
+        noisy, Setup("enhancement", settings), 8, clip_seconds=0.2
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +71,8 @@ def exported(tmp_path_factory, make_model, settings):
         if (name, form) not in done:
             path = folder / f"{name}_{form}.onnx"
             sha = f"of {name}"
-            EXPORTS[form](
-                make_model(name), settings, path, checkpoint_sha256=sha
-            )
+            setup = Setup("enhancement", settings)
+            EXPORTS[form](make_model(name), setup, path, checkpoint_sha256=sha)
             done[name, form] = path
         return done[name, form]
 
@@ -115,7 +117,7 @@ def test_quantized_network_is_near_the_float_one(
     )
     clip = clips.held_out[0]
     np.testing.assert_allclose(
-        runner.mask(clip), source.runner.mask(clip), atol=0.2
+        runner.run(clip), source.runner.run(clip), atol=0.2
     )
     model = onnx.load(target)
     onnx.checker.check_model(model, full_check=True)
@@ -329,7 +331,7 @@ def test_same_seed_gives_the_same_bytes(exported, noisy, settings, tmp_path):
     source = q.load_source(exported("tcnn", "patch"))
     data = []
     for seed, name in ((1, "a"), (1, "b"), (2, "c")):
-        drawn = read_clips(noisy, settings, 6, seed, 0.2)
+        drawn = read_clips(noisy, Setup("enhancement", settings), 6, seed, 0.2)
         q.quantize(source, tmp_path / name, drawn)
         data.append((tmp_path / name).read_bytes())
     assert data[0] == data[1] != data[2]
@@ -347,7 +349,7 @@ def test_static_file_of_an_offline_form(exported, clips, tmp_path):
     files.check_structure(onnx.load(static), static=True)
     clip = clips.held_out[0]
     np.testing.assert_allclose(
-        runner.mask(clip), load_runner(dynamic).mask(clip), atol=1e-6
+        runner.run(clip), load_runner(dynamic).run(clip), atol=1e-6
     )
     assert "without context" in write_static(source, dynamic, static, 20)
     assert load_runner(static).context == (0, 0)

@@ -7,6 +7,7 @@ from edgebrain.onnx.quantization_calibration import read_clips, run_tensors
 from edgebrain.onnx.quantization_static import write_static
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -14,6 +15,7 @@ import pytest
 
 BINS = 17
 SIGNAL = {"sample_rate": 16000, "n_fft": 32, "win_length": 32, "hop_length": 16}
+SETUP = Setup("enhancement", SignalSettings(**SIGNAL))
 
 
 def fill(folder, count, seconds=0.5, rate=16000):
@@ -29,7 +31,7 @@ def test_clips_are_drawn_by_seed_and_held_out(tmp_path):
     signal = SignalSettings(**SIGNAL)
     fill(tmp_path, 12)
     first, again, other = (
-        read_clips(tmp_path, signal, 5, seed, 0.25) for seed in (1, 1, 2)
+        read_clips(tmp_path, SETUP, 5, seed, 0.25) for seed in (1, 1, 2)
     )
     assert (len(first.calibration), len(first.held_out)) == (5, 2)
     assert first.separate
@@ -40,39 +42,38 @@ def test_clips_are_drawn_by_seed_and_held_out(tmp_path):
         assert used.shape == (BINS, signal.num_frames(4000))
         assert not any(np.array_equal(used, clip) for clip in first.held_out)
     # Fewer files than asked for: some are still held out.
-    few = read_clips(tmp_path, signal, 100)
+    few = read_clips(tmp_path, SETUP, 100)
     assert (len(few.calibration), len(few.held_out)) == (10, 2)
 
 
 def test_a_single_clip_serves_both(tmp_path):
-    found = read_clips(fill(tmp_path, 1, 1.5), SignalSettings(**SIGNAL))
+    found = read_clips(fill(tmp_path, 1, 1.5), SETUP)
     assert not found.separate
     assert found.held_out[0] is found.calibration[0]
 
 
 def test_clips_of_another_rate_are_resampled(tmp_path):
-    found = read_clips(fill(tmp_path, 2, 1.5, 48000), SignalSettings(**SIGNAL))
+    found = read_clips(fill(tmp_path, 2, 1.5, 48000), SETUP)
     assert found.calibration[0].shape[1] == 1501
 
 
 def test_bad_folders_get_one_clear_line(tmp_path):
-    signal = SignalSettings(**SIGNAL)
     with pytest.raises(UserError, match="no such folder"):
-        read_clips(tmp_path / "none", signal)
+        read_clips(tmp_path / "none", SETUP)
     with pytest.raises(UserError, match="holds no audio"):
-        read_clips(tmp_path, signal)
+        read_clips(tmp_path, SETUP)
     (tmp_path / "text.txt").write_text("no audio")
     with pytest.raises(UserError, match="holds no audio"):
-        read_clips(tmp_path, signal)
+        read_clips(tmp_path, SETUP)
     fill(tmp_path, 2, 0.2)
     with pytest.raises(UserError, match="too short, 0.20 s"):
-        read_clips(tmp_path, signal)
+        read_clips(tmp_path, SETUP)
     (tmp_path / "bad.wav").write_bytes(b"not a wav")
     with pytest.raises(UserError, match="bad.wav") as caught:
-        read_clips(tmp_path, signal)
+        read_clips(tmp_path, SETUP)
     assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(UserError, match="num_quantization_samples"):
-        read_clips(tmp_path, signal, 0)
+        read_clips(tmp_path, SETUP, 0)
 
 
 def foreign(path, frames, seed=0):
@@ -119,9 +120,7 @@ def foreign(path, frames, seed=0):
 @pytest.mark.parametrize("precision", ["int8", "int16x8"])
 def test_network_of_others(tmp_path, frames, precision):
     path = foreign(tmp_path / "theirs.onnx", frames)
-    clips = read_clips(
-        fill(tmp_path, 6), SignalSettings(**SIGNAL), clip_seconds=0.25
-    )
+    clips = read_clips(fill(tmp_path, 6), SETUP, clip_seconds=0.25)
     source = q.load_source(path, **SIGNAL)
     settings = q.QuantizationSettings(
         precision=precision, nodes_to_exclude=("last",)
@@ -152,9 +151,7 @@ def test_network_of_others_needs_settings(tmp_path):
 def test_axis_of_others_is_fixed_by_name(tmp_path):
     path = foreign(tmp_path / "theirs.onnx", "seq_len")
     source = q.load_source(path, **SIGNAL)
-    clips = read_clips(
-        fill(tmp_path, 6), SignalSettings(**SIGNAL), clip_seconds=0.25
-    )
+    clips = read_clips(fill(tmp_path, 6), SETUP, clip_seconds=0.25)
     q.quantize(source, tmp_path / "a.onnx", clips)
     write_static(
         source, tmp_path / "a.onnx", tmp_path / "b.onnx", 40, "seq_len"

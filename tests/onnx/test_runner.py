@@ -9,10 +9,11 @@ from edgebrain.enhancement.forms.masker import StreamingMasker
 from edgebrain.errors import UserError
 from edgebrain.onnx import metadata
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
-from edgebrain.onnx.probe import probe_magnitude, speech_like
 from edgebrain.onnx.runner import load_runner
 from edgebrain.onnx.session import make_session
 from edgebrain.signal import istft, magnitude, stft
+from edgebrain.signal.probe import probe_magnitude, speech_like
+from edgebrain.tasks import Setup
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -61,7 +62,7 @@ def files(make_model, settings, tmp_path_factory):
         ("stream3", export_stream, {"stream_frames": 3}),
     ):
         paths[form] = tmp_path / f"{form}.onnx"
-        export(model, settings, paths[form], **options)
+        export(model, Setup("enhancement", settings), paths[form], **options)
     return paths
 
 
@@ -77,8 +78,8 @@ def spoilt(files, tmp_path):
 @pytest.mark.parametrize("frames", [1, 2, 7, 27, 28, 29, 95])
 def test_every_form_gives_the_offline_mask(files, settings, form, frames):
     size = probe_magnitude(settings, frames)
-    wanted = load_runner(files["offline"]).mask(size)
-    got = load_runner(files[form]).mask(size)
+    wanted = load_runner(files["offline"]).run(size)
+    got = load_runner(files[form]).run(size)
     assert got.dtype == np.float32 and got.shape == size.shape
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
@@ -88,14 +89,12 @@ def test_every_form_gives_the_offline_mask(files, settings, form, frames):
 def test_streaming_audio_equals_offline_audio(files, settings, form, feed):
     wav = speech_like(0.2, 16000)
     spec = stft(wav, settings)
-    mask = load_runner(files["offline"]).mask(
+    mask = load_runner(files["offline"]).run(
         magnitude(spec, settings).astype(np.float32)
     )
     wanted = istft(spec * mask, settings, len(wav))
     runner = load_runner(files[form])
-    masker = StreamingMasker(
-        settings, runner.streamer(), runner.lookahead_frames
-    )
+    masker = StreamingMasker(settings, runner.streamer())
     rng = np.random.default_rng(1)
     for _ in range(2):  # the second clip after flush, as new
         parts, at = [], 0
@@ -115,7 +114,7 @@ def test_two_streams_of_one_runner_do_not_disturb_each_other(
     runner = load_runner(files[form])
     one = probe_magnitude(settings, 60)
     two = one[:, ::-1].copy()
-    wanted = [runner.mask(one), runner.mask(two)]
+    wanted = [runner.run(one), runner.run(two)]
     streamers = [runner.streamer(), runner.streamer()]
     got = [[], []]
     for frame in range(60):
@@ -133,7 +132,7 @@ def test_reset_forgets(files, settings, form):
     streamer(size[:, 20:43])
     streamer.reset()
     mask = np.concatenate([streamer(size), streamer.flush()], axis=1)
-    np.testing.assert_array_equal(mask, runner.mask(size))
+    np.testing.assert_array_equal(mask, runner.run(size))
 
 
 def test_a_streamer_owes_no_more_than_it_says(files, settings):
@@ -173,16 +172,19 @@ def test_iter_feeds_threads_the_states(files, settings):
         np.testing.assert_array_equal(feeds[5][state["input"]], new)
     masks = [runner.call(feed)[0][0] for feed in feeds]
     got = np.concatenate(masks, axis=1)[:, 3:]
-    np.testing.assert_array_equal(got, runner.mask(size))
+    np.testing.assert_array_equal(got, runner.run(size))
     (whole,) = load_runner(files["offline"]).iter_feeds(size)
     np.testing.assert_array_equal(whole["magnitude"][0], size)
 
 
-def test_the_offline_form_has_no_streamer(files):
+def test_the_offline_form_streams_in_blocks(files, settings):
     runner = load_runner(files["offline"])
     assert runner.lookahead_frames is None
-    with pytest.raises(UserError, match="needs the whole clip"):
-        runner.streamer()
+    streamer, size = runner.streamer(), probe_magnitude(settings, 300)
+    parts = [streamer(size[:, :100]), streamer(size[:, 100:])]
+    assert parts[0].shape[1] == 0 and streamer.exact
+    got = np.concatenate([*parts, streamer.flush()], axis=1)
+    np.testing.assert_allclose(got, runner.run(size), atol=1e-6)
 
 
 def test_it_runs_without_torch(files):
@@ -190,7 +192,7 @@ def test_it_runs_without_torch(files):
         "import sys; from edgebrain.onnx.runner import load_runner\n"
         "import numpy as np\n"
         f"runner = load_runner({str(files['stream'])!r})\n"
-        "mask = runner.mask(np.ones((17, 5), np.float32))\n"
+        "mask = runner.run(np.ones((17, 5), np.float32))\n"
         "assert mask.shape == (17, 5)\n"
         "assert not {'torch', 'speechbrain'} & set(sys.modules)"
     )
@@ -211,7 +213,7 @@ def test_a_foreign_file_with_any_number_of_frames(shape, settings, tmp_path):
     assert runner.form == "offline" and runner.metadata.signal == settings
     size = probe_magnitude(settings, 33)
     wanted = 1 / (1 + np.exp(-0.5 * size))
-    np.testing.assert_allclose(runner.mask(size), wanted, atol=1e-6)
+    np.testing.assert_allclose(runner.run(size), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("context", [None, 3, (4, 1)])
@@ -226,7 +228,7 @@ def test_a_foreign_file_with_a_fixed_number_of_frames(
     for frames in (5, 12, 40):
         size = probe_magnitude(settings, frames)
         wanted = 1 / (1 + np.exp(-0.5 * size))
-        np.testing.assert_allclose(runner.mask(size), wanted, atol=1e-6)
+        np.testing.assert_allclose(runner.run(size), wanted, atol=1e-6)
 
 
 def test_a_foreign_file_needs_settings(tmp_path):
@@ -241,7 +243,7 @@ def test_a_foreign_file_needs_settings(tmp_path):
         ({"shape": (1, 17)}, "expected three dimensions"),
         ({"shape": (1, 1, 17, "t")}, "expected three dimensions"),
         ({"shape": (4, 17, "t")}, "fixed batch size 4"),
-        ({"shape": (1, 257, "t")}, "257 bins.*give 17"),
+        ({"shape": (1, 257, "t")}, "257 channels.*give 17"),
         ({"weight": float("nan")}, "NaN or infinite weights in w"),
         ({"more_inputs": ["h"]}, r"2 inputs \(magnitude, h\) and no metadata"),
         ({"kind": TensorProto.DOUBLE}, "expected float32"),
@@ -257,7 +259,7 @@ def test_a_foreign_file_that_cannot_be(changes, message, tmp_path):
 def test_a_mask_of_another_shape(settings, tmp_path):
     path = write_foreign(tmp_path / "f.onnx", transposed=True)
     with pytest.raises(UserError, match="no mask network"):
-        load_runner(path, **GIVEN).mask(probe_magnitude(settings, 9))
+        load_runner(path, **GIVEN).run(probe_magnitude(settings, 9))
 
 
 def test_a_stream_whose_mask_has_another_shape(files, tmp_path):
@@ -279,10 +281,10 @@ def test_too_much_context(tmp_path):
 def test_a_magnitude_of_other_bins_or_with_nan(files):
     runner = load_runner(files["offline"])
     with pytest.raises(UserError, match=r"expected \(17, frames\)"):
-        runner.mask(np.zeros((257, 4), np.float32))
+        runner.run(np.zeros((257, 4), np.float32))
     with pytest.raises(UserError, match="NaN or infinity"):
-        runner.mask(np.full((17, 4), np.nan, np.float32))
-    assert runner.mask(np.zeros((17, 0), np.float32)).shape == (17, 0)
+        runner.run(np.full((17, 4), np.nan, np.float32))
+    assert runner.run(np.zeros((17, 0), np.float32)).shape == (17, 0)
 
 
 @pytest.mark.parametrize("content", [b"", b"not onnx at all", b"\x08\x07"])
@@ -340,4 +342,4 @@ def test_an_offline_file_made_static_runs_in_patches(spoilt, settings):
     onnx.save(model, spoilt["offline"])
     runner = load_runner(spoilt["offline"])
     assert (runner.form, runner.frames_per_patch) == ("patch", 40)
-    assert runner.mask(probe_magnitude(settings, 95)).shape == (17, 95)
+    assert runner.run(probe_magnitude(settings, 95)).shape == (17, 95)

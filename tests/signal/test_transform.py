@@ -298,7 +298,7 @@ def test_numpy_needs_no_torch():
         "import sys, numpy as np, edgebrain.signal as s;"
         "k = s.SignalSettings(); x = np.ones(999, np.float32);"
         "s.istft(s.stft(x, k), k, 999);"
-        "m = s.StreamingMasker(k, np.ones_like); m.feed(x); m.flush();"
+        "a = s.StreamingSTFT(k); a.feed(x); a.flush();"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,10 +6,11 @@ from edgebrain.enhancement.networks import NNSE, STFTTCNN, ConvLSTM, LSTMMask
 from edgebrain.errors import UserError
 from edgebrain.onnx import export
 from edgebrain.onnx import quantization as q
-from edgebrain.onnx.probe import probe_magnitude
 from edgebrain.onnx.quantization_calibration import Clips
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings
+from edgebrain.signal.probe import probe_magnitude
+from edgebrain.tasks import Setup
 from edgebrain.training.qat import (
     FakeQuantizer,
     QuantizationAware,
@@ -100,7 +101,7 @@ def test_exported_file_computes_what_was_trained(
     plain = build(name)
     plain.load_state_dict(model.state_dict())  # as export_onnx.py does
     path = tmp_path / "float.onnx"
-    getattr(export, f"export_{form}")(plain, SIGNAL, path)
+    getattr(export, f"export_{form}")(plain, Setup("enhancement", SIGNAL), path)
     source = q.load_source(path)
     ranges = match(quantizer, model, source)
     assert len(ranges) >= len(quantizer.points)
@@ -112,7 +113,7 @@ def test_exported_file_computes_what_was_trained(
         q.QuantizationSettings(precision=precision),
         ranges,
     )
-    got = load_runner(report.target).mask(clip)
+    got = load_runner(report.target).run(clip)
     with torch.no_grad():
         wanted = model(torch.from_numpy(clip[None]))[0].numpy()
         unrounded = plain.eval()(torch.from_numpy(clip[None]))[0].numpy()

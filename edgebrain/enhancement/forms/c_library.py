@@ -8,9 +8,11 @@ import ctypes
 import json
 from pathlib import Path
 
+from edgebrain import tasks
 from edgebrain.enhancement.enhancer import Enhancer, checked
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 import numpy as np
 
 _FULL_SCALE = 32768.0
@@ -18,7 +20,9 @@ _NAMES = ("size", "init", "process_hops", "reset", "describe")
 
 
 class Library:
-    """A loaded shared library; holds no stream.
+    """A loaded shared library, an :class:`edgebrain.runners.Form`.
+
+    It holds no stream.
 
     Arguments
     ---------
@@ -55,7 +59,10 @@ class Library:
         functions["describe"].restype = ctypes.c_char_p
         self._functions = functions
         self.description = json.loads(functions["describe"]())
-        self.signal = SignalSettings.from_dict(self.description["signal"])
+        self.setup = Setup(
+            self.description.get("task", tasks.DEFAULT),
+            SignalSettings.from_dict(self.description["signal"]),
+        )
         self.precision = self.description["precision"]
         self.delay = self.description["delay"]
 
@@ -66,7 +73,7 @@ class Library:
 
     def start(self) -> "HopStream":
         """Return a fresh stream."""
-        return HopStream(self._functions, self.signal.hop_length)
+        return HopStream(self._functions, self.setup.signal.hop_length)
 
 
 class HopStream:
@@ -150,7 +157,7 @@ class LibraryEnhancer(Enhancer):
 
 
 class LibraryStream:
-    """Any number of samples in, those that are done out.
+    """Any number of samples in, those done out: a :class:`.runners.Stream`.
 
     Arguments
     ---------
@@ -159,7 +166,7 @@ class LibraryStream:
 
     def __init__(self, library: Library) -> None:
         self._stream = library.start()
-        self._hop = library.signal.hop_length
+        self._hop = library.setup.signal.hop_length
         self._delay = library.delay
         self.latency_samples = self._delay + self._hop
         self._begin()

@@ -3,10 +3,8 @@
 Nothing here imports torch.
 """
 
-from collections.abc import Callable
-import numbers
-
 from edgebrain.errors import UserError
+from edgebrain.runners import Streamer
 from edgebrain.signal.settings import SignalSettings
 from edgebrain.signal.streaming import (
     BLOCK_FRAMES,
@@ -25,51 +23,25 @@ class StreamingMasker:
     ---------
     settings : SignalSettings
         Those of the model.
-    mask_frames : callable
-        ``mask_frames(magnitude) -> mask``. The magnitude, float32 of shape
-        (bins, k) with k >= 1, holds the next k frames of the signal, already
-        raised to ``settings.power``. The real mask, shape (bins, j), holds
-        the next j masks, j from 0: a model that looks ahead, or works in
-        patches, returns fewer at first and the rest later, in order. After
-        each call at most ``lookahead_frames`` masks may be outstanding.
-
-        At the end of a signal the outstanding masks are asked for: by
-        ``mask_frames.flush() -> mask`` where it has a method ``flush``
-        (exact for any model), else by one more call with
-        ``lookahead_frames`` frames of zeros (exact for a model that offline
-        sees zero frames after the end). Masks beyond the last frame are
-        ignored. A method ``reset()``, where there is one, is called by
-        :meth:`reset` and at the end of each signal, not at construction.
-    lookahead_frames : int
-        Frames that the model needs after a frame before its mask is there.
+    streamer : edgebrain.runners.Streamer
+        Takes magnitudes raised to ``settings.power`` and returns real masks,
+        both (bins, frames).
 
     Raises
     ------
     UserError
-        If the settings ask for peak normalisation, which a stream cannot
-        do, or ``lookahead_frames`` is not a whole number from 0.
+        If the settings ask for peak normalisation, which a stream cannot do.
     """
 
-    def __init__(
-        self,
-        settings: SignalSettings,
-        mask_frames: Callable[[np.ndarray], np.ndarray],
-        lookahead_frames: int = 0,
-    ) -> None:
+    def __init__(self, settings: SignalSettings, streamer: Streamer) -> None:
         if settings.peak_normalize:
             raise UserError(
                 "peak_normalize: a stream does not know its peak; train "
                 "with peak_normalize false, or enhance whole files"
             )
-        whole = isinstance(lookahead_frames, numbers.Integral)
-        if not whole or lookahead_frames is True or lookahead_frames < 0:
-            raise UserError(
-                "lookahead_frames must be a whole number from 0, not "
-                f"{lookahead_frames!r}"
-            )
         self.settings = settings
-        self.mask_frames = mask_frames
-        self.lookahead_frames = int(lookahead_frames)
+        self.streamer = streamer
+        self.lookahead_frames = streamer.lookahead_frames
         self._analysis = StreamingSTFT(settings)
         self._synthesis = StreamingISTFT(settings)
         self._waiting = np.zeros((settings.bins, 0), np.complex64)
@@ -86,12 +58,11 @@ class StreamingMasker:
         return self.settings.latency_samples + ahead
 
     def reset(self) -> None:
-        """Forget the signal so far and reset the mask, if it can be."""
+        """Forget the signal so far."""
         self._analysis.reset()
         self._synthesis.reset()
         self._waiting = self._waiting[:, :0]
-        if hasattr(self.mask_frames, "reset"):
-            self.mask_frames.reset()
+        self.streamer.reset()
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
         """Take samples and return those that are done.
@@ -154,7 +125,7 @@ class StreamingMasker:
             return spec
         size = magnitude(spec, self.settings)
         mask = self._checked_mask(
-            self.mask_frames(np.ascontiguousarray(size, np.float32))
+            self.streamer(np.ascontiguousarray(size, np.float32))
         )
         if self._waiting.shape[1]:
             spec = np.concatenate([self._waiting, spec], 1)
@@ -162,27 +133,21 @@ class StreamingMasker:
         waiting = spec.shape[1] - ready
         if not 0 <= waiting <= self.lookahead_frames:
             raise UserError(
-                f"mask_frames returned {ready} masks while {spec.shape[1]} "
-                f"frames waited: lookahead_frames {self.lookahead_frames} "
-                "lets it owe no more than so many, and no fewer than 0"
+                f"the network gave {ready} masks while {spec.shape[1]} frames "
+                f"waited: with lookahead_frames {self.lookahead_frames} it "
+                "may owe no more than so many, and no fewer than 0"
             )
         self._waiting = spec[:, ready:]
         return mask * spec[:, :ready]
 
     def _drained(self) -> np.ndarray:
         """Return the masked spectra of all frames that still wait."""
-        if hasattr(self.mask_frames, "flush"):
-            mask = self.mask_frames.flush()
-        else:
-            shape = (self.settings.bins, self.lookahead_frames)
-            mask = self.mask_frames(np.zeros(shape, np.float32))
-        mask = self._checked_mask(mask)
+        mask = self._checked_mask(self.streamer.flush())
         owed = self._waiting.shape[1]
         if mask.shape[1] < owed:
             raise UserError(
-                f"mask_frames returned {mask.shape[1]} masks at the end of "
-                f"the signal but owed {owed}: give it a method flush() that "
-                "returns the rest"
+                f"the network gave {mask.shape[1]} masks at the end of the "
+                f"signal but owed {owed}"
             )
         return mask[:, :owed] * self._waiting
 
@@ -191,9 +156,11 @@ class StreamingMasker:
         mask = np.asarray(mask)
         if mask.ndim != 2 or mask.shape[0] != self.settings.bins:
             raise UserError(
-                f"mask_frames returned shape {mask.shape}: want "
+                f"the network gave a mask of shape {mask.shape}, expected "
                 f"({self.settings.bins}, frames)"
             )
         if np.iscomplexobj(mask):
-            raise UserError("mask_frames returned a complex mask: want real")
+            raise UserError(
+                "the network gave a complex mask, expected a real one"
+            )
         return mask.astype(np.float32, copy=False)

@@ -30,24 +30,27 @@ _FLOOR = 2.0**-15
 class TableRunner:
     """The C tables of an NNSE network; see :func:`load_tables`.
 
+    An :class:`edgebrain.runners.Runner`.
+
     Attributes
     ----------
     metadata : GraphMetadata
+    setup : edgebrain.tasks.Setup
     form : str
         ``stream``.
+    precision : str
     layers : list of Layer
     mean, invstd : numpy.ndarray
         int32 in Q15, (features,).
     filters : numpy.ndarray
         Mel triangles, (features, bins), int16 in Q15.
-    lookahead_frames : int
     """
 
     form = "stream"
-    lookahead_frames = 0
 
     def __init__(self, metadata, layers, mean, invstd, filters):
         self.metadata = metadata
+        self.setup, self.precision = metadata.setup, metadata.precision
         self.layers = layers
         self.mean, self.invstd = mean, invstd
         self.filters = filters
@@ -69,13 +72,17 @@ class TableRunner:
             np.log10(mel + _FLOOR).T, self.mean, self.invstd
         )
 
+    def facts(self) -> dict:
+        """Return what tells it from others, for metrics.json."""
+        return self.metadata.facts()
+
     def streamer(self) -> "TableStreamer":
-        """Return a fresh mask callable with a state of its own."""
+        """Return a fresh streamer with a state of its own."""
         return TableStreamer(self)
 
-    def mask(self, magnitude: np.ndarray) -> np.ndarray:
+    def run(self, features: np.ndarray) -> np.ndarray:
         """Return the mask of a whole clip; both (bins, frames) float32."""
-        return self.streamer()(magnitude)
+        return self.streamer()(features)
 
 
 class TableStreamer:
@@ -86,6 +93,9 @@ class TableStreamer:
     runner : TableRunner
     """
 
+    lookahead_frames = 0
+    exact = True
+
     def __init__(self, runner: TableRunner):
         self._runner = runner
         self._network = Network(runner.layers, len(runner.mean))
@@ -94,13 +104,14 @@ class TableStreamer:
         """Forget the stream so far."""
         self._network.reset()
 
-    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
+    def __call__(self, features: np.ndarray) -> np.ndarray:
         """Take (bins, k) frames, return their masks, float32."""
-        out = self._network.run(self._runner.features(magnitude))
+        out = self._network.run(self._runner.features(features))
         return (out.T / 2.0**15).astype(np.float32)
 
     def flush(self) -> np.ndarray:
-        """Return no mask: none is ever owed."""
+        """Return no mask, for none is ever owed, and be as new."""
+        self.reset()
         return np.zeros((self._runner.metadata.signal.bins, 0), np.float32)
 
 

@@ -1,14 +1,16 @@
-"""Run a PyTorch network as an ONNX runner is run."""
+"""The PyTorch form of a trained network."""
 
-from edgebrain.enhancement.forms.chunks import ChunkedMask, context_of
+from edgebrain import tasks
 from edgebrain.models import model_traits
+from edgebrain.onnx.blocks import BlockStreamer
+from edgebrain.runners import Streamer
 from edgebrain.training.results import LoadedModel
 import numpy as np
 import torch
 
 
 class TorchRunner:
-    """The PyTorch form of a trained network.
+    """A network with its weights; an :class:`edgebrain.runners.Runner`.
 
     Arguments
     ---------
@@ -20,31 +22,43 @@ class TorchRunner:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
-        self.signal = loaded.settings
+        self.setup = loaded.setup
+        task = tasks.find(self.setup.task)
+        self._interface = task.interface(loaded.model, self.setup)
         self._model = loaded.model
         self._traits = model_traits(loaded.model)
 
-    def mask(self, magnitude: np.ndarray) -> np.ndarray:
-        """Return the mask of a whole clip; both (bins, frames) float32."""
-        tensor = torch.from_numpy(np.ascontiguousarray(magnitude, np.float32))
+    def run(self, features: np.ndarray) -> np.ndarray:
+        """Return the outputs for a whole clip, see :class:`.Runner`."""
+        if self._interface.window is None:
+            output = self._forward(features)
+            return output.reshape(len(output), -1)
+        streamer = self.streamer()
+        return np.concatenate([streamer(features), streamer.flush()], axis=1)
+
+    def streamer(self) -> Streamer:
+        """Return a fresh streamer.
+
+        Of a network with ``step`` it goes frame by frame; of one that judges
+        windows from window to window; of another one in blocks, with the
+        receptive field as context.
+        """
+        traits = self._traits
+        if traits.streaming:
+            channels = self._interface.input.shape[0]
+            return TorchSteps(self._model, channels, traits.lookahead_frames)
+        return BlockStreamer(
+            self.run,
+            self._interface.output.shape[0],
+            traits.receptive_field_frames,
+            traits.lookahead_frames,
+            traits.causal,
+        )
+
+    def _forward(self, features: np.ndarray) -> np.ndarray:
+        tensor = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         with torch.inference_mode():
             return self._model(tensor[None])[0].numpy()
-
-    def streamer(self):
-        """Return a fresh ``mask_frames`` for a StreamingMasker.
-
-        Of a network with ``step`` it goes frame by frame; of another one in
-        blocks, with the receptive field as context.
-        """
-        if self._traits.streaming:
-            late = self._traits.lookahead_frames
-            return TorchSteps(self._model, self.signal.bins, late)
-        left, right, exact = context_of(
-            self._traits.receptive_field_frames,
-            self._traits.lookahead_frames,
-            self._traits.causal,
-        )
-        return ChunkedMask(self.mask, left, right, exact=exact)
 
     def facts(self) -> dict:
         """Return what metrics.json says of this form."""
@@ -66,14 +80,16 @@ class TorchSteps:
     ---------
     model : torch.nn.Module
         With ``initial_state`` and ``step``; shared by all its streams.
-    bins : int
-        Frequency bins.
+    channels : int
+        Of the features.
     lookahead_frames : int
-        How late its masks are.
+        How late its outputs are.
     """
 
-    def __init__(self, model, bins: int, lookahead_frames: int) -> None:
-        self._bins = bins
+    exact = True
+
+    def __init__(self, model, channels: int, lookahead_frames: int) -> None:
+        self._channels = channels
         self.lookahead_frames = lookahead_frames
         self._model = model
         self.reset()
@@ -83,17 +99,19 @@ class TorchSteps:
         self._state = self._model.initial_state()
         self._early = self.lookahead_frames
 
-    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
-        """Take frames (bins, k) and return the masks (bins, j) now known."""
-        tensor = torch.from_numpy(np.ascontiguousarray(magnitude, np.float32))
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Take (channels, k) frames, return the (outputs, j) that are done."""
+        tensor = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         with torch.inference_mode():
-            mask, self._state = self._model.step(tensor[None], self._state)
-        # The first masks of a network that looks ahead belong to no frame.
-        dropped = min(self._early, mask.shape[-1])
+            output, self._state = self._model.step(tensor[None], self._state)
+        # The first of a network that looks ahead belong to no frame.
+        dropped = min(self._early, output.shape[-1])
         self._early -= dropped
-        return mask[0, :, dropped:].numpy()
+        return output[0, :, dropped:].numpy()
 
     def flush(self) -> np.ndarray:
-        """Return the masks that are owed, pushed out by frames of zeros."""
-        shape = (self._bins, self.lookahead_frames)
-        return self(np.zeros(shape, np.float32))
+        """Return the outputs owed, pushed out by frames of zeros."""
+        shape = (self._channels, self.lookahead_frames)
+        rest = self(np.zeros(shape, np.float32))
+        self.reset()
+        return rest

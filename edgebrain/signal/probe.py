@@ -1,6 +1,7 @@
-"""A speech-like signal on which each exported file is compared."""
+"""A speech-like signal, to compare forms of a network on."""
 
-from edgebrain.signal import SignalSettings, magnitude, stft
+from edgebrain.signal.settings import SignalSettings
+from edgebrain.signal.transform import magnitude, stft
 import numpy as np
 
 _SEED = 20250325

@@ -1,6 +1,6 @@
 """Block by block equals the whole clip where the context suffices."""
 
-from edgebrain.enhancement.forms.chunks import ChunkedMask, context_of
+from edgebrain.onnx.blocks import BlockStreamer, context_of
 import numpy as np
 import pytest
 
@@ -8,40 +8,39 @@ import pytest
 def moving_sum(left, right):
     """Return a "network" that sees so many frames around each frame."""
 
-    def mask(magnitude):
+    def run(magnitude):
         padded = np.pad(magnitude, ((0, 0), (left, right)))
         frames = magnitude.shape[1]
         return sum(
             padded[:, k : k + frames] * (k + 1) for k in range(left + right + 1)
         )
 
-    return mask
+    return run
 
 
 @pytest.mark.parametrize(("left", "right"), [(0, 0), (5, 0), (4, 3), (0, 7)])
 @pytest.mark.parametrize("sizes", [(1,), (3, 50, 2), (200,)])
 def test_equals_whole_clip(left, right, sizes):
     magnitude = np.random.default_rng(1).random((4, 161)).astype(np.float32)
-    mask = moving_sum(left, right)
-    chunked = ChunkedMask(mask, left, right, block=16)
-    for _ in range(2):  # the second time after a reset
+    run = moving_sum(left, right)
+    streamer = BlockStreamer(run, 4, left + right + 1, right, block=16)
+    for _ in range(2):  # the second time after flush, as new
         out, at, turn, owed = [], 0, 0, 0
         while at < 161:
             size = min(sizes[turn % len(sizes)], 161 - at)
-            out.append(chunked(magnitude[:, at : at + size]))
+            out.append(streamer(magnitude[:, at : at + size]))
             owed += size - out[-1].shape[1]
-            assert 0 <= owed <= chunked.lookahead_frames
+            assert 0 <= owed <= streamer.lookahead_frames
             at, turn = at + size, turn + 1
-        out.append(chunked.flush())
-        assert np.allclose(np.concatenate(out, 1), mask(magnitude))
-        chunked.reset()
+        out.append(streamer.flush())
+        assert np.allclose(np.concatenate(out, 1), run(magnitude))
 
 
 def test_memory_is_bounded():
-    chunked = ChunkedMask(moving_sum(4, 3), 4, 3, block=16)
+    streamer = BlockStreamer(moving_sum(4, 3), 4, 8, 3, block=16)
     for _ in range(100):
-        chunked(np.ones((4, 10), np.float32))
-        assert chunked._held.shape[1] <= 16 + 10 + 4 + 3
+        streamer(np.ones((4, 10), np.float32))
+        assert streamer._held.shape[1] <= 16 + 10 + 4 + 3
 
 
 def test_context():
