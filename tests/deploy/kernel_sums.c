@@ -221,6 +221,8 @@ static void cells(void)
                     sizes[i % SIZES]);
         /* Both, by 64 bits and by the high word: states within the table,
          * then most beyond it. */
+        eb_cell_tanh_s8(floats, out8, sizes[i % SIZES], 1.0f / 128.0f, 0);
+        take();
         const eb_scale_s16_layer from = {factor[0], 30};
         const eb_scale_s16_layer same = {factor[0] << 3, 33};
         eb_cell_tanh_s16(&same, floats, out16, sizes[i % SIZES]);
@@ -228,6 +230,8 @@ static void cells(void)
         for (int32_t k = 4; k < MOST; k++) {
             floats[k] *= 0.05f;
         }
+        eb_cell_tanh_s8(floats, out8, sizes[i % SIZES], 2.0f / 255.0f, -1);
+        take();
         eb_cell_tanh_s16(&from, floats, out16, sizes[i % SIZES]);
         take();
         eb_cell_tanh_s16(&same, floats, out16, sizes[i % SIZES]);

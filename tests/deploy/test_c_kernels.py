@@ -2,9 +2,12 @@
 
 import shutil
 
-from kernel_checks import CHECKS, compile_kernels
+from curve_checks import check_cell_tanh, check_tanh_16, check_tanh_of
+from kernel_checks import CHECKS, F32, compile_kernels
+import numpy as np
 import pytest
 
+CHECKS = [*CHECKS, check_tanh_16, check_cell_tanh]
 pytestmark = pytest.mark.skipif(
     not shutil.which("cc"), reason="no C compiler (cc) on this machine"
 )
@@ -19,6 +22,17 @@ def kernels(tmp_path_factory, request):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__[6:])
 def test_kernel(check, kernels):
     check(kernels)
+
+
+@pytest.mark.slow
+def test_tanh_of_a_cell_is_that_of_onnxruntime_for_every_float(tmp_path):
+    """From 2^-10, below which the integer is that of 0, to 9.5."""
+    kernels = compile_kernels(tmp_path, flags=["-O2", "-march=native"])
+    first, last = np.array([2**-10, 9.5], F32).view(np.int32)
+    for at in range(first, last, 1 << 22):
+        x = np.arange(at, min(at + (1 << 22), last), dtype=np.int32).view(F32)
+        for signed in (x, -x):
+            check_tanh_of(kernels, signed, [(1 / 128, 0)])
 
 
 HALF_AWAY = (
@@ -49,21 +63,21 @@ MUTANTS = {
     "forgets the last tap": [("k < taps; k++", "k < taps - 1; k++")],
     "swapped ratios": [
         (
-            "eb_fused(second[i], second_ratio",
-            "eb_fused(second[i], first_ratio",
+            "eb_fused((float)second[i], second_ratio",
+            "eb_fused((float)second[i], first_ratio",
         ),
         (
-            "eb_fused(first[i], first_ratio",
-            "eb_fused(first[i], second_ratio",
+            "eb_fused((float)first[i], first_ratio",
+            "eb_fused((float)first[i], second_ratio",
         ),
     ],
     "not fused, in another order": [
         (
-            "eb_fused(second[i], second_ratio, fixed)",
+            "eb_fused((float)second[i], second_ratio, fixed)",
             "((float)first[i] * first_ratio + (float)second[i] * second_ratio)",
         ),
         (
-            "eb_fused(first[i], first_ratio, part)",
+            "eb_fused((float)first[i], first_ratio, part)",
             "__builtin_rintf(part) + fixed",
         ),
     ],
@@ -90,6 +104,9 @@ MUTANTS = {
     "tanh cut off": [("((rise * rest + 1024) >> 11)", "(rise / 2)")],
     "sigmoid not halved": [
         ("middle + eb_tanh_q22", "middle + (middle ? 2 : 1) * eb_tanh_q22")
+    ],
+    "tanh by a product and a sum": [
+        ("eb_fused(sum, x, terms[k])", "sum * x + terms[k]"),
     ],
     "cell state rounded down": [
         ("262144.0f)", "262144.0f - 8.5f)"),

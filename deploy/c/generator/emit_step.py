@@ -171,34 +171,23 @@ class StepEmitter(Tables):
         )
 
     def _cell_unary(self, number: int, op: CellUnary) -> None:
-        if self.bits == 16:
-            self._cell_unary_16(number, op)
-            return
-        target = op.out.quantization
-        edges = numbers.signed_thresholds(op.steps, target)
-        name = self._array(
-            f"edges_{number}", "int32_t", lower.float_keys(edges)
-        )
-        cell = self.program.cells.index(op.cell.state)
-        self.body.append(
-            f"eb_count_edges_s8({name}, state->cell_{cell}, "
-            f"{self._vector(op.out)}, {op.out.size}, "
-            f"{numbers.lowest_level(op.steps, target)});"
-        )
-
-    def _cell_unary_16(self, number: int, op: CellUnary) -> None:
         cell = self.program.cells.index(op.cell.state)
         words = f"state->cell_{cell}, {self._vector(op.out)}, {op.out.size}"
-        if not op.steps:
-            scale = float_text(op.out.quantization.scale)
-            self.body.append(f"eb_quantize_s16({words}, {scale});")
-            return
-        factor, shift = lower.from_tanh(op)
-        self.tables.append(
-            f"static const eb_scale_s16_layer layer_{number} = {{\n"
-            f"    {factor}, {shift},\n}};"
-        )
-        self.body.append(f"eb_cell_tanh_s16(&layer_{number}, {words});")
+        target = op.out.quantization
+        kernel = "cell_tanh" if op.steps else "quantize"
+        if self.bits == 8:
+            scale = float_text(target.scale)
+            words += f", {scale}, {target.zero_point}"
+        elif not op.steps:
+            words += f", {float_text(target.scale)}"
+        else:
+            factor, shift = lower.from_tanh(op)
+            self.tables.append(
+                f"static const eb_scale_s16_layer layer_{number} = {{\n"
+                f"    {factor}, {shift},\n}};"
+            )
+            words = f"&layer_{number}, {words}"
+        self.body.append(f"eb_{kernel}_s{self.bits}({words});")
 
     def _unary(self, number: int, op: Unary) -> None:
         source, out = self._column(op.source), self._vector(op.out)

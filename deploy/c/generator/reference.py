@@ -118,11 +118,8 @@ class Reference:
             return self._cell_unary_16(op)
         if isinstance(op, CellUnary):
             target = op.out.quantization
-            edges = numbers.signed_thresholds(op.steps, target)
-            first = numbers.lowest_level(op.steps, target)
             state = self.cells[op.cell.state]
-            count = np.searchsorted(edges, state, side="right")
-            return (first + count).astype(np.int8)
+            return target.quantize(numbers.apply(op.steps, state))
         if not isinstance(op, Unary):
             raise TypeError(f"no such operation: {op}")
         x = self._take(op.source)

@@ -46,16 +46,16 @@ static inline int32_t eb_round(float value)
 #endif
 }
 
-/* factor x + term, rounded once; x is an integer of 8 bits. Neither every C
- * library nor every compiler does that with fmaf. */
-static inline float eb_fused(int32_t x, float factor, float term)
+/* factor x + term, rounded once. Neither every C library nor every compiler
+ * does that with fmaf. */
+static inline float eb_fused(float x, float factor, float term)
 {
 #if defined(EB_USE_FPU) && defined(__ARM_FEATURE_FMA)
     float sum = term;
-    __asm__("vfma.f32 %0, %1, %2" : "+t"(sum) : "t"((float)x), "t"(factor));
+    __asm__("vfma.f32 %0, %1, %2" : "+t"(sum) : "t"(x), "t"(factor));
     return sum;
 #elif defined(__FP_FAST_FMAF) || defined(__FMA__)
-    return __builtin_fmaf((float)x, factor, term);
+    return __builtin_fmaf(x, factor, term);
 #else
     /* The product is exact. The sum is rounded to 53 bits and then to 24: that
      * is wrong only if the first step ends half-way between two floats. */

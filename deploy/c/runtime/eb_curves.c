@@ -256,3 +256,67 @@ void eb_cell_tanh_s16(const eb_scale_s16_layer *from, const float *state,
     }
 #endif
 }
+
+/* tanh x = x p(x^2) / q(x^2) up to 9, with the constants of onnxruntime. */
+static const float eb_tanh_over[7] = {
+    -2.76076847742355e-16f, 2.00018790482477e-13f, -8.60467152213735e-11f,
+    5.12229709037114e-08f,  1.48572235717979e-05f, 6.37261928875436e-04f,
+    4.89352455891786e-03f};
+static const float eb_tanh_under[4] = {
+    1.19825839466702e-06f, 1.18534705686654e-04f, 2.26843463243900e-03f,
+    4.89352518554385e-03f};
+
+#if defined(EB_USE_MVE)
+static inline float32x4_t eb_polynomial_4(float32x4_t x, const float *terms,
+                                          int32_t degree)
+{
+    float32x4_t sum = vdupq_n_f32(terms[0]);
+    for (int32_t k = 1; k <= degree; k++) {
+        sum = vfmaq_f32(vdupq_n_f32(terms[k]), sum, x);
+    }
+    return sum;
+}
+#else
+static inline float eb_polynomial(float x, const float *terms, int32_t degree)
+{
+    float sum = terms[0];
+    for (int32_t k = 1; k <= degree; k++) {
+        sum = eb_fused(sum, x, terms[k]);
+    }
+    return sum;
+}
+#endif
+
+void eb_cell_tanh_s8(const float *state, int8_t *out, int32_t size,
+                     float scale, int32_t zero)
+{
+#if defined(EB_USE_MVE)
+    const float32x4_t low = vdupq_n_f32(-9.0f);
+    const float32x4_t high = vdupq_n_f32(9.0f);
+    for (int32_t i = 0; i < size; i += 4) {
+        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
+        const float32x4_t x = vminnmq_f32(
+            vmaxnmq_f32(vldrwq_z_f32(&state[i], p), low), high);
+        const float32x4_t square = vmulq_f32(x, x);
+        float over[4];
+        float under[4];
+        vst1q_f32(over,
+                  vmulq_f32(eb_polynomial_4(square, eb_tanh_over, 6), x));
+        vst1q_f32(under, eb_polynomial_4(square, eb_tanh_under, 3));
+        /* Helium does not divide. */
+        over[0] = over[0] / under[0] / scale;
+        over[1] = over[1] / under[1] / scale;
+        over[2] = over[2] / under[2] / scale;
+        over[3] = over[3] / under[3] / scale;
+        vstrbq_p_s32(&out[i], eb_round_4(eb_stored_f32(over), zero), p);
+    }
+#else
+    for (int32_t i = 0; i < size; i++) {
+        const float x = eb_limit(state[i], -9.0f, 9.0f);
+        const float square = x * x;
+        const float over = eb_polynomial(square, eb_tanh_over, 6) * x;
+        const float y = over / eb_polynomial(square, eb_tanh_under, 3);
+        out[i] = eb_saturate_s8(eb_round_s16(y / scale) + zero);
+    }
+#endif
+}

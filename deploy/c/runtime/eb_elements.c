@@ -20,8 +20,8 @@ void eb_add_s8(const eb_add_s8_layer *layer, const int8_t *first,
 #else
     for (int32_t i = 0; i < size; i++) {
         /* Fused as onnxruntime's AVX2 kernel has it: the second one first. */
-        const float part = eb_fused(second[i], second_ratio, fixed);
-        const float sum = eb_fused(first[i], first_ratio, part);
+        const float part = eb_fused((float)second[i], second_ratio, fixed);
+        const float sum = eb_fused((float)first[i], first_ratio, part);
         out[i] = eb_saturate_s8(eb_round(sum));
     }
 #endif

@@ -165,6 +165,11 @@ void eb_cell_s16(const eb_cell_layer *layer, const int16_t *forget,
                  const int16_t *input, const int16_t *gate, float *state,
                  int32_t size);
 
+/* Quantized tanh of a cell state: the float32 tanh of onnxruntime, which in
+ * places does not rise, so no search among thresholds gives its bits. */
+void eb_cell_tanh_s8(const float *state, int8_t *out, int32_t size,
+                     float scale, int32_t zero);
+
 /* tanh of a cell state; `from` as below. */
 void eb_cell_tanh_s16(const eb_scale_s16_layer *from, const float *state,
                       int16_t *out, int32_t size);

@@ -87,6 +87,10 @@ WRAP(eb_cell_s16,
      (const eb_cell_layer *layer, const int16_t *forget,
       const int16_t *input, const int16_t *gate, float *state, int32_t size),
      (layer, forget, input, gate, state, size), size, 0)
+WRAP(eb_cell_tanh_s8,
+     (const float *state, int8_t *out, int32_t size, float scale,
+      int32_t zero),
+     (state, out, size, scale, zero), size, 0)
 WRAP(eb_cell_tanh_s16,
      (const eb_scale_s16_layer *from, const float *state, int16_t *out,
       int32_t size),
