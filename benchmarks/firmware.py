@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+import cost
 from edgebrain.errors import UserError
-
-from deploy.c import cost
 
 MODELS = Path(__file__).parents[1] / "models"
 

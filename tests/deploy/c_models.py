@@ -1,5 +1,6 @@
 """Miniature networks, sounds and builds for the tests of the C code."""
 
+import ctypes
 from pathlib import Path
 import subprocess
 
@@ -35,7 +36,11 @@ SIGNALS = {
 }
 
 
-def network(name):
+#: One of each kind of network.
+KINDS = ("tcnn", "lstm", "conv_lstm", "nnse")
+
+
+def network(name, seed=3):
     """Return an untrained network with lively statistics, and its signal."""
     from edgebrain.enhancement.networks import (
         NNSE,
@@ -45,7 +50,7 @@ def network(name):
     )
     import torch
 
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     model = {
         "tcnn": lambda: STFTTCNN(
             2, 3, 33, 13, 2, bottleneck_channels=9, prologue="power"
@@ -74,7 +79,7 @@ def network(name):
             NNSE_LAYERS, bins=31, n_mels=11, scalar_output=1.5
         ),
     }[name]()
-    generator = torch.Generator().manual_seed(4)
+    generator = torch.Generator().manual_seed(seed + 1)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.normal_(0, 0.2, generator=generator)
@@ -121,3 +126,48 @@ def released(name, precision):
     models = Path(__file__).parents[2] / "models"
     end = "" if precision == "float32" else f"_{precision}"
     return models / name / f"stream{end}.onnx"
+
+
+def quantized_stream(model, signal, target, precision="int8"):
+    """Write the quantized stream of a network; return its path."""
+    from edgebrain.onnx.export import export_stream
+    from edgebrain.onnx.quantization import (
+        QuantizationSettings,
+        load_source,
+        quantize,
+    )
+    from edgebrain.onnx.quantization_calibration import Clips
+
+    clips = tuple(frames(sound(4000, s), signal) for s in range(3))
+    if hasattr(model, "fit_normalisation"):
+        model.fit_normalisation(clips)
+    source = target.with_name(f"{target.stem}_float.onnx")
+    export_stream(model, signal, source)
+    quantize(
+        load_source(source),
+        target,
+        Clips(clips[:2], clips[2:], True),
+        QuantizationSettings(precision=precision),
+    )
+    return target
+
+
+class CStream:
+    """The network of a built folder, frame by frame."""
+
+    def __init__(self, folder):
+        self.library = ctypes.CDLL(str(folder / "libnet.so"))
+        self.library.eb_init.restype = ctypes.c_void_p
+        self.library.eb_step.argtypes = [ctypes.c_void_p] * 3
+        self.memory = (ctypes.c_uint64 * (self.library.eb_size() // 8 + 1))()
+        self.state = self.library.eb_init(
+            self.memory, ctypes.sizeof(self.memory)
+        )
+
+    def step(self, magnitude):
+        """Return the mask of the next frame, both (bins,) float32."""
+        mask = np.zeros_like(magnitude)
+        self.library.eb_step(
+            self.state, magnitude.ctypes.data, mask.ctypes.data
+        )
+        return mask

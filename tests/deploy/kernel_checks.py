@@ -355,7 +355,7 @@ def check_16_bits(kernels):
 
 def check_floats(kernels):
     """The bits of the numpy reference."""
-    from deploy.c.generator.reference import float_steps
+    from c_reference import float_steps
 
     x = np.geomspace(2e-38, 1e9, 5001).astype(F32)
     tiny = np.finfo(F32).tiny

@@ -128,7 +128,7 @@ def test_any_optimisation_gives_the_same_bits(
 @pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k", "nnse-72mel"])
 def test_cost_of_the_released_networks(name):
     """The limits are what was measured, and a little."""
-    from deploy.c import cost
+    from benchmarks import cost
 
     path = released(name, "int8")
     rows = {row.board: row for row in cost.measure(path)}
@@ -143,7 +143,7 @@ def test_cost_of_the_released_networks(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k", "nnse-72mel"])
 def test_cost_of_pointwise_layers(name):
-    from deploy.c import cost
+    from benchmarks import cost
 
     path = released(name, "int8")
     dense = [

@@ -1,6 +1,7 @@
 """Damaged files: refused, or turned into C that computes what they say."""
 
 from c_models import frames, released, sound
+from c_reference import Reference
 from edgebrain.errors import UserError
 from edgebrain.onnx.runner import load_runner
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from test_damage import DAMAGES
 
 from deploy.c.generator.read import read
-from deploy.c.generator.reference import Reference
 
 
 @pytest.mark.slow

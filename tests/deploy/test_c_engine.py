@@ -20,6 +20,7 @@ import soundfile
 from deploy.c.generator.package import check_name, generate, identifier
 from deploy.c.generator.read import read
 
+HERE = Path(__file__).parent
 SCRIPT = Path(__file__).parents[2] / "deploy" / "c_engine.py"
 RUNTIME = SCRIPT.parent / "c" / "runtime"
 MISSING = [tool for tool in ("cc", "make", "nm") if not shutil.which(tool)]
@@ -71,7 +72,15 @@ def test_command_to_enhanced_file(quantized, tmp_path):
 def test_sanitizers_find_nothing(name, precision, generated):
     """Extreme and random samples, two streams, guards around the memory."""
     _, folder = generated(name, precision)
-    build(folder, "sanitized")
+    subprocess.run(
+        ["cc", "-std=c99", "-O1", "-g", "-ffp-contract=off"]
+        + ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+        + ["-DEB_MODEL=net", '-DEB_HEADER="net.h"', "-DEB_HOP=NET_HOP"]
+        + ["-I.", "-Iruntime", "-Iexamples", "-o", "sanitized", "net.c"]
+        + [*sorted(folder.glob("runtime/*.c")), HERE / "fuzz.c", "-lm"],
+        cwd=folder,
+        check=True,
+    )
     sums = set()
     for seed in (1, 2):
         done = subprocess.run(

@@ -1,15 +1,13 @@
 """C, its numpy reference and onnxruntime: the same bits in closed loop."""
 
-import ctypes
-
-from c_models import NETWORKS, frames, sound
+from c_models import NETWORKS, CStream, frames, sound
+from c_reference import Reference, float_steps
 from edgebrain.enhancement import load_enhancer
 from edgebrain.onnx.runner import load_runner
 import numpy as np
 import pytest
 
 from deploy.c.generator.numbers import apply
-from deploy.c.generator.reference import Reference, float_steps
 
 FRAMES = 300
 
@@ -27,15 +25,9 @@ def reference_masks(program, magnitude):
 
 
 def c_masks(folder, magnitude):
-    library = ctypes.CDLL(str(folder / "libnet.so"))
-    library.eb_init.restype = ctypes.c_void_p
-    library.eb_step.argtypes = [ctypes.c_void_p] * 3
-    memory = (ctypes.c_uint64 * (library.eb_size() // 8 + 1))()
-    state = library.eb_init(memory, ctypes.sizeof(memory))
-    masks = np.zeros((magnitude.shape[1], magnitude.shape[0]), np.float32)
-    for t, m in enumerate(np.ascontiguousarray(magnitude.T)):
-        library.eb_step(state, m.ctypes.data, masks[t].ctypes.data)
-    return masks.T
+    stream = CStream(folder)
+    frames_ = np.ascontiguousarray(magnitude.T)
+    return np.stack([stream.step(m) for m in frames_], 1)
 
 
 def onnx_masks(path, magnitude):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from c_models import build, frames
+from c_reference import Reference
 from edgebrain.data import audio
 from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
 from edgebrain.enhancement import load_enhancer
@@ -22,7 +23,6 @@ from test_c_networks import (
 )
 
 from deploy.c.generator.read import read
-from deploy.c.generator.reference import Reference
 
 ROOT = Path(__file__).parents[2]
 EDGE16K = ROOT.parent / "shared" / "data" / "edge16k"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* enhance_wav NOISY.wav ENHANCED.wav: as many samples out as in, in step. */
 #include "names.h"
 #include "wav.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The same names for every model, for callers of the shared library. */
 #include "names.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* EB_CALL(process) is mymodel_process when compiled with -DEB_MODEL=mymodel. */
 #ifndef EB_NAMES_H
 #define EB_NAMES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mono wav files of 16 bits, read and written a hop at a time. */
 #ifndef EB_WAV_H
 #define EB_WAV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Floats to integers and back, and places in a ring, see eb_kernels.h. */
 #include "eb_arith.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Functions of one number, see eb_kernels.h. */
 #include "eb_arith.h"
 
@@ -121,9 +122,9 @@ static inline int32_t eb_tanh_limit(int32_t value)
 static inline int32_t eb_tanh_q22(int32_t value)
 {
     const int32_t sign = value >> 31;
-    const int32_t size = (value ^ sign) - sign;
-    const int32_t rest = size & 2047;
-    const int32_t *const entry = &eb_tanh_table[size >> 11];
+    const int32_t magnitude = (value ^ sign) - sign;
+    const int32_t rest = magnitude & 2047;
+    const int32_t *const entry = &eb_tanh_table[magnitude >> 11];
     const int32_t low = entry[0];
     const int32_t rise = entry[1] - low;
     const int32_t result = low + ((rise * rest + 1024) >> 11);
@@ -134,10 +135,10 @@ static inline int32_t eb_tanh_q22(int32_t value)
 /* The same of four numbers, also beyond the table. */
 static inline int32x4_t eb_tanh_q22_4(int32x4_t value)
 {
-    const int32x4_t size =
+    const int32x4_t magnitude =
         vminq_s32(vabsq_s32(value), vdupq_n_s32(EB_TANH_END));
-    const uint32x4_t place = vreinterpretq_u32_s32(vshrq_n_s32(size, 11));
-    const int32x4_t rest = vandq_s32(size, vdupq_n_s32(2047));
+    const uint32x4_t place = vreinterpretq_u32_s32(vshrq_n_s32(magnitude, 11));
+    const int32x4_t rest = vandq_s32(magnitude, vdupq_n_s32(2047));
     const int32x4_t low =
         vldrwq_gather_shifted_offset_s32(eb_tanh_table, place);
     const int32x4_t next =

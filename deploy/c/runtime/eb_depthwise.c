@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise layers: a few products for each channel, see eb_kernels.h. */
 #include "eb_arith.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Operations element by element, see eb_kernels.h. */
 #include "eb_arith.h"
 

@@ -1,4 +1,6 @@
-/* Stages of the Fourier transform, see eb_fft.h. The first factor of a stage
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Stages of the Fourier transform, see eb_fft.h. The first factor of a stage
  * (k = 0) is 1 and not multiplied by. */
 #include "eb_fft.h"
 

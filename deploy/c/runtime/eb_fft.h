@@ -1,4 +1,6 @@
-/* Fast Fourier transform of complex numbers, real and imaginary part in turn.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Fast Fourier transform of complex numbers, real and imaginary part in turn.
  *
  * Stockham's form: stage after stage from one buffer into another, sorted by
  * itself. After a stage the transforms of length l of every m-th number lie

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stages of the Fourier transform in Helium, see eb_fft.c. */
 #include "eb_fft_mve.h"
 

@@ -1,4 +1,6 @@
-/* Loops of the transforms in Helium instructions, for runtime/ alone: the same
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Loops of the transforms in Helium instructions, for runtime/ alone: the same
  * products, sums and differences as in the plain loops, so the same bits (but
  * for the sign of zeros, which no result shows). A vector is two complex
  * numbers. */

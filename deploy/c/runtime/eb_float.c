@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Float features, see eb_float.h. */
 #include "eb_float.h"
 

@@ -1,4 +1,6 @@
-/* Float features in front of a network, with the same bits on every machine:
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Float features in front of a network, with the same bits on every machine:
  * only sums, products, quotients and square roots of float32, each rounded
  * as IEEE 754 says. Compile with -ffp-contract=off. */
 #ifndef EB_FLOAT_H

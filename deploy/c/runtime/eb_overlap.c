@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Overlap-add, see eb_overlap.h. */
 #include "eb_overlap.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Overlap-add of frames, for eb_stft.c. */
 #ifndef EB_OVERLAP_H
 #define EB_OVERLAP_H

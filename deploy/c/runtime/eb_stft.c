@@ -1,4 +1,6 @@
-/* Frame transforms, see eb_stft.h. Real numbers go two by two as complex ones
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Frame transforms, see eb_stft.h. Real numbers go two by two as complex ones
  * through an FFT of half the size.
  *
  * The alternating signs of the window make z of the frame its conjugate. So

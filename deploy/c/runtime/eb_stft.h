@@ -1,4 +1,6 @@
-/* Short-time Fourier transform of one frame, and back by overlap-add.
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Short-time Fourier transform of one frame, and back by overlap-add.
  *
  * A frame is the window over the last samples, then zeros up to n_fft. */
 #ifndef EB_STFT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Frame transforms in Helium, see eb_stft.c. */
 #include "eb_stft_mve.h"
 

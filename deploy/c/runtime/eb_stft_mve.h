@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Loops of eb_stft.c in Helium instructions, see eb_fft_mve.h. */
 #ifndef EB_STFT_MVE_H
 #define EB_STFT_MVE_H

@@ -1,4 +1,6 @@
-/* noisy.wav to enhanced.wav on a board, by semihosting; prints instructions a
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * noisy.wav to enhanced.wav on a board, by semihosting; prints instructions a
  * frame when qemu counts them (-icount shift=0). */
 #include "names.h"
 #include "ticks.h"

@@ -1,4 +1,6 @@
-/* Instructions of each kernel call of a frame, under qemu -icount shift=0: the
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Instructions of each kernel call of a frame, under qemu -icount shift=0: the
  * linker's --wrap leads every call through here. A line a call, in order. */
 #include "names.h"
 #include "ticks.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From reset to main() on the MPS2 and MPS3 boards, without an OS. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,6 @@
-/* Counted instructions, under qemu -icount shift=0: an instruction takes 1 ns,
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counted instructions, under qemu -icount shift=0: an instruction takes 1 ns,
  * and a tick of SysTick as many instructions as its period has ns. */
 #ifndef BOARD_TICKS_H
 #define BOARD_TICKS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A hop of samples through the model, over and over, and the time it takes. */
 #include <@NAME@.h>
 

@@ -1,4 +1,6 @@
-/* Streams of extreme and random samples, two at once, to run under the
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Streams of extreme and random samples, two at once, to run under the
  * sanitizers; then both again, which must give the same bits. */
 #include "names.h"
 

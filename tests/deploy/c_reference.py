@@ -1,4 +1,4 @@
-"""The program in numpy: what the C code must give, bit for bit."""
+"""What generated C must give, bit for bit: its program in numpy."""
 
 import numpy as np
 

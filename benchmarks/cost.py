@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 r"""Measure what the C code of quantized streams costs on Cortex-M.
 
-    python deploy/c/cost.py export/stream_int8.onnx [MORE.onnx ...]
-    python deploy/c/cost.py export/stream_int8.onnx --layers
+    python benchmarks/cost.py export/stream_int8.onnx [MORE.onnx ...]
+    python benchmarks/cost.py export/stream_int8.onnx --layers
 
 Builds each model for three boards, runs a second of noise on them in qemu
 with counted instructions and prints a table; with --layers another one of
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import wave
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgebrain.command_line import exit_on_user_error  # noqa: E402
 from edgebrain.errors import UserError  # noqa: E402
