@@ -22,7 +22,10 @@ from edgebrain.signal.settings import SignalSettings
 import numpy as np
 
 #: Task to the module whose ``TASK`` it is.
-MODULES = {"enhancement": "edgebrain.enhancement.task"}
+MODULES = {
+    "enhancement": "edgebrain.enhancement.task",
+    "events": "edgebrain.events.task",
+}
 #: What files are that were written before there was a second task.
 DEFAULT = "enhancement"
 

@@ -36,7 +36,7 @@ class Augmentation:
     max_speed : float
         Largest factor, and its inverse.
     freq_masks, time_masks : int
-        Bands and spans of each patch that are silenced (SpecAugment, Park et
+        Bands and spans of each patch that are hidden (SpecAugment, Park et
         al., 2019).
     freq_width, time_width : int
         Most bands or frames of one of them.
@@ -50,7 +50,7 @@ class Augmentation:
     gain_db: float = 6.0
     mixup: float = 0.0
     noise: float = 0.0
-    noise_snr_db: tuple[float, float] = (5.0, 30.0)
+    noise_snr_db: tuple[float, float] = (10.0, 40.0)
     noise_folder: str | None = None
     speed: float = 0.0
     max_speed: float = 1.15
@@ -133,7 +133,10 @@ def blend(first: np.ndarray, second: np.ndarray, ratio: float) -> np.ndarray:
 def mask(
     mel: np.ndarray, settings: Augmentation, rng: np.random.Generator
 ) -> None:
-    """Silence bands and spans of linear mel patches, in place.
+    """Hide bands and spans of linear mel patches, in place.
+
+    They get the median of the patch: zeros would be a silence that the
+    logarithm makes the strongest thing in it.
 
     Arguments
     ---------
@@ -142,7 +145,8 @@ def mask(
     settings : Augmentation
     rng : numpy.random.Generator
     """
-    for patch in mel:
+    for patch in mel if settings.freq_masks or settings.time_masks else ():
+        middle = np.median(patch)
         for axis, count, width in (
             (0, settings.freq_masks, settings.freq_width),
             (1, settings.time_masks, settings.time_width),
@@ -151,4 +155,4 @@ def mask(
                 size = int(rng.integers(0, width + 1))
                 start = int(rng.integers(0, max(1, patch.shape[axis] - size)))
                 span = (slice(start, start + size), slice(None))
-                patch[span if axis == 0 else span[::-1]] = 0.0
+                patch[span if axis == 0 else span[::-1]] = middle

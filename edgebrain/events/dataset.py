@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
-from edgebrain.data.randomness import SharedEpoch, item_rng
+from edgebrain.data.randomness import SeededDataset, SharedEpoch, item_rng
 from edgebrain.errors import UserError
 from edgebrain.events import augment
 from edgebrain.events.augment import Augmentation
@@ -16,11 +16,10 @@ from edgebrain.signal.mel import MelSettings, compress, mel_spectrogram
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 
-class EventDataset(Dataset):
-    """Patches and label of each clip.
+class ClipReader:
+    """Patches and target of a clip, by its id.
 
     Arguments
     ---------
@@ -30,8 +29,9 @@ class EventDataset(Dataset):
     mel : MelSettings
     patch : PatchSettings
     seed : int
+    epoch : SharedEpoch
     augmentation : Augmentation or None
-        None: the whole clip as it is, the same in every epoch.
+        None: the whole clip as it is.
     patches_per_clip : int
         With augmentation: consecutive patches of a random part of the clip.
     """
@@ -43,48 +43,33 @@ class EventDataset(Dataset):
         mel: MelSettings,
         patch: PatchSettings,
         seed: int,
-        augmentation: Augmentation | None = None,
-        patches_per_clip: int = 4,
+        epoch: SharedEpoch,
+        augmentation: Augmentation | None,
+        patches_per_clip: int,
     ):
-        self.data = dict(data)
-        self.data_ids = list(self.data)
+        self.data, self.names = data, list(data)
         self.class_names = list(class_names)
         self.mel, self.patch, self.seed = mel, patch, seed
-        self.augmentation = augmentation
+        self.epoch, self.augmentation = epoch, augmentation
         self.patches_per_clip = patches_per_clip
-        self.fixed = augmentation is None
-        self.epoch = SharedEpoch()
         self.noises = []
         if augmentation is not None and augmentation.noise_folder:
-            self.noises = list(
-                find_audio(augmentation.noise_folder).files.values()
-            )
+            found = find_audio(augmentation.noise_folder).files
+            self.noises = list(found.values())
             if not self.noises:
                 raise UserError(
                     f"noise_folder {augmentation.noise_folder}: no recording"
                 )
 
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; call it before iterating over a loader."""
-        if not self.fixed:
-            self.epoch.value = epoch
-
-    def __len__(self) -> int:
-        return len(self.data_ids)
-
-    def __getitem__(self, index: int) -> dict:
-        """Return ``id``, ``features`` (n, mels, frames), ``target``."""
-        name = self.data_ids[index]
-        if self.fixed:
+    def __call__(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return (patches, mels, frames) and (classes,), both float32."""
+        if self.augmentation is None:
             mel = mel_spectrogram(self._sound(name), self.mel)
             patches, target = cut(mel, self.patch), self.target(name)
         else:
             patches, target = self._augmented(name)
-        return {
-            "id": name,
-            "features": torch.from_numpy(compress(patches, self.mel)),
-            "target": torch.from_numpy(target),
-        }
+        patches = torch.from_numpy(compress(patches, self.mel))
+        return patches, torch.from_numpy(target)
 
     def target(self, name: str) -> np.ndarray:
         """Return float32 (classes,), 1 where the clip has the class."""
@@ -113,7 +98,7 @@ class EventDataset(Dataset):
         target = self.target(name)
         draw = rng("mixup")
         if draw.random() < settings.mixup:
-            other = self.data_ids[int(draw.integers(len(self)))]
+            other = self.names[int(draw.integers(len(self.names)))]
             ratio = float(draw.random())
             second = self._part(other, samples, draw)
             wav = augment.blend(wav, second, ratio)
@@ -143,6 +128,46 @@ class EventDataset(Dataset):
         path = self.noises[int(rng.integers(len(self.noises)))]
         noise = audio.read(path, self.mel.signal.sample_rate)
         return augment.take(noise, samples, rng)
+
+
+class EventDataset(SeededDataset):
+    """Items ``id``, ``features`` (patches, mels, frames), ``target``.
+
+    Arguments
+    ---------
+    data, class_names, mel, patch, seed, augmentation, patches_per_clip
+        As :class:`ClipReader`; without augmentation an item is the same in
+        every epoch.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Mapping],
+        class_names: Sequence[str],
+        mel: MelSettings,
+        patch: PatchSettings,
+        seed: int,
+        augmentation: Augmentation | None = None,
+        patches_per_clip: int = 4,
+    ):
+        epoch = SharedEpoch()
+        self.reader = ClipReader(
+            dict(data),
+            class_names,
+            mel,
+            patch,
+            seed,
+            epoch,
+            augmentation,
+            patches_per_clip,
+        )
+        item = {
+            "func": self.reader,
+            "takes": ["id"],
+            "provides": ["features", "target"],
+        }
+        keys = ("id", "features", "target")
+        super().__init__(dict(data), [item], keys, epoch, augmentation is None)
 
 
 @dataclasses.dataclass

@@ -4,7 +4,7 @@ scikit-learn computes what it has; intervals are Wilson's (1927).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 import math
 
 import numpy as np
@@ -76,8 +76,8 @@ class Predictions:
         (clips, classes): probabilities.
     target : numpy.ndarray
         (clips, classes): 1 where the clip has the class.
-    patch_hits, patches : int
-        Patches whose most probable class is one of the clip, of all.
+    patch_hits, patches : numpy.ndarray
+        (clips,): patches whose most probable class is one of the clip; all.
     failures : dict of str to str
         Clips without a score and why.
     """
@@ -85,9 +85,9 @@ class Predictions:
     ids: list[str]
     scores: np.ndarray
     target: np.ndarray
-    patch_hits: int = 0
-    patches: int = 0
-    failures: dict[str, str] | None = None
+    patch_hits: np.ndarray
+    patches: np.ndarray
+    failures: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def join(cls, parts: Iterable["Predictions"]) -> "Predictions":
@@ -97,9 +97,9 @@ class Predictions:
             [i for part in parts for i in part.ids],
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.target for part in parts]),
-            sum(part.patch_hits for part in parts),
-            sum(part.patches for part in parts),
-            {k: v for part in parts for k, v in (part.failures or {}).items()},
+            np.concatenate([part.patch_hits for part in parts]),
+            np.concatenate([part.patches for part in parts]),
+            {k: v for part in parts for k, v in part.failures.items()},
         )
 
 
@@ -127,8 +127,7 @@ def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
         return {
             "clip_accuracy": 100 * float(np.mean(guess == truth)),
             "patch_accuracy": 100
-            * predictions.patch_hits
-            / max(1, predictions.patches),
+            * float(predictions.patch_hits.sum() / predictions.patches.sum()),
             "top3": 100 * float(np.mean((best == truth[:, None]).any(1))),
             "f1": 100
             * float(
@@ -165,12 +164,11 @@ def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
 def chance(predictions: Predictions, multi_label: bool) -> dict[str, float]:
     """Return the metrics of always saying how frequent each class is."""
     prior = predictions.target.mean(0, keepdims=True)
-    blind = Predictions(
-        predictions.ids,
-        np.repeat(prior, len(predictions.ids), 0),
-        predictions.target,
-        int((predictions.target.argmax(1) == prior.argmax()).sum()),
-        len(predictions.ids),
+    hits = predictions.target[:, prior.argmax()] > 0
+    blind = replace(
+        predictions,
+        scores=np.repeat(prior, len(predictions.ids), 0),
+        patch_hits=hits * predictions.patches,
     )
     return score(blind, multi_label)
 

@@ -145,14 +145,22 @@ def describe(
 
 def _macs_per_frame(model: nn.Module, bins: int) -> tuple[int, tuple[str, ...]]:
     """Count two lengths: the difference leaves out what pads the ends."""
-    short, _ = _count(model, bins, 32)
-    long, uncounted = _count(model, bins, 64)
+    short, _ = count_macs(model, bins, 32)
+    long, uncounted = count_macs(model, bins, 64)
     return round((long - short) / 32), uncounted
 
 
-def _count(
+def count_macs(
     model: nn.Module, bins: int, frames: int
 ) -> tuple[int, tuple[str, ...]]:
+    """Return the multiply-accumulates of one call, and what is in no count.
+
+    Arguments
+    ---------
+    model : nn.Module
+    bins, frames : int
+        Of its input.
+    """
     total, uncounted, handles = 0, set(), []
 
     def hook(module, inputs, output):

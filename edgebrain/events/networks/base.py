@@ -1,6 +1,7 @@
 """What every event network states about itself."""
 
 from edgebrain.models.base import MaskModel
+from torch import nn
 
 
 class EventModel(MaskModel):
@@ -34,3 +35,36 @@ class EventModel(MaskModel):
         self.n_classes = n_classes
         self.mels = mels
         self.patch_frames = patch_frames
+        self._still: list[nn.Module] = []
+
+    def set_classes(self, n_classes: int) -> None:
+        """Take another number of classes: a new ``head``, if it differs."""
+        if n_classes != self.n_classes:
+            self.head = nn.Linear(self.head.in_features, n_classes)
+            self.n_classes = n_classes
+
+    def freeze(self, layers: int | str, norm: bool) -> None:
+        """Keep the first layers, and BatchNorm statistics, as they are.
+
+        Arguments
+        ---------
+        layers : int or "all"
+            Of ``backbone``: their weights do not move, nor do the
+            statistics of their BatchNorm.
+        norm : bool
+            Whether no BatchNorm statistics move at all.
+        """
+        backbone = list(getattr(self, "backbone", ()))
+        frozen = backbone if layers == "all" else backbone[:layers]
+        for parameter in nn.ModuleList(frozen).parameters():
+            parameter.requires_grad_(False)
+        still = self.modules() if norm else nn.ModuleList(frozen).modules()
+        self._still = [m for m in still if isinstance(m, nn.BatchNorm2d)]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "EventModel":
+        """Set the mode; statistics that are frozen stay in evaluation."""
+        super().train(mode)
+        for module in self._still:
+            module.eval()
+        return self

@@ -67,6 +67,7 @@ class MiniResNet(EventModel):
     Arguments
     ---------
     n_classes : int
+        A recipe sets it to that of the data.
     version : int
         1, or 2 for pre-activation.
     n_stacks : int
@@ -81,7 +82,7 @@ class MiniResNet(EventModel):
 
     def __init__(
         self,
-        n_classes: int,
+        n_classes: int = 2,
         version: int = 1,
         n_stacks: int = 1,
         pooling: str = "none",

@@ -30,6 +30,7 @@ class SeparableNet(EventModel):
     Arguments
     ---------
     n_classes : int
+        A recipe sets it to that of the data.
     stem : int
         Channels of the first convolution, of stride 2.
     blocks : sequence of (int, int)
@@ -44,7 +45,7 @@ class SeparableNet(EventModel):
 
     def __init__(
         self,
-        n_classes: int,
+        n_classes: int = 2,
         stem: int = _STEM,
         blocks: Sequence[Sequence[int]] = _SHORT,
         time_padding: str = "valid",
@@ -175,6 +176,7 @@ class YAMNet(SeparableNet):
     Arguments
     ---------
     n_classes : int
+        A recipe sets it to that of the data.
     embedding : int
         256: the first convolution and five pairs; 1024: all of it.
     time_padding : str
@@ -186,7 +188,7 @@ class YAMNet(SeparableNet):
 
     def __init__(
         self,
-        n_classes: int,
+        n_classes: int = 2,
         embedding: int = 256,
         time_padding: str = "valid",
         mels: int = 64,

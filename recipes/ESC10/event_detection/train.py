@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Train, select and test a network that hears which sound a clip holds.
+
+    python train.py train.yaml [--data_folder D] [--key value ...]
+    python train.py train.yaml --data_folder D --folds all
+
+Without a data folder it makes a small set of synthesised sounds. Running the
+same command again continues where it stopped; ``--test_only True`` scores
+the best checkpoint again. See README.md.
+"""
+
+import sys
+
+from edgebrain.command_line import exit_on_user_error
+from edgebrain.events.brain import EventBrain
+from edgebrain.events.recipe import make_datasets, run_folds
+from edgebrain.training.experiment import GO_ON, begin
+
+
+def main(argv):
+    """Run the recipe with the words of the command line."""
+    if "--folds" in argv:
+        run_folds(__file__, argv)
+        return
+    hparams, run_opts = begin(argv, EventBrain)
+    data = make_datasets(hparams)
+    brain = EventBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.fit(
+        hparams["epoch_counter"],
+        data.train,
+        data.valid,
+        train_loader_kwargs=data.train_loader,
+        valid_loader_kwargs=data.eval_loader,
+    )
+    brain.evaluate(data.test, test_loader_kwargs=data.eval_loader)
+
+
+if __name__ == "__main__":
+    with exit_on_user_error(GO_ON):
+        main(sys.argv[1:])

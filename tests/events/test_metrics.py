@@ -1,0 +1,95 @@
+"""Scores, by hand where they are few."""
+
+from edgebrain.events.metrics import (
+    Predictions,
+    chance,
+    confusion,
+    event_f1,
+    per_class,
+    score,
+    wilson,
+)
+from edgebrain.events.results import read_predictions, write_results
+import numpy as np
+import pytest
+
+
+def predictions(scores, labels, several=False):
+    scores = np.array(scores, float)
+    target = np.zeros_like(scores, dtype=np.float32)
+    for row, label in zip(target, labels, strict=True):
+        row[list(label) if several else label] = 1.0
+    count = len(scores)
+    return Predictions(
+        [f"c{i}" for i in range(count)],
+        scores,
+        target,
+        np.full(count, 3),
+        np.full(count, 4),
+    )
+
+
+ONE = predictions(
+    [[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1]],
+    [0, 1, 1, 1],
+)
+
+
+def test_single_label():
+    got = score(ONE, False)
+    assert got["clip_accuracy"] == 75 and got["patch_accuracy"] == 75
+    assert got["top3"] == 100
+    wanted = -np.log([0.7, 0.5, 0.3, 0.8]).mean()
+    assert got["nll"] == pytest.approx(wanted)
+    assert chance(ONE, False)["clip_accuracy"] == 75
+    # A class that nobody predicts or has stays in the square.
+    assert confusion(ONE).tolist() == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
+    rows = {r["class"]: r for r in per_class(ONE, "abc", False)}
+    assert rows["b"]["precision"] == 100 and rows["c"]["clips"] == 0
+    assert rows["b"]["recall"] == pytest.approx(200 / 3)
+
+
+def test_several_labels():
+    got = score(
+        predictions(
+            [[0.9, 0.8, 0.1], [0.2, 0.9, 0.6]], [(0, 1), (2,)], several=True
+        ),
+        True,
+    )
+    # Ranked 1, 2 of 2 labels (precision 1, 1); then its label second (1/2).
+    assert got["lwlrap"] == pytest.approx(100 * (1 + 1 + 0.5) / 3)
+    # Average precision: a 1; b, whose only clip is second, 1/2; c 1.
+    assert got["map"] == pytest.approx(100 * (1 + 0.5 + 1) / 3)
+
+
+def test_interval_is_wilsons():
+    low, high = wilson(392, 400)
+    assert (round(low, 4), round(high, 4)) == (0.9610, 0.9898)
+    assert wilson(0, 10)[0] == 0
+    assert wilson(10, 10)[1] == pytest.approx(1)
+
+
+def test_results_come_back(tmp_path):
+    table = write_results(tmp_path, ONE, ["a", "b", "c"], False, {"x": 1})
+    assert "30.1 to 95.4" in table and table.startswith("  ")
+    got, names, several = read_predictions(tmp_path)
+    assert names == ["a", "b", "c"] and not several
+    assert np.allclose(got.scores, ONE.scores)
+    assert np.array_equal(got.target, ONE.target)
+    both = Predictions.join([got, ONE])
+    assert score(both, False)["clip_accuracy"] == 75
+    assert (tmp_path / "confusion.png").stat().st_size > 1000
+    head = (tmp_path / "confusion.csv").read_text().splitlines()[0]
+    assert head.endswith("a,b,c")
+
+
+def test_events_are_matched_within_collars():
+    truth = {"x": [(1.0, 2.0, "dog"), (1.1, 2.1, "dog"), (5.0, 6.0, "cat")]}
+    found = {"x": [(1.15, 2.2, "dog"), (0.95, 2.1, "dog"), (5.5, 6.0, "cat")]}
+    got = event_f1(truth, found)
+    assert (got["hits"], got["missed"], got["false_alarms"]) == (2, 1, 1)
+    assert got["f1"] == pytest.approx(200 / 3)
+    # One found event serves one true event alone.
+    got = event_f1({"x": truth["x"][:2]}, {"x": found["x"][:1]})
+    assert (got["hits"], got["missed"]) == (1, 1)
+    assert event_f1({}, {"x": found["x"]})["false_alarms"] == 3
