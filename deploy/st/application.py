@@ -5,15 +5,14 @@ model on the accelerator, and plays masked sound or prints a class. A header
 tells it how; what it cannot do is a reason why there is none.
 """
 
-from edgebrain.onnx.metadata import GraphMetadata
+from edgebrain.onnx.graph import QUANTIZE, SHAPES, Graph, label
 
 from deploy.st import event_application, speech_application
 from deploy.st.application_header import Application, Unfit, plain
 
 
 def fit(
-    card: GraphMetadata,
-    frames: int | None,
+    graph: Graph,
     silence_db: float = -50.0,
     unknown_below: float | None = None,
 ) -> Application:
@@ -21,9 +20,8 @@ def fit(
 
     Arguments
     ---------
-    card : GraphMetadata
-    frames : int or None
-        That the model takes a call.
+    graph : Graph
+        With metadata.
     silence_db : float
         Of speech enhancement: output below it is set to zero.
     unknown_below : float, optional
@@ -34,6 +32,8 @@ def fit(
     ------
     Unfit
     """
+    card = graph.metadata
+    frames = (graph.known_shape(graph.inputs[0]) or [None])[-1]
     if card.form != "patch" or frames is None:
         raise Unfit(
             f"it runs patches, the model is in {card.form} form: export "
@@ -45,9 +45,30 @@ def fit(
         raise Unfit(f"its FFT takes powers of two, n_fft is {signal.n_fft}")
     if signal.peak_normalize:
         raise Unfit("it cannot do the peak_normalize of the training")
+    if not graph.quantized:
+        raise Unfit("it gives int8 features: quantize the model")
+    front = _float_front(graph)
+    if front is not None:
+        raise Unfit(
+            f"it gives int8 features, and {label(front)} computes on them in "
+            "float: train with prologue: linear, or run the model in firmware "
+            "of your own"
+        )
     task = getattr(card, "task", "enhancement")
     if task == "enhancement":
         return speech_application.fit(card, frames, silence_db)
     if task == "events":
         return event_application.fit(card, frames, unknown_below)
     raise Unfit(f"it has no use for a model of {plain(task)}")
+
+
+def _float_front(graph: Graph):
+    """Return a node between the input and its quantization, if any."""
+    todo = list(graph.consumers[graph.inputs[0]])
+    while todo:
+        node = todo.pop()
+        if node.op_type in SHAPES:
+            todo += graph.consumers[node.output[0]]
+        elif node.op_type != QUANTIZE:
+            return node
+    return None

@@ -77,8 +77,7 @@ def _application(graph: Graph, target: Target, settings: dict):
         return Unfit("the file has no metadata of this project")
     if getattr(card, "task", "enhancement") not in target.application:
         return Unfit(f"there is none for this task on {target.name}")
-    frames = (graph.known_shape(graph.inputs[0]) or [None])[-1]
     try:
-        return fit(card, frames, **settings)
+        return fit(graph, **settings)
     except Unfit as reason:
         return reason

@@ -39,6 +39,7 @@ def steps(
     inputs: list[str],
     outputs: list[str],
     board: str | None = None,
+    int8_input: bool = False,
 ) -> list[Step]:
     """Return version, analyze, generate and validate.
 
@@ -50,6 +51,8 @@ def steps(
     board : str, optional
         Of ``-d``, as ``serial:921600``: validate on the board and not on
         the host.
+    int8_input : bool
+        Whether the firmware is to give levels instead of floats.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def steps(
                 "--c-api",
                 "st-ai",
                 "--input-data-type",
-                "float32",
+                "int8" if int8_input else "float32",
                 "--output-data-type",
                 "float32",
                 "--inputs-ch-position",

@@ -90,7 +90,13 @@ def write_package(
     vectors, audio = make_vectors(runner, clips, count)
     inputs = [f"vectors/{_file('in_' + name)}" for name in graph.inputs]
     outputs = [f"vectors/{_file('out_' + name)}" for name in graph.outputs]
-    todo = commands.steps(target, inputs, outputs, board)
+    todo = commands.steps(
+        target,
+        inputs,
+        outputs,
+        board,
+        int8_input=isinstance(report.application, Application),
+    )
     calls = len(next(iter(vectors.values())))
     folder = Path(folder)
     with whole_folder(folder, MARKER) as new:

@@ -7,7 +7,7 @@ quantized.py.
 
 import math
 
-from edgebrain.onnx.graph import Graph, attribute, label
+from edgebrain.onnx.graph import SHAPES, Graph, attribute, label
 import numpy as np
 import onnx
 
@@ -15,8 +15,6 @@ from deploy.st.findings import Finding, Findings, NotChecked
 from deploy.st.footprint import measure
 from deploy.st.targets import Target
 
-#: They move no data, in whatever type.
-_SHAPES = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 _KERNELS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 
 
@@ -142,7 +140,7 @@ def place(graph: Graph, target: Target, node) -> str:
     kind = node.op_type
     if kind in target.refused:
         return "unknown"
-    moved = kind in _SHAPES or not _in_float(graph, node)
+    moved = kind in SHAPES or not _in_float(graph, node)
     if kind in target.hardware and moved:
         return "hardware"
     return "software" if kind in target.software else "unknown"

@@ -14,6 +14,8 @@ from onnx import helper, numpy_helper
 
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"
+#: Operators that move no data.
+SHAPES = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 _NUMBERS = {
     "value_float": np.float32,

@@ -98,7 +98,7 @@ def models(onnx_folder, small_network, tmp_path_factory):
     setup = Setup("enhancement", SignalSettings())
     export_stream(LSTMMask(257, 8, 1).eval(), setup, lstm)
     export_patch(
-        small_network(),
+        small_network(prologue="linear"),
         setup,
         patch,
         frames_per_patch=30,

@@ -170,6 +170,9 @@ def test_a_patch_with_60_frames_on_both_sides_fits_the_application(
     assert "fits: 30 new frames a call, 60 more on each side" in text
     header = folder / "audio_application" / "ai_model_config.h"
     text = header.read_text()
+    # It hands the network levels, not floats.
+    commands = (folder / "run.sh").read_text()
+    assert "--input-data-type int8 --output-data-type float32" in commands
     assert "COL_NO_OVL    (30U)" in text and "COL_OVL       (60U)" in text
     readme = (folder / "README.md").read_text()
     # 90 hops of 10 ms and a window of 25 ms.
@@ -178,12 +181,22 @@ def test_a_patch_with_60_frames_on_both_sides_fits_the_application(
 
 @pytest.mark.parametrize(
     "name, reason",
-    [("patch", "--context 6 6"), ("stream", "export the patch form")],
+    [
+        ("patch", "magnitude/Pow computes on them in float"),
+        ("stream", "export the patch form"),
+        ("uneven", "--context 6 6"),
+    ],
 )
 def test_what_the_application_cannot_run_is_said(
     models, tmp_path, capsys, name, reason
 ):
     folder = tmp_path / "p"
+    model = onnx.load(models["even"])
+    for entry in model.metadata_props:
+        if entry.key == "edgebrain.context":
+            entry.value = "[6, 4]"
+    onnx.save(model, tmp_path / "uneven.onnx")
+    models = models | {"uneven": tmp_path / "uneven.onnx"}
     assert build(models, name, folder) == 0
     assert reason in capsys.readouterr().out
     assert not (folder / "audio_application").exists()
