@@ -54,12 +54,11 @@ def fit(
             "float: train with prologue: linear, or run the model in firmware "
             "of your own"
         )
-    task = getattr(card, "task", "enhancement")
-    if task == "enhancement":
+    if card.task == "enhancement":
         return speech_application.fit(card, frames, silence_db)
-    if task == "events":
+    if card.task == "events":
         return event_application.fit(card, frames, unknown_below)
-    raise Unfit(f"it has no use for a model of {plain(task)}")
+    raise Unfit(f"it has no use for a model of {plain(card.task)}")
 
 
 def _float_front(graph: Graph):

@@ -75,7 +75,7 @@ def _application(graph: Graph, target: Target, settings: dict):
     card = graph.metadata
     if card is None:
         return Unfit("the file has no metadata of this project")
-    if getattr(card, "task", "enhancement") not in target.application:
+    if card.task not in target.application:
         return Unfit(f"there is none for this task on {target.name}")
     try:
         return fit(graph, **settings)

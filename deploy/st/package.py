@@ -66,7 +66,7 @@ def write_package(
         May hold an older package: its files are replaced, others stay, and
         results of the tool are set aside.
     graph : Graph
-    runner : edgebrain.onnx.runner.Runner
+    runner : edgebrain.onnx.runner.OnnxRunner
         Of the same file.
     target : Target
     report : Report

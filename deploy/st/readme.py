@@ -138,7 +138,7 @@ def _on_board(package, metadata, target) -> str:
 
 
 def _in_and_out(metadata) -> str:
-    if getattr(metadata, "task", "enhancement") == "enhancement":
+    if metadata.task == "enhancement":
         return (
             f": |X| ** {metadata.signal.power:g}; and gives a real mask for "
             "the complex spectrum."

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgebrain import tasks
 from edgebrain.errors import UserError
-from edgebrain.signal import magnitude, stft
 import numpy as np
 
 #: Seconds of a recording that are run.
@@ -103,7 +103,7 @@ def make_vectors(
 
     Arguments
     ---------
-    runner : edgebrain.onnx.runner.Runner
+    runner : edgebrain.onnx.runner.OnnxRunner
     clips : list of Clip
     count : int
         Calls, evenly spread over the clips.
@@ -120,14 +120,14 @@ def make_vectors(
     UserError
         When the clips are too short for one call.
     """
-    signal = runner.metadata.signal
+    task = tasks.find(runner.setup.task)
     outputs = [v.name for v in runner.session.get_outputs()]
     each = -(-count // len(clips))
     rows: list[tuple[dict, list]] = []
     names = []
     for clip in clips:
-        size = magnitude(stft(clip.samples, signal), signal)
-        feeds = list(runner.iter_feeds(np.ascontiguousarray(size, np.float32)))
+        features = task.features(clip.samples, runner.setup)
+        feeds = list(runner.iter_feeds(features))
         if not feeds:
             continue
         # The middle of equal parts: neither start nor end of the clip.
