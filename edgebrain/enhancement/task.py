@@ -95,9 +95,9 @@ class EnhancementTask:
         facts = {name: model.facts() for name, model in models.items()}
         table = _write(folder, result, facts, pairs, arguments)
         if arguments.report:
-            from edgebrain.report.html import write_report
+            from edgebrain.enhancement.report import report
 
-            write_report(
+            report(
                 folder / "report.html",
                 result,
                 facts,

@@ -11,6 +11,8 @@ import math
 WIDTH, HEIGHT = 370, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 10, 54
 
+_SMALL, _WIDER = 2.5, 1.5
+
 Points = Sequence[tuple[float, float, str]]
 
 
@@ -58,12 +60,18 @@ def scatter(
     )
     for number, values in enumerate(series.values()):
         for x, y, text in values:
-            body.append(
-                f'<circle class="s{number}" cx="{place_x(x):.1f}" '
-                f'cy="{place_y(y):.1f}" r="4"><title>{html.escape(text)}'
-                "</title></circle>"
-            )
+            size = len(series) - 1 - number
+            body.append(_dot(f"s{number}", place_x(x), place_y(y), size, text))
     return _svg(title, body)
+
+
+def _dot(mark: str, x: float, y: float, size: int, text: str) -> str:
+    """Return a ring; those of other series at one place lie around it."""
+    return (
+        f'<circle class="{mark}" cx="{x:.1f}" cy="{y:.1f}" '
+        f'r="{_SMALL + _WIDER * size:g}"><title>{html.escape(text)}</title>'
+        "</circle>"
+    )
 
 
 def lines(
@@ -72,6 +80,7 @@ def lines(
     title: str,
     x_label: str,
     y_label: str,
+    joined: Sequence[bool] | None = None,
 ) -> str:
     """Return lines with markers over places of equal distance.
 
@@ -83,7 +92,10 @@ def lines(
     places : sequence of str
         What stands below the axis; a line break starts a second line.
     title, x_label, y_label : str
+    joined : sequence of bool, optional
+        False where no line leads to a place; left out: to all.
     """
+    joined = [True] * len(places) if joined is None else joined
     values = [v for row in series.values() for v in row if math.isfinite(v)]
     y_ticks = ticks(min(values, default=0), max(values, default=1))
     place_y = _scale(y_ticks, HEIGHT - _BOTTOM, _TOP)
@@ -95,8 +107,8 @@ def lines(
     for number, (name, row) in enumerate(series.items()):
         mark = "noisy" if number == 0 else f"s{number - 1}"
         path, pen = [], "M"
-        for x, y in zip(xs, row, strict=True):
-            if not math.isfinite(y):
+        for x, y, linked in zip(xs, row, joined, strict=True):
+            if not (math.isfinite(y) and linked):
                 pen = "M"
                 continue
             path.append(f"{pen}{x:.1f} {place_y(y):.1f}")
@@ -105,12 +117,9 @@ def lines(
         for x, y, place in zip(xs, row, places, strict=True):
             if math.isfinite(y):
                 label = place.replace("\n", ", ")
-                text = html.escape(f"{name}, {label}: {y:.4g}")
-                body.append(
-                    f'<circle class="{mark}" cx="{x:.1f}" '
-                    f'cy="{place_y(y):.1f}" r="4"><title>{text}</title>'
-                    "</circle>"
-                )
+                text = f"{name}, {label}: {y:.4g}"
+                size = len(series) - 1 - number
+                body.append(_dot(mark, x, place_y(y), size, text))
     return _svg(title, body)
 
 

@@ -10,6 +10,7 @@ import subprocess
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
+from edgebrain.enhancement import report as enhancement
 from edgebrain.report import charts, html, media
 from edgebrain.report.scores import ClipScores
 import numpy as np
@@ -72,12 +73,14 @@ def page(result, tmp_path_factory):
             "precision": "float32",
             "latency_samples": 400,
             "checkpoint_sha256": "ab" * 32,
+            "parameters": 121257,
+            "file_bytes": 234_567,
             "model_class": "edgebrain.models.x.Net",
             "source": f"results/{form}.onnx",
         }
         for name, form in zip(MODELS, ("stream", "offline"), strict=True)
     }
-    html.write_report(path, result, facts, read_clip, n_clips=4)
+    enhancement.report(path, result, facts, read_clip, n_clips=4)
     return path
 
 
@@ -95,13 +98,14 @@ def test_scores_and_models_are_in_the_tables(page):
     assert "tcnn &lt;int8&gt;" in text and "tcnn <int8>" not in text
     assert "PESQ-wb" in text and "abababababab<" in text
     assert "25.0" in text and "whole clip" in text
+    assert "<td>121,257</td>" in text and "<td>235</td>" in text
     assert "silent estimate (1)" in text
     rows = re.findall(r'<tr><th scope="row">noisy</th>(.*?)</tr>', text)
     assert "<b>2.05</b>" in rows[0]  # the mean of 1.5 ... 2.6
 
 
 def test_worst_clips_come_first(page, result):
-    order = html.worst_first(result, "pesq", 4)
+    order = enhancement.worst_first(result, "pesq", 4)
     gains = {
         clip.id: clip.values["pesq"] - before.values["pesq"]
         for clip, before in zip(
@@ -123,7 +127,7 @@ def test_players_hold_the_audio(page):
     urls = re.findall(r'<audio[^>]*src="data:audio/flac;base64,([^"]*)"', text)
     assert len(urls) == 4 * 4
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(urls[0])))
-    assert rate == RATE and len(samples) == html.CLIP_SECONDS * RATE
+    assert rate == RATE and len(samples) == enhancement.CLIP_SECONDS * RATE
     assert 0.8 < np.abs(samples).max() <= 0.91
     # The piece with most speech, not the silent start.
     assert "2.0 to 8.0 s" in text
@@ -142,7 +146,7 @@ def test_everything_has_a_name_for_screen_readers(page):
 
 def test_media_are_bounded(result, tmp_path, monkeypatch):
     monkeypatch.setattr(html, "MEDIA_BYTES", 1)
-    html.write_report(tmp_path / "r.html", result, {}, read_clip, n_clips=4)
+    enhancement.report(tmp_path / "r.html", result, {}, read_clip, n_clips=4)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert text.count("<article") == 1 and "3 more were left out" in text
 
@@ -154,7 +158,7 @@ def test_broken_and_empty_clips_do_no_harm(result, tmp_path):
             return {name: wav[:0] for name, wav in waves.items()}
         return {**waves, "lstm": np.full(len(waves["clean"]), np.nan)}
 
-    html.write_report(tmp_path / "r.html", result, {}, read, n_clips=3)
+    enhancement.report(tmp_path / "r.html", result, {}, read, n_clips=3)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert text.count("<article") == 2 and "clip/03</h3>" not in text
 
@@ -178,11 +182,34 @@ def test_charts_are_sound_svg(result):
     paths = ElementTree.fromstring(lines).findall("path")
     assert [p.get("class") for p in paths] == ["line noisy", "line s0"]
     assert paths[1].get("d").count("M") == 2  # a gap
+    alone = charts.lines(
+        {"noisy": [1.0, 2.0, 3.0]}, list("abc"), "T", "x", "y", [True, 0, True]
+    )
+    root = ElementTree.fromstring(alone)
+    assert root.find("path").get("d").count("M") == 2
+    assert len(root.findall("circle")) == 3
     assert charts.ticks(1.0, 1.0)[0] < 1 < charts.ticks(1.0, 1.0)[-1]
 
 
+def test_points_at_one_place_are_seen():
+    series = {name: [(1.0, 0.5, name)] for name in "abc"}
+    root = ElementTree.fromstring(charts.scatter(series, "T", "x", "y"))
+    sizes = [float(c.get("r")) for c in root.findall("circle")]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
+
+
+@pytest.mark.parametrize(
+    "count, most, columns",
+    [(5, 5, 5), (6, 5, 3), (7, 5, 4), (5, 3, 3), (4, 3, 2)],
+)
+def test_rows_of_players_are_even(count, most, columns):
+    assert html._columns(count, most) == columns
+
+
 def test_breakdown_puts_clips_in_bins(result):
-    places, series = html._binned(result, "stoi", "snr_db", html._SNR_EDGES)
+    edges = (-math.inf, 0, 5, 10, 15, math.inf)
+    places, counts, series = enhancement.binned(result, "stoi", "snr_db", edges)
+    assert counts == [2, 2, 3, 2, 3]
     assert places == [
         "< 0\nn = 2",
         "0 … 5\nn = 2",
@@ -273,4 +300,5 @@ def test_light_and_dark(page, tmp_path, scheme, dark):
 
 def test_style_and_script_are_shipped():
     folder = Path(html.__file__).parent / "page"
-    assert sorted(p.name for p in folder.iterdir()) == ["page.css", "page.js"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["clip.html.j2", "page.css", "page.html.j2", "page.js"]

@@ -1,0 +1,267 @@
+"""What report.html shows of enhancement: gains, noise, levels and clips."""
+
+from collections.abc import Callable, Mapping, Sequence
+import math
+import os
+
+from edgebrain.enhancement.metrics import METRICS, at_rate
+from edgebrain.report import charts
+from edgebrain.report.html import (
+    Clip,
+    Figure,
+    Section,
+    Track,
+    key_of,
+    write_report,
+)
+from edgebrain.report.scores import summarise
+from edgebrain.report.tables import cell
+import numpy as np
+
+#: Longest piece of a clip that is put in.
+CLIP_SECONDS = 6.0
+#: Metrics that have charts, where they were computed.
+_CHARTED = ("pesq", "stoi", "si_snr")
+#: Most points of a model in a scatter plot.
+_POINTS = 1000
+_SNR_EDGES = (-math.inf, 0, 5, 10, 15, math.inf)
+_LEVEL_EDGES = (-math.inf, -50, -40, -30, -20, math.inf)
+
+
+def report(
+    path: str | os.PathLike,
+    result,
+    models: Mapping[str, Mapping],
+    read_clip: Callable[[str], Mapping[str, np.ndarray]],
+    n_clips: int = 6,
+    title: str = "Speech enhancement report",
+) -> None:
+    """Write report.html of an evaluation.
+
+    Arguments
+    ---------
+    path : path-like
+    result : edgebrain.enhancement.evaluation.Evaluation
+        Its first row is the noisy input.
+    models : mapping of str to dict
+        By row, see :func:`edgebrain.report.html.write_report`.
+    read_clip : callable
+        ``read_clip(clip_id)`` gives the waveforms (samples,) by name:
+        ``noisy``, each model, ``clean``.
+    n_clips : int
+        Clips with players: the worst ones, and a median and the best one.
+    title : str
+    """
+    rows = result.rows
+    names = [name for name in _CHARTED if _has(rows, name)]
+    names = names or [name for name in METRICS if _has(rows, name)][:1]
+    seconds = sum(facts.seconds for facts in result.clips.values())
+    level = f", {result.gain_db:+g} dB against the files"
+    chosen = worst_first(result, names[0], n_clips) if names else []
+    write_report(
+        path,
+        title,
+        f"{len(result.clips)} clips, {seconds / 60:.1f} min at "
+        f"{result.sample_rate} Hz{level if result.gain_db else ''}. Means "
+        "over whole clips; the small figures are changes against the noisy "
+        "input.",
+        rows,
+        at_rate(result.sample_rate),
+        models,
+        result.sample_rate,
+        [_scatters(result, names), _breakdown(result, names[:2])],
+        (_clip(result, names, *pair, read_clip) for pair in chosen),
+        f"Ordered by the smallest gain in {METRICS[names[0]].label} of any "
+        "model, the worst first. All versions of a clip are played with one "
+        "gain."
+        if names
+        else "",
+    )
+
+
+def _has(rows, metric: str) -> bool:
+    return any(
+        math.isfinite(clip.values.get(metric, math.nan))
+        for scores in rows.values()
+        for clip in scores
+    )
+
+
+def _scatters(result, names: Sequence[str]) -> Section:
+    baseline, *models = result.rows
+    before = {clip.id: clip.values for clip in result.rows[baseline]}
+    figures = []
+    for name in names:
+        label = METRICS[name].label
+        series = {}
+        for model in models:
+            points = []
+            for clip in result.rows[model]:
+                x = before[clip.id].get(name, math.nan)
+                y = clip.values.get(name, math.nan) - x
+                if math.isfinite(y):
+                    text = f"{clip.id}, {model}: {x:.4g} {y:+.4g}"
+                    points.append((x, y, text))
+            step = math.ceil(len(points) / _POINTS) or 1
+            series[model] = points[::step]
+        title = f"Gain in {label} of each clip over the noisy score"
+        chart = charts.scatter(
+            series, title, f"{label} of the noisy input", f"gain in {label}"
+        )
+        figures.append(Figure(title, chart))
+    return Section(
+        "Clip by clip",
+        figures,
+        key_of(result.rows, False),
+        "A point is a clip; below the dashed line it got worse. Rest the "
+        "pointer on a point to see which; all scores are in per_clip.csv.",
+    )
+
+
+def _breakdown(result, names: Sequence[str]) -> Section:
+    figures = []
+    for name in names:
+        label = METRICS[name].label
+        for what, field, edges, unit in (
+            ("signal-to-noise ratio", "snr_db", _SNR_EDGES, "SNR [dB]"),
+            ("input level", "level_db", _LEVEL_EDGES, "level [dB FS]"),
+        ):
+            places, counts, series = binned(result, name, field, edges)
+            if len(places) > 1:
+                title = f"{label} by {what}"
+                # A single clip says nothing about its neighbours.
+                joined = [count > 1 for count in counts]
+                chart = charts.lines(series, places, title, unit, label, joined)
+                figures.append(Figure(title, chart))
+        if result.levels:
+            gains = sorted(result.levels)
+            series = {
+                row: [
+                    summarise(result.levels[g][row])["mean"].get(name, math.nan)
+                    for g in gains
+                ]
+                for row in result.rows
+            }
+            title = f"{label} when the same clips are softer or louder"
+            places = [f"{gain:+g}" for gain in gains]
+            chart = charts.lines(
+                series, places, title, "level against the files [dB]", label
+            )
+            figures.append(Figure(title, chart))
+    return Section("By noise and level", figures, key_of(result.rows, True))
+
+
+def binned(result, metric: str, field: str, edges):
+    """Return the bins that hold clips, their sizes, and each row's means.
+
+    Arguments
+    ---------
+    result : Evaluation
+    metric : str
+    field : str
+        Of the facts of a clip: ``snr_db`` or ``level_db``.
+    edges : sequence of float
+        Rising.
+
+    Returns
+    -------
+    places : list of str
+    counts : list of int
+    series : dict of str to list of float
+    """
+    by_id = {
+        row: {c.id: c.values.get(metric, math.nan) for c in scores}
+        for row, scores in result.rows.items()
+    }
+    places: list[str] = []
+    counts: list[int] = []
+    series: dict[str, list[float]] = {row: [] for row in result.rows}
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        ids = [
+            clip
+            for clip, facts in result.clips.items()
+            if low <= getattr(facts, field) < high
+            and all(math.isfinite(by_id[row][clip]) for row in by_id)
+        ]
+        if not ids:
+            continue
+        span = f"{low} \N{HORIZONTAL ELLIPSIS} {high}"
+        if low == -math.inf:
+            span = f"< {high}"
+        elif high == math.inf:
+            span = f"> {low}"
+        span = span.replace("-", "\N{MINUS SIGN}")
+        places.append(f"{span}\nn = {len(ids)}")
+        counts.append(len(ids))
+        for row in series:
+            series[row].append(math.fsum(by_id[row][i] for i in ids) / len(ids))
+    return places, counts, series
+
+
+def worst_first(result, metric: str, n_clips: int) -> list[tuple[str, str]]:
+    """Return the clips to show, ``(id, why)``.
+
+    Arguments
+    ---------
+    result : Evaluation
+    metric : str
+        Clips are ranked by the smallest gain of any model in it.
+    n_clips : int
+        The worst ones, then a median and the best.
+    """
+    baseline, *models = result.rows
+    before = {c.id: c.values for c in result.rows[baseline]}
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    gains: dict[str, float] = {}
+    for model in models:
+        for clip in result.rows[model]:
+            gain = sign * (
+                clip.values.get(metric, math.nan)
+                - before[clip.id].get(metric, math.nan)
+            )
+            # No score at all is the worst that can be.
+            gain = gain if math.isfinite(gain) else -math.inf
+            gains[clip.id] = min(gain, gains.get(clip.id, math.inf))
+    ranked = sorted(gains, key=lambda clip: (gains[clip], clip))
+    if len(ranked) <= n_clips or n_clips < 3:
+        order = ranked[:n_clips]
+        return [(clip, f"rank {k}") for k, clip in enumerate(order, start=1)]
+    worst = ranked[: n_clips - 2]
+    shown = [(clip, f"worst {k}") for k, clip in enumerate(worst, start=1)]
+    median = ranked[max(len(ranked) // 2, n_clips - 2)]
+    shown.append((median, "median"))
+    if ranked[-1] != median:
+        shown.append((ranked[-1], "best"))
+    return shown
+
+
+def _clip(result, names, clip_id: str, why: str, read_clip) -> Clip:
+    rate, waves = result.sample_rate, read_clip(clip_id)
+    start, stop = _excerpt(waves["clean"], rate)
+    facts = result.clips[clip_id]
+    tags = [why, f"SNR {facts.snr_db:.1f} dB", f"{facts.level_db:.0f} dB FS"]
+    if stop - start < len(waves["clean"]):
+        tags.append(f"{start / rate:.1f} to {stop / rate:.1f} s")
+    tracks = []
+    for name, wav in waves.items():
+        scores = "reference"
+        for clip in result.rows.get(name, ()):
+            if clip.id == clip_id:
+                scores = " · ".join(
+                    f"{METRICS[n].label} "
+                    + cell(METRICS[n], clip.values.get(n, math.nan))
+                    for n in names
+                )
+        tracks.append(Track(name, wav[start:stop], scores))
+    return Clip(clip_id, tags, tracks)
+
+
+def _excerpt(clean: np.ndarray, rate: int) -> tuple[int, int]:
+    """Return the start and stop of the piece with the most speech."""
+    size = round(CLIP_SECONDS * rate)
+    if len(clean) <= size:
+        return 0, len(clean)
+    energy = np.concatenate([[0.0], np.cumsum(clean.astype(np.float64) ** 2)])
+    starts = np.arange(0, len(clean) - size + 1, rate // 4)
+    start = int(starts[np.argmax(energy[starts + size] - energy[starts])])
+    return start, start + size
