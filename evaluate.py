@@ -15,6 +15,7 @@ file with charts and players.
 """
 
 import argparse
+import json
 from pathlib import Path
 import sys
 
@@ -28,6 +29,7 @@ from edgebrain.command_line import (
 )
 from edgebrain.enhancement.evaluation import model_names
 from edgebrain.errors import UserError
+from edgebrain.onnx.metadata import read as read_card
 
 
 def parse(argv):
@@ -110,7 +112,10 @@ def main(argv):
     gone = [path for path in arguments.paths if not Path(path).exists()]
     if gone:
         raise UserError(f"{' '.join(gone)}: does not exist")
-    task = tasks.find(tasks.DEFAULT)
+    kinds = sorted({task_of(path) for path in arguments.paths})
+    if len(kinds) > 1:
+        raise UserError(f"models of {' and '.join(kinds)}: give one kind")
+    task = tasks.find(kinds[0])
     check_names(arguments.names or [], task)
     task.check(arguments)
     models = load_models(arguments, task)
@@ -126,11 +131,26 @@ def main(argv):
     print(f"\n{table}\n\nResults are in {folder}")
 
 
+def task_of(path):
+    """Return the name of the task of a model: its card says which."""
+    path = Path(path)
+    places = ("", "CKPT*/", "save/CKPT*/")
+    for place in places:
+        for card in sorted(path.glob(f"{place}model_card.ckpt")):
+            content = json.loads(card.read_text(encoding="utf-8"))
+            return content.get("task", tasks.DEFAULT)
+    files = [path] if path.suffix == ".onnx" else sorted(path.glob("*.onnx"))
+    for card in map(read_card, files):
+        if card is not None:
+            return card.task
+    return tasks.DEFAULT
+
+
 def load_models(arguments, task):
     """Return the models by name; several names must differ."""
     names = arguments.names or model_names(arguments.paths)
     if len(arguments.paths) == 1 and not arguments.names:
-        names = ["enhanced"]
+        names = ["enhanced" if task.name == tasks.DEFAULT else "network"]
     check_names(names, task)
     given = model_arguments(arguments)
     return {

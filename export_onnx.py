@@ -135,15 +135,21 @@ def main(argv):
     arguments = parse(argv)
     refuse(check(arguments))
     # Slow to import: after the command line is known to be right.
-    from edgebrain.models.complexity import describe
+    from edgebrain import tasks
+    from edgebrain.models.complexity import describe, window_table
     from edgebrain.onnx.job import check_target
     from edgebrain.training.results import load_model
 
     loaded = load_model(arguments.results, arguments.checkpoint)
     print(f"checkpoint  {loaded.info.line()}")
-    print(describe(loaded.model, loaded.settings).table())
+    task = tasks.find(loaded.setup.task)
+    interface = task.interface(loaded.model, loaded.setup)
+    if interface.window is None:
+        print(describe(loaded.model, loaded.settings).table())
+    else:
+        print(window_table(loaded.model, interface))
     folder = arguments.output_folder or Path(arguments.results) / "export"
-    jobs, skipped = plan(arguments, loaded.model)
+    jobs, skipped = plan(arguments, loaded.model, loaded.setup)
     paths = {form: folder / f"{form}.onnx" for form in jobs}
     problems = [
         check_target(path, loaded.sha256, arguments.overwrite)
@@ -167,7 +173,7 @@ def main(argv):
         report(export(loaded.model, loaded.setup, paths[form], **options))
 
 
-def plan(arguments, model):
+def plan(arguments, model, setup):
     """Return the exports to do, and why the others are not possible."""
     from functools import partial
 
@@ -189,7 +195,12 @@ def plan(arguments, model):
     }
     skipped = {}
     try:
-        export.patch_context(model, context)
+        export.check_offline(model, setup)
+    except UserError as error:
+        skipped["offline"] = str(error)
+    try:
+        if "offline" not in skipped:
+            export.patch_context(model, context)
     except UserError as error:
         if context is not None:
             raise

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from edgebrain import tasks
 from edgebrain.errors import UserError
 from edgebrain.events.dataset import EventDataset, PatchBatch
 from edgebrain.events.networks.yamnet_weights import load_yamnet
 from edgebrain.events.recipe import KEYS, NONE, list_data
 from edgebrain.events.results import write_results
 from edgebrain.events.scoring import Scorer
-from edgebrain.models.checks import evaluating
-from edgebrain.models.complexity import count_macs
+from edgebrain.models.checks import check_output
+from edgebrain.models.complexity import window_table
 from edgebrain.report.scores import summarise
 from edgebrain.tasks import Setup
 from edgebrain.training.brain import EdgeBrain
@@ -67,33 +68,17 @@ class EventBrain(EdgeBrain):
     @classmethod
     def check_model(cls, model, setup) -> str:
         """Refuse what gives no logits of a patch; return what it costs."""
-        settings, patch = setup.signal, setup.features["patch"]
-        frames, mels = patch["patch_length"], setup.features["mel"]["n_mels"]
-        wanted = getattr(model, "patch_frames", frames)
-        if wanted != frames or getattr(model, "mels", mels) != mels:
+        interface = tasks.find(cls.task).interface(model, setup)
+        mels, (frames, _) = interface.input.shape[0], interface.window
+        built = [getattr(model, n, None) for n in ("mels", "patch_frames")]
+        if None not in built and built != [mels, frames]:
             raise UserError(
-                f"{type(model).__name__} is built for patches of {model.mels} "
-                f"mels x {wanted} frames, the yaml gives {mels} x {frames}: "
+                f"{type(model).__name__} is built for patches of {built[0]} "
+                f"mels x {built[1]} frames, the yaml gives {mels} x {frames}: "
                 "change one of them"
             )
-        with evaluating(model):
-            logits = model(torch.zeros(2, mels, frames))
-        if logits.shape != (2, len(setup.class_names)):
-            raise UserError(
-                f"{type(model).__name__}.forward gives {tuple(logits.shape)} "
-                f"for 2 patches, expected (2, {len(setup.class_names)})"
-            )
-        macs, _ = count_macs(model, mels, frames)
-        rate = settings.sample_rate / settings.hop_length
-        step = getattr(model, "step_frames", None) if model.causal else None
-        rows = {
-            "model": type(model).__name__,
-            "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
-            "MACs a patch": f"{macs:,}",
-            "a patch": f"{mels} mels x {frames} frames, {frames / rate:.2f} s",
-            "stream": "none" if step is None else f"scores each {step} frames",
-        }
-        return "\n".join(f"{k:14}{v}" for k, v in rows.items())
+        check_output(model, interface)
+        return window_table(model, interface)
 
     def on_fit_start(self):
         """Take pretrained weights, freeze, fit the head; then resume."""

@@ -1,5 +1,7 @@
 """Audio event detection as the shared rooms see it: patches to logits."""
 
+from edgebrain.checks import Number
+from edgebrain.errors import UserError
 from edgebrain.events.metrics import METRICS
 from edgebrain.events.patches import PatchSettings
 from edgebrain.signal.mel import MelSettings, log_mel
@@ -43,6 +45,55 @@ class EventTask:
     def result(self, features: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return the logits themselves."""
         return output
+
+    def load(self, path, form=None, precision=None, **settings):
+        """Return a Detector, see :func:`.detector.load_detector`."""
+        from edgebrain.events.detector import load_detector
+
+        return load_detector(path, form, precision, **settings)
+
+    def add_arguments(self, parser) -> None:
+        """Add the folder of labelled recordings."""
+        add = parser.add_argument_group("event detection").add_argument
+        add("--data_folder", help="labelled recordings, as train.py takes")
+        add("--csv_file", help="table of the folder, where it has several")
+        add(
+            "--fold",
+            type=Number(whole=True, least=1),
+            help="score the clips of this fold alone",
+        )
+
+    def check(self, arguments) -> None:
+        """Refuse a folder without labelled clips."""
+        self._clips(arguments)
+
+    def _clips(self, arguments):
+        from edgebrain.events.evaluation import find_clips
+
+        if arguments.data_folder is None:
+            raise UserError("--data_folder is missing: what is to be scored?")
+        return find_clips(
+            arguments.data_folder, arguments.csv_file, arguments.fold
+        )
+
+    def evaluate(self, models, arguments, folder) -> str:
+        """Score all models on all clips; return the table."""
+        from edgebrain.events import evaluation
+
+        clips = self._clips(arguments)
+        found = evaluation.predict(models, clips)
+        facts = {"data_folder": arguments.data_folder, "fold": arguments.fold}
+        table = evaluation.write_all(folder, models, found, facts)
+        if arguments.report:
+            evaluation.write_report(
+                folder / "report.html",
+                table,
+                models,
+                found,
+                clips,
+                arguments.report_clips,
+            )
+        return table
 
 
 TASK = EventTask()

@@ -73,6 +73,9 @@ class EventRules:
             raise UserError.collect("rules of events", problems)
 
 
+DEFAULT_RULES = EventRules()
+
+
 @dataclass
 class Timeline:
     """Class probabilities of a recording.
@@ -93,7 +96,7 @@ class Timeline:
     class_names: Sequence[str]
     step: float
 
-    def events(self, rules: EventRules = EventRules()) -> list[Event]:
+    def events(self, rules: EventRules = DEFAULT_RULES) -> list[Event]:
         """Return the events, by start.
 
         Arguments

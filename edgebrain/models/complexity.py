@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from edgebrain.models.base import model_traits
 from edgebrain.models.checks import evaluating
 from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Interface
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -141,6 +142,30 @@ def describe(
         state_bytes=state,
         uncounted=uncounted,
     )
+
+
+def window_table(model: nn.Module, interface: Interface) -> str:
+    """Return what a network that judges windows costs, a line each.
+
+    Arguments
+    ---------
+    model : nn.Module
+    interface : edgebrain.tasks.Interface
+        With a window.
+    """
+    channels, (frames, hop) = interface.input.shape[0], interface.window
+    macs, uncounted = count_macs(model, channels, frames)
+    rows = [
+        ("model", type(model).__name__),
+        ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
+        ("MACs a window", f"{macs:,}"),
+        ("window", f"{channels} x {frames} frames, each {hop}"),
+    ]
+    if model_traits(model).streaming:
+        rows.append(("stream", f"scores each {model.step_frames} frames"))
+    if uncounted:
+        rows.append(("not counted", ", ".join(uncounted)))
+    return "\n".join(f"{label:<13}  {text}" for label, text in rows)
 
 
 def _macs_per_frame(model: nn.Module, bins: int) -> tuple[int, tuple[str, ...]]:

@@ -223,14 +223,11 @@ def export_stream(
     if stream_frames < 1:
         raise UserError(f"stream_frames must be at least 1: {stream_frames}")
     check_streamable(job.model)
+    if job.window is not None:
+        return _export_window_stream(job)
     channels = job.input.shape[0]
     check_step(job.model, channels, sorted({1, stream_frames}))
-    state = job.model.initial_state()
-    if any(value.any() for value in state.values()):
-        raise UserError(
-            f"{type(model).__name__}: initial_state() is not all zeros; a "
-            "runner starts from zeroed memory: store the difference instead"
-        )
+    state = _zero_state(job.model)
     late = job.traits.lookahead_frames or 0
     probe = job.probe(PROBE_FRAMES - PROBE_FRAMES % stream_frames)
     proto = job.trace(
@@ -244,10 +241,7 @@ def export_stream(
             **{f"new_{n}": tuple(v.shape) for n, v in state.items()},
         },
     )
-    states = [
-        {"input": name, "output": f"new_{name}", "shape": list(value.shape)}
-        for name, value in state.items()
-    ]
+    states = _state_list(state)
 
     def compare(runner) -> float:
         worst = distance(runner.run(probe), job.forward(probe[None])[0])
@@ -261,6 +255,63 @@ def export_stream(
     if ahead:
         notes.append(f"outputs come up to {ahead} frames late")
     return job.finish(proto, stream_frames, compare, notes=notes, states=states)
+
+
+def _zero_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state in front of a stream, which must be zeros."""
+    state = model.initial_state()
+    if any(value.any() for value in state.values()):
+        raise UserError(
+            f"{type(model).__name__}: initial_state() is not all zeros; a "
+            "runner starts from zeroed memory: store the difference instead"
+        )
+    return state
+
+
+def _state_list(state: dict[str, Tensor]) -> list[dict]:
+    return [
+        {"input": name, "output": f"new_{name}", "shape": list(value.shape)}
+        for name, value in state.items()
+    ]
+
+
+def _export_window_stream(job: Job) -> Exported:
+    """Export the steps of a network that judges windows.
+
+    A step takes ``step_frames`` frames and gives the output of ``forward``
+    for the newest ``receptive_field_frames``, once there are so many.
+    """
+    model = job.model
+    size, field = model.step_frames, model.receptive_field_frames
+    state = _zero_state(model)
+    probe = job.probe(size * -(-max(PROBE_FRAMES, 3 * field) // size))
+    proto = job.trace(
+        _Step(model, list(state)),
+        {
+            job.input.name: torch.from_numpy(probe[None, :, :size]),
+            **state,
+        },
+        {
+            job.output.name: job.output_shape(1, size),
+            **{f"new_{n}": tuple(v.shape) for n, v in state.items()},
+        },
+    )
+
+    def compare(runner) -> float:
+        got, worst = runner.run(probe), 0.0
+        for step in range(-(-field // size), probe.shape[1] // size + 1):
+            newest = probe[None, :, step * size - field : step * size]
+            wanted = job.forward(np.ascontiguousarray(newest))[0]
+            worst = max(worst, distance(got[:, step - 1], wanted))
+        return worst
+
+    return job.finish(
+        proto,
+        size,
+        compare,
+        notes=[f"each call takes {size} frames and judges the last {field}"],
+        states=_state_list(state),
+    )
 
 
 def check_offline(model: nn.Module, setup: Setup) -> None:

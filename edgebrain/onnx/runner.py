@@ -18,6 +18,7 @@ from edgebrain.onnx.session import make_session
 from edgebrain.onnx.streamers import (
     FrameStreamer,
     PatchStreamer,
+    StepStreamer,
     WindowStreamer,
 )
 from edgebrain.runners import Streamer
@@ -151,7 +152,8 @@ class OnnxRunner:
                 card.lookahead_frames,
             )
         if self.form == "stream":
-            return FrameStreamer(self, observe)
+            kind = StepStreamer if self.windows else FrameStreamer
+            return kind(self, observe)
         return (WindowStreamer if self.windows else PatchStreamer)(
             self, observe
         )

@@ -266,3 +266,52 @@ class WindowStreamer:
             )
         self.reset()
         return output
+
+
+class StepStreamer:
+    """One output for each step of a stream that judges its last frames.
+
+    The first outputs are those of a stream that was zero in every layer.
+
+    Arguments
+    ---------
+    runner : edgebrain.onnx.runner.OnnxRunner
+        Of the stream form, with one output a call.
+    observe : callable, optional
+        Is given the inputs of each call of the graph.
+    """
+
+    exact = True
+
+    def __init__(self, runner, observe: Callable | None = None):
+        self._runner = runner
+        self._observe = observe
+        self.lookahead_frames = runner.frames - 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream so far."""
+        self._waiting = np.zeros((self._runner.channels, 0), np.float32)
+        self._states = self._runner.zero_states()
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Take (channels, k) frames, return (classes, j) of whole steps."""
+        new = np.asarray(features, np.float32)
+        frames = np.concatenate([self._waiting, new], axis=1)
+        size, parts = self._runner.frames, [self._runner.no_output()]
+        while frames.shape[1] >= size:
+            step = np.ascontiguousarray(frames[None, :, :size])
+            feeds = {self._runner.input_name: step, **self._states}
+            if self._observe is not None:
+                self._observe(feeds)
+            output, *states = self._runner.call(feeds)
+            self._states = dict(zip(self._states, states, strict=True))
+            parts.append(output.T)
+            frames = frames[:, size:]
+        self._waiting = frames
+        return np.concatenate(parts, axis=1)
+
+    def flush(self) -> np.ndarray:
+        """Return (classes, 0): a step that is not whole gives no output."""
+        self.reset()
+        return self._runner.no_output()

@@ -1,10 +1,10 @@
 """What every event network states about itself."""
 
-from edgebrain.models.base import MaskModel
+from edgebrain.models.base import EdgeModel
 from torch import nn
 
 
-class EventModel(MaskModel):
+class EventModel(EdgeModel):
     """A network from a log-mel patch to class logits.
 
     A subclass needs ``forward(features) -> logits``, (batch, mels,
@@ -31,7 +31,7 @@ class EventModel(MaskModel):
     step_frames: int = 1
 
     def __init__(self, n_classes: int, mels: int = 64, patch_frames: int = 96):
-        super().__init__(mels)
+        super().__init__()
         self.n_classes = n_classes
         self.mels = mels
         self.patch_frames = patch_frames

@@ -1,0 +1,341 @@
+"""Any form of a trained event network on recordings and on live sound."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgebrain.errors import UserError
+from edgebrain.events.patches import clip_patches
+from edgebrain.events.task import settings_of
+from edgebrain.events.timeline import (
+    DEFAULT_RULES,
+    Event,
+    EventRules,
+    Timeline,
+)
+from edgebrain.signal.mel import StreamingLogMel, log_mel
+from edgebrain.tasks import Setup
+import numpy as np
+
+_PRECISIONS = ("float32", "int16x8", "int8")
+#: Patches that PyTorch is given at once.
+_BATCH = 32
+
+
+class TorchForm:
+    """The PyTorch form of an event network.
+
+    Arguments
+    ---------
+    loaded : edgebrain.training.results.LoadedModel
+    """
+
+    form, precision = "torch", "float32"
+
+    def __init__(self, loaded) -> None:
+        self.loaded, self.setup = loaded, loaded.setup
+
+    def __call__(self, patches: np.ndarray) -> np.ndarray:
+        """Return the logits (n, classes) of patches (n, mels, frames)."""
+        import torch
+
+        parts = torch.from_numpy(patches).split(_BATCH)
+        with torch.inference_mode():
+            return torch.cat([self.loaded.model(p) for p in parts]).numpy()
+
+    def facts(self) -> dict:
+        """Return what metrics.json says of this form."""
+        info = self.loaded.info
+        return {
+            "model_class": info.model_class,
+            "checkpoint": info.checkpoint.name,
+            "checkpoint_sha256": self.loaded.sha256,
+        }
+
+
+class OnnxForm:
+    """An ONNX file that takes a patch a call.
+
+    Arguments
+    ---------
+    runner : edgebrain.onnx.runner.OnnxRunner
+    """
+
+    def __init__(self, runner) -> None:
+        if runner.form != "patch":
+            raise UserError(
+                f"{runner.path}: its form is {runner.form}; give the patch form"
+            )
+        self.runner, self.setup = runner, runner.setup
+        self.form, self.precision = runner.form, runner.precision
+        self.facts = runner.facts
+
+    def __call__(self, patches: np.ndarray) -> np.ndarray:
+        """Return the logits (n, classes) of patches (n, mels, frames)."""
+        return np.stack(
+            [self.runner.call_padded(patch)[:, 0] for patch in patches]
+        )
+
+
+class Detector:
+    """Which sounds a recording holds, and when.
+
+    Made by :func:`load_detector`.
+
+    Arguments
+    ---------
+    network : TorchForm or OnnxForm
+    source : Path or str
+        Where it was loaded from.
+
+    Attributes
+    ----------
+    setup : edgebrain.tasks.Setup
+    class_names : tuple of str
+    sample_rate : int
+    form, precision : str
+    """
+
+    def __init__(self, network, source: Path | str) -> None:
+        self.network, self.source = network, Path(source)
+        self.setup: Setup = network.setup
+        self.form, self.precision = network.form, network.precision
+        self.class_names = self.setup.class_names
+        self.sample_rate = self.setup.signal.sample_rate
+        self.mel, self.patch = settings_of(self.setup)
+        self.multi_label = bool(self.setup.features["multi_label"])
+
+    @property
+    def latency_samples(self) -> int:
+        """Samples from the start of a patch to its scores."""
+        return self.mel.num_samples(self.patch.patch_length)
+
+    def describe(self) -> str:
+        """Return a line for people."""
+        return (
+            f"{self.source}: {self.form} {self.precision}, "
+            f"{len(self.class_names)} classes, a score each "
+            f"{self._seconds(self.patch.step):.2f} s"
+        )
+
+    def facts(self) -> dict:
+        """Return what identifies this form, for metrics.json."""
+        return {
+            "source": str(self.source),
+            "form": self.form,
+            "precision": self.precision,
+            "latency_samples": self.latency_samples,
+            **self.network.facts(),
+        }
+
+    def probabilities(self, patches: np.ndarray) -> np.ndarray:
+        """Return (n, classes) for log-mel patches (n, mels, frames)."""
+        logits = self.network(np.ascontiguousarray(patches, np.float32))
+        if self.multi_label:
+            return 1.0 / (1.0 + np.exp(-logits))
+        shifted = np.exp(logits - logits.max(1, keepdims=True))
+        return shifted / shifted.sum(1, keepdims=True)
+
+    def classify(self, wav: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the patches of a clip, as in training.
+
+        Silence is cut out; the mean over the patches is that of the clip.
+
+        Arguments
+        ---------
+        wav : numpy.ndarray
+            (samples,) at :attr:`sample_rate`.
+
+        Returns
+        -------
+        numpy.ndarray
+            (patches, classes).
+        """
+        return self.probabilities(clip_patches(wav, self.mel, self.patch))
+
+    def detect(
+        self, wav: np.ndarray, rules: EventRules = DEFAULT_RULES
+    ) -> list[Event]:
+        """Return the events of a recording.
+
+        Arguments
+        ---------
+        wav : numpy.ndarray
+            (samples,) at :attr:`sample_rate`.
+        rules : EventRules
+        """
+        return self.timeline([wav]).events(rules)
+
+    def timeline(self, blocks: Iterable[np.ndarray]) -> Timeline:
+        """Return the probabilities over time of a recording in pieces.
+
+        Arguments
+        ---------
+        blocks : iterable of numpy.ndarray
+            Consecutive samples (n,); only the probabilities are kept.
+        """
+        stream = self.stream()
+        rows = [stream.feed(block) for block in blocks]
+        rows.append(stream.flush())
+        return stream.timeline(np.concatenate(rows))
+
+    def stream(self) -> "DetectorStream":
+        """Return a new stream; streams of one detector are independent."""
+        return DetectorStream(self)
+
+    def _seconds(self, frames: int) -> float:
+        return frames * self.setup.signal.hop_length / self.sample_rate
+
+
+class DetectorStream:
+    """Probabilities of sound that arrives in pieces.
+
+    Arguments
+    ---------
+    detector : Detector
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        mel = detector.mel
+        # dB below the loudest: of each patch, for a stream has no end.
+        self._features = None if mel.to_db else StreamingLogMel(mel)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the sound so far."""
+        self._held = np.zeros((self.detector.mel.n_mels, 0), np.float32)
+        self._samples = self._wav = np.zeros(0, np.float32)
+        self._rows = 0
+        if self._features is not None:
+            self._features.reset()
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """Take samples (n,), return rows (k, classes) of whole patches."""
+        patches = list(self._patches(np.asarray(samples, np.float32)))
+        self._rows += len(patches)
+        if not patches:
+            return np.zeros((0, len(self.detector.class_names)))
+        return self.detector.probabilities(np.stack(patches))
+
+    def flush(self) -> np.ndarray:
+        """End the sound; one that was shorter than a patch is repeated."""
+        held = self._samples
+        if self._rows or not len(held):
+            return np.zeros((0, len(self.detector.class_names)))
+        return self.feed(np.resize(held, self.detector.latency_samples))
+
+    def timeline(self, rows: np.ndarray) -> Timeline:
+        """Return rows of this stream, the first ones first, with their times.
+
+        A row stands for the middle ``step`` of its patch.
+        """
+        detector = self.detector
+        patch = detector.patch
+        step = detector._seconds(patch.step)
+        middle = detector._seconds(patch.patch_length) / 2
+        times = middle + step * np.arange(len(rows))
+        return Timeline(times, rows, detector.class_names, step)
+
+    def _patches(self, samples: np.ndarray):
+        patch = self.detector.patch
+        if not self._rows:
+            # For flush, of a sound that is shorter than a patch.
+            whole = np.concatenate([self._samples, samples])
+            self._samples = whole[: self.detector.latency_samples]
+        if self._features is None:
+            yield from self._whole(samples)
+            return
+        frames = self._features.feed(samples)
+        self._held = np.concatenate([self._held, frames], axis=1)
+        while self._held.shape[1] >= patch.patch_length:
+            yield self._held[:, : patch.patch_length]
+            self._held = self._held[:, patch.step :]
+
+    def _whole(self, samples: np.ndarray):
+        """Yield the features of each patch by itself."""
+        mel, patch = self.detector.mel, self.detector.patch
+        width = mel.num_samples(patch.patch_length)
+        hop = patch.step * mel.signal.hop_length
+        self._wav = np.concatenate([self._wav, samples])
+        while len(self._wav) >= width:
+            yield log_mel(self._wav[:width], mel)[:, : patch.patch_length]
+            self._wav = self._wav[hop:]
+
+
+def load_detector(
+    path: Path | str,
+    form: str | None = None,
+    precision: str | None = None,
+    **settings,
+) -> Detector:
+    """Load any form of a trained event network.
+
+    Arguments
+    ---------
+    path : Path or str
+        An ONNX file; a results folder (PyTorch, its best checkpoint); a
+        folder of ONNX files such as ``models/<name>``.
+    form : str, optional
+        "torch" or "patch". Left out: PyTorch for a results folder.
+    precision : str, optional
+        "float32", "int16x8" or "int8"; left out: the first that is there.
+    **settings
+        ``threads`` of an ONNX file.
+
+    Raises
+    ------
+    UserError
+        Nothing there that can be run, or no event network.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(
+            f"{path}: does not exist; give a results folder, an ONNX file or "
+            "a models/<name> folder"
+        )
+    patterns = ("model.ckpt", "CKPT*/model.ckpt", "save/CKPT*/model.ckpt")
+    trained = any(True for pattern in patterns for _ in path.glob(pattern))
+    if trained and form != "patch" and precision in (None, "float32"):
+        from edgebrain.training.results import load_model
+
+        return _of_events(Detector, TorchForm(load_model(path)), path)
+    from edgebrain.onnx.runner import load_runner
+
+    file = path if path.is_file() else _choose(path, precision)
+    runner = load_runner(file, **settings)
+    detector = _of_events(Detector, OnnxForm(runner), file)
+    for what, got, wanted in (
+        ("form", detector.form, form),
+        ("precision", detector.precision, precision),
+    ):
+        if wanted not in (None, got):
+            raise UserError(f"{file}: its {what} is {got}, not {wanted}")
+    return detector
+
+
+def _of_events(make, network, path) -> Detector:
+    if network.setup.task != "events":
+        raise UserError(
+            f"{path}: is a network of {network.setup.task}, not of events"
+        )
+    return make(network, path)
+
+
+def _choose(folder: Path, precision: str | None) -> Path:
+    """Return the patch form of a folder, of the wanted precision."""
+    from edgebrain.onnx.metadata import read
+
+    cards = {
+        file: read(file)
+        for place in (folder, folder / "export")
+        for file in sorted(place.glob("*.onnx"))
+    }
+    for wanted in [precision] if precision else _PRECISIONS:
+        for file, card in cards.items():
+            if card and (card.form, card.precision) == ("patch", wanted):
+                return file
+    names = ", ".join(file.name for file in cards) or "no ONNX file"
+    raise UserError(
+        f"{folder}: no patch form{f' in {precision}' if precision else ''} "
+        f"(there is {names})"
+    )
