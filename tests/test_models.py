@@ -4,8 +4,9 @@ from pathlib import Path
 import re
 
 from edgebrain.enhancement import load_enhancer
-from edgebrain.onnx.metadata import read
+from edgebrain.onnx.metadata import HASH, read
 import numpy as np
+import onnx
 import pytest
 
 MODELS = sorted((Path(__file__).parents[1] / "models").iterdir())
@@ -26,6 +27,9 @@ def test_folder_is_complete_and_small(folder):
 def test_all_forms_come_from_one_checkpoint(folder):
     found = [read(path) for path in sorted(folder.glob("*.onnx"))]
     assert len({m.checkpoint_sha256 for m in found}) == 1
+    assert {m.task for m in found} == {"enhancement"}
+    for path in folder.glob("*.onnx"):
+        assert HASH in {p.key for p in onnx.load(path).metadata_props}
     forms = {(m.form, m.precision) for m in found}
     assert {("stream", p) for p in ("float32", "int8", "int16x8")} <= forms
 

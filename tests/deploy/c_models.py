@@ -128,6 +128,17 @@ def released(name, precision):
     return models / name / f"stream{end}.onnx"
 
 
+def unsealed(path):
+    """Return a model without the hash that would show its damage at once."""
+    import onnx
+
+    model = onnx.load(path)
+    kept = [p for p in model.metadata_props if "weights_sha256" not in p.key]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    return model
+
+
 def quantized_stream(model, signal, target, precision="int8"):
     """Write the quantized stream of a network; return its path."""
     from edgebrain.onnx.export import export_stream
@@ -137,12 +148,13 @@ def quantized_stream(model, signal, target, precision="int8"):
         quantize,
     )
     from edgebrain.onnx.quantization_calibration import Clips
+    from edgebrain.tasks import Setup
 
     clips = tuple(frames(sound(4000, s), signal) for s in range(3))
     if hasattr(model, "fit_normalisation"):
         model.fit_normalisation(clips)
     source = target.with_name(f"{target.stem}_float.onnx")
-    export_stream(model, signal, source)
+    export_stream(model, Setup("enhancement", signal), source)
     quantize(
         load_source(source),
         target,

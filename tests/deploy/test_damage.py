@@ -1,6 +1,6 @@
 """Damaged files: judged or refused, never a crash."""
 
-from c_models import released
+from c_models import released, unsealed
 from edgebrain.errors import UserError
 from edgebrain.onnx.graph import Graph
 import numpy as np
@@ -74,7 +74,7 @@ def test_damaged_graphs_are_judged_and_never_crash(models, tmp_path, damage):
     failed = 0
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        model = onnx.load(models["lstm" if seed % 2 else "stream"])
+        model = unsealed(models["lstm" if seed % 2 else "stream"])
         node = model.graph.node[rng.integers(len(model.graph.node))]
         damage(rng, node, model.graph)
         path = tmp_path / "damaged.onnx"
@@ -107,7 +107,7 @@ def run_all(path, folder):
 
 
 def test_metadata_nested_beyond_reason_are_refused(models, tmp_path):
-    model = onnx.load(models["stream"])
+    model = unsealed(models["stream"])
     for entry in model.metadata_props:
         if entry.key == "edgebrain.states":
             entry.value = "[" * 100_000
@@ -118,7 +118,7 @@ def test_metadata_nested_beyond_reason_are_refused(models, tmp_path):
 
 
 def test_a_convolution_of_no_groups_is_refused(models, tmp_path):
-    model = onnx.load(models["stream"])
+    model = unsealed(models["stream"])
     node = next(n for n in model.graph.node if n.op_type == "Conv")
     kept = [a for a in node.attribute if a.name != "group"]
     del node.attribute[:]
