@@ -113,7 +113,7 @@ def measure(path: str | Path) -> list[Row]:
     _check_tools()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "c")
-        program = generate(path, folder, "net")
+        program = generate(path, folder, "net").program
         signal = program.metadata.signal
         _noise(folder / "noisy.wav", signal.sample_rate)
         _make(folder, "enhance_wav", "boards")

@@ -50,22 +50,19 @@ def main(argv):
     arguments = parse(argv)
     refuse(check(arguments))
     from deploy.c.generator.c_text import harmless
-    from deploy.c.generator.emit import delay_samples
     from deploy.c.generator.package import generate, identifier
 
-    program = generate(
+    emitter = generate(
         arguments.model,
         arguments.output_folder,
         arguments.name,
     )
     name = arguments.name or identifier(arguments.model.stem)
-    card = program.metadata
-    hop = card.signal.hop_length
+    card = emitter.program.metadata
     print(
         f"{arguments.output_folder}: {name}.h, {name}.c, runtime/, examples/\n"
         f"  {harmless(card.model_class.rpartition('.')[2])}, {card.precision}, "
-        f"{program.macs} multiplications a frame of {hop} samples\n"
-        f"  output {delay_samples(program)} samples late, beside the hop\n"
+        f"{emitter.summary()}\n"
         f"next: make -C {shlex.quote(str(arguments.output_folder))}"
     )
 

@@ -65,7 +65,7 @@ def compile_model(
     check_tools()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "c"
-        program = generate(model, folder, _NAME)
+        program = generate(model, folder, _NAME).program
         _compile(folder, plain)
         if vectors is not None:
             _compile(folder, vectors, "-msimd128")

@@ -61,7 +61,9 @@ def generated(quantized, tmp_path_factory):
     def make(name, precision):
         if (name, precision) not in made:
             target = folder / f"{name}_{precision}"
-            program = generate(quantized(name, precision), target, "net")
+            program = generate(
+                quantized(name, precision), target, "net"
+            ).program
             build(target, "all")
             made[name, precision] = program, target
         return made[name, precision]

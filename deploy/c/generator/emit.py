@@ -10,6 +10,7 @@ from deploy.c.generator.c_text import (
 )
 from deploy.c.generator.emit_step import StepEmitter
 from deploy.c.generator.program import Program
+from deploy.c.generator.projects import ENHANCER
 
 
 def delay_samples(program: Program) -> int:
@@ -32,6 +33,17 @@ class Emitter(StepEmitter):
     def __init__(self, program: Program, name: str) -> None:
         self.name = name
         super().__init__(program)
+
+    words = ENHANCER
+
+    def summary(self) -> str:
+        """Return what a person should know, in lines."""
+        hop = self.program.metadata.signal.hop_length
+        return (
+            f"{self.program.macs} multiplications a frame of {hop} samples\n"
+            f"  output {delay_samples(self.program)} samples late, beside the "
+            "hop"
+        )
 
     def header(self) -> str:
         """Return the text of the header."""

@@ -10,9 +10,10 @@ from deploy.c.generator.c_text import (
     string_literal,
     words,
 )
-from deploy.c.generator.front_end import FrontEnd
-from deploy.c.generator.patch import PatchProgram, RowNode, capacities
+from deploy.c.generator.front_end import front_end
+from deploy.c.generator.patch import Mean, PatchProgram, RowNode, capacities
 from deploy.c.generator.program import Binary, Column
+from deploy.c.generator.projects import DETECTOR
 from deploy.c.generator.tables import Tables
 
 _KINDS = {
@@ -31,22 +32,23 @@ class PatchEmitter(Tables):
     Arguments
     ---------
     program : PatchProgram
-    front_end : FrontEnd
-        From samples to what the network takes.
     name : str
         Prefix of all public names, a C identifier.
     """
 
-    def __init__(
-        self, program: PatchProgram, front_end: FrontEnd, name: str
-    ) -> None:
+    words = DETECTOR
+
+    def __init__(self, program: PatchProgram, name: str) -> None:
         super().__init__(bits=8)
-        self.program, self.front_end, self.name = program, front_end, name
+        self.program, self.name = program, name
+        self.front_end = front_end(program.metadata)
         self.endless = program.endless
         self.capacity = capacities(program)
-        self.count = program.mean.source.height
+        self.count = program.last.height
         self.patch = program.features.height
-        self.step = program.stride if self.endless else front_end.patch_step
+        self.step = (
+            program.stride if self.endless else self.front_end.patch_step
+        )
         # Frames that wait: those that the next patch shares with this one.
         shared = 0 if self.endless else max(self.patch - self.step, 0)
         self.stored = shared + 1
@@ -62,7 +64,7 @@ class PatchEmitter(Tables):
         for tensor in self.program.tensors:
             places[tensor] = place
             place += tensor.row * self.capacity[tensor]
-        self.memory = place
+        self.memory, self.last_place = place, places[self.program.last]
         numbers = {t: n for n, t in enumerate(self.program.tensors)}
         nodes = [
             self._node(number, node, numbers)
@@ -116,16 +118,22 @@ class PatchEmitter(Tables):
 
     def _tail(self) -> list[str]:
         """Return the calls from the sums of rows to the scores."""
-        mean, scores = self.program.mean, self.program.scores
-        widths = [mean.out.size, *(op.out.size for op in self.program.tail)]
+        end, scores = self.program.end, self.program.scores
+        widths = [op.out.size for op in self.program.tail]
+        if isinstance(end, Mean):
+            widths.append(end.out.size)
         # Kernels write up to a multiple of 4 and read up to one of 8.
         self.vector = -(-max(widths) // 8) * 8
         here, there = "state->vectors", f"&state->vectors[{self.vector}]"
-        calls = [
-            f"eb_mean_s8(state->sums, {self.count}, {mean.out.size}, {here}, "
-            f"{mean.offset}, {float_text(mean.ratio)}, "
-            f"{mean.out.quantization.zero_point});"
-        ]
+        calls = []
+        if isinstance(end, Mean):
+            calls.append(
+                f"eb_mean_s8(state->sums, {self.count}, {end.out.size}, "
+                f"{here}, {end.offset}, {float_text(end.ratio)}, "
+                f"{end.out.quantization.zero_point});"
+            )
+        else:
+            here, there = f"&state->rows[{self.last_place}]", here
         first = len(self.program.nodes)
         for number, op in enumerate(self.program.tail, first):
             self._weights(number, op)
@@ -133,7 +141,10 @@ class PatchEmitter(Tables):
                 f"eb_dense_s8(&layer_{number}, {here}, {there}, "
                 "state->scratch);"
             )
-            here, there = there, here
+            here = there
+            there = f"&state->vectors[{self.vector}]"
+            if here == there:
+                there = "state->vectors"
         calls.append(
             f"eb_dequantize_s8({here}, scores, {scores.size}, "
             f"{float_text(scores.quantization.scale)}, "
@@ -142,6 +153,16 @@ class PatchEmitter(Tables):
         return calls
 
     # Files
+
+    def summary(self) -> str:
+        """Return what a person should know, in lines."""
+        again = "each row once" if self.endless else "each patch anew"
+        return (
+            f"{self.program.macs:,} multiplications a patch of {self.patch} "
+            f"frames, computed {again}\n"
+            f"  scores each {self.step} frames; {self._state_bytes():,} bytes "
+            "of memory"
+        )
 
     def header(self) -> str:
         """Return the text of the header."""
@@ -230,7 +251,10 @@ const char *{name}_describe(void);
     def _members(self) -> list[tuple[str, str, int, int]]:
         """Return (type, name, count, bytes each) of the state."""
         signal, bands = self.front_end.signal, self.front_end.bands
-        mean = self.program.mean
+        last = self.program.last
+        sums = self.count * last.channels
+        if last is self.program.end:
+            sums = 0
         history = signal.win_length + self.front_end.spare
         return [
             ("float", "first", signal.n_fft + 2, 4),
@@ -240,7 +264,7 @@ const char *{name}_describe(void);
             ("int32_t", "frames", 0, 4),
             ("int32_t", "start", 0, 4),
             ("int16_t", "history", history + history % 2, 2),
-            ("int16_t", "sums", self.count * mean.source.channels, 2),
+            ("int16_t", "sums", max(sums, 1), 2),
             ("int16_t", "scratch", max(self.scratch, 8), 2),
             ("int8_t", "stored", self.stored * bands, 1),
             ("int8_t", "gathered", -(-self.gathered // 8) * 8, 1),
@@ -377,6 +401,7 @@ const char *{name}_describe(void)
         }}
     }}
     return ready;"""
+        sums = "state->sums" if isinstance(self.program.end, Mean) else "0"
         return f"""static eb_rows_state rows_of({self.name}_state *state)
 {{
     const eb_rows_state rows = {{state->rows, state->made, state->gathered,
@@ -395,7 +420,7 @@ static int take({self.name}_state *state, const int8_t *frame)
     const eb_rows_state rows = rows_of(state);
     const int32_t before = state->made[network.tensor_count - 1];
     memcpy(eb_rows_next(&network, rows), frame, {bands});
-    const int32_t made = eb_rows_run(&network, rows, state->sums, {self.count});
+    const int32_t made = eb_rows_run(&network, rows, {sums}, {self.count});
     return made > before && made >= {self.count};
 }}
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from edgebrain.errors import UserError
+from edgebrain.events.patches import PatchSettings
+from edgebrain.onnx.metadata import GraphMetadata
 from edgebrain.signal import SignalSettings
 from edgebrain.signal.mel import MelSettings
 import numpy as np
@@ -37,14 +39,16 @@ class FrontEnd:
     patch_step: int
 
 
-def front_end(mel: MelSettings, patch_step: int) -> FrontEnd:
-    """Return the front end of mel settings.
+def front_end(card: GraphMetadata) -> FrontEnd:
+    """Return the front end that a card describes.
 
     Raises
     ------
     UserError
         For features that a stream cannot have.
     """
+    mel = MelSettings.from_dict(card.features["mel"], card.signal)
+    patch = PatchSettings.from_dict(card.features["patch"])
     if mel.to_db:
         raise UserError(
             "to_db: dB below the loudest value of a clip, which a stream "
@@ -61,4 +65,4 @@ def front_end(mel: MelSettings, patch_step: int) -> FrontEnd:
     end = signal.win_length - signal.offset
     spare = -end % signal.hop_length
     first = (end + spare) // signal.hop_length - 1
-    return FrontEnd(signal, steps, mel.n_mels, spare, first, patch_step)
+    return FrontEnd(signal, steps, mel.n_mels, spare, first, patch.step)

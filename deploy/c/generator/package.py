@@ -9,10 +9,11 @@ from edgebrain.files import check_folder, whole_folder
 
 from deploy.c.generator.c_text import harmless, lines
 from deploy.c.generator.emit import Emitter
+from deploy.c.generator.emit_patch import PatchEmitter
 from deploy.c.generator.numbers import tanh_table
-from deploy.c.generator.program import Program
-from deploy.c.generator.projects import ENHANCER, write_projects
-from deploy.c.generator.read import read
+from deploy.c.generator.projects import write_projects
+from deploy.c.generator.read import Reader, checked_graph, walk
+from deploy.c.generator.read_patch import PatchReader
 
 _HERE = Path(__file__).parent.parent
 #: A folder with this file was written by this module and may be written again.
@@ -68,13 +69,14 @@ def generate(
     model: str | Path,
     folder: str | Path,
     name: str | None = None,
-) -> Program:
-    """Write the C code of a quantized stream.
+) -> Emitter | PatchEmitter:
+    """Write the C code of a quantized network.
 
     Arguments
     ---------
     model : str or Path
-        An int8 or int16x8 ONNX stream.
+        An int8 or int16x8 ONNX stream of an enhancer, an int8 patch of a
+        detector.
     folder : str or Path
         Made; where this function wrote it before, its files are replaced.
     name : str, optional
@@ -82,7 +84,7 @@ def generate(
 
     Returns
     -------
-    Program
+    Emitter or PatchEmitter
 
     Raises
     ------
@@ -95,14 +97,17 @@ def generate(
     name = identifier(Path(model).stem) if name is None else name
     check_name(name)
     check_folder(folder, MARK)
-    program = read(model)
-    emitter = Emitter(program, name)
+    graph = checked_graph(model)
+    if graph.metadata.task == "events":
+        emitter = PatchEmitter(walk(PatchReader(graph)), name)
+    else:
+        emitter = Emitter(walk(Reader(graph)), name)
     with whole_folder(folder, MARK) as fresh:
         _fill(fresh, emitter, Path(model))
-    return program
+    return emitter
 
 
-def _fill(folder: Path, emitter: Emitter, model: Path) -> None:
+def _fill(folder: Path, emitter: Emitter | PatchEmitter, model: Path) -> None:
     name = emitter.name
     (folder / f"{name}.h").write_text(emitter.header())
     (folder / f"{name}.c").write_text(emitter.source())
@@ -115,7 +120,7 @@ def _fill(folder: Path, emitter: Emitter, model: Path) -> None:
             copy_function=shutil.copy,
         )
     (folder / _TANH).write_text(tanh_source())
-    write_projects(folder, name, ENHANCER)
+    write_projects(folder, name, emitter.words)
     card = emitter.program.metadata
     origin = (
         f"{name}: {card.precision}, weights {card.checkpoint_sha256}, of "

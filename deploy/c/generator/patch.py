@@ -33,8 +33,10 @@ class Rows:
 
     @property
     def row(self) -> int:
-        """Elements of a row: kernels write up to a multiple of 4."""
-        return -(-self.width * self.channels // 4) * 4
+        """Elements of a row, with what kernels write behind its end."""
+        # Of each column up to a multiple of 4; the last one is not covered.
+        last = -(-self.channels // 4) * 4
+        return -(-((self.width - 1) * self.channels + last) // 4) * 4
 
 
 @dataclass(eq=False)
@@ -94,9 +96,10 @@ class PatchProgram:
         What a patch of features is quantized to, one channel.
     nodes : list of RowNode
         In an order in which they can be run.
-    mean : Mean
+    end : Mean or Rows
+        A mean over the last rows, or all of them as one vector.
     tail : list of Dense
-        From the mean to the scores.
+        From there to the scores.
     scores : Vector
     """
 
@@ -104,7 +107,7 @@ class PatchProgram:
     prologue: list[tuple]
     features: Rows
     nodes: list[RowNode]
-    mean: Mean
+    end: Mean | Rows
     tail: list[Dense]
     scores: Vector
 
@@ -114,12 +117,17 @@ class PatchProgram:
         return [self.features, *(node.out for node in self.nodes)]
 
     @property
+    def last(self) -> Rows:
+        """The last tensor of a patch."""
+        return self.end.source if isinstance(self.end, Mean) else self.end
+
+    @property
     def endless(self) -> bool:
         """Whether no row depends on where a patch begins or ends.
 
         Then rows of overlapping patches are computed once.
         """
-        return all(
+        return isinstance(self.end, Mean) and all(
             node.window.pad[0] == 0
             and node.window.rows(node.out.height - 1, 1 << 30)[1] <= t.height
             for node in self.nodes
@@ -132,7 +140,7 @@ class PatchProgram:
         reached = {self.features: 1}
         for node in self.nodes:
             reached[node.out] = reached[node.inputs[0]] * node.window.stride[0]
-        return reached[self.mean.source]
+        return reached[self.last]
 
     @property
     def macs(self) -> int:
@@ -182,4 +190,6 @@ def capacities(program: PatchProgram) -> dict[Rows, int]:
         make(program.features)
         while able := [node for node in program.nodes if ready(node)]:
             make(able[-1].out)
+    if program.last is program.end:
+        most[program.last] = program.last.height
     return most

@@ -48,6 +48,13 @@ _MALFORMED = (
 )
 
 
+#: What of each task becomes C: the form, and the precisions.
+TAKEN = {
+    "enhancement": ("stream", ("int8", "int16x8")),
+    "events": ("patch", ("int8",)),
+}
+
+
 def read(path: str | Path) -> Program:
     """Read an int8 or int16x8 stream of this project.
 
@@ -66,34 +73,66 @@ def read(path: str | Path) -> Program:
         and what the C code does not compute: each with the node, the reason
         and the mend.
     """
+    return walk(Reader(checked_graph(path, "enhancement")))
+
+
+def checked_graph(path: str | Path, *wanted: str) -> Graph:
+    """Return the graph of a file that the card says may become C.
+
+    Arguments
+    ---------
+    path : str or Path
+    *wanted : str
+        Tasks; left out: any of :data:`TAKEN`.
+
+    Raises
+    ------
+    UserError
+    """
     graph = Graph.read(path)
-    _check_card(path, graph.metadata)
+    _check_card(path, graph.metadata, wanted or tuple(TAKEN))
     _check_shapes(path, graph.model)
     files.check_complete(graph.model, str(path))
     files.check_finite(graph.model, str(path))
-    reader = Reader(graph)
+    return graph
+
+
+def walk(reader: "Reader"):
+    """Return the program that a reader finds.
+
+    Raises
+    ------
+    UserError
+        Naming the node, the reason and the mend.
+    """
     problems = reader.run()
     if problems:
-        raise UserError.collect(f"{path}: cannot become C", problems)
+        raise UserError.collect(f"{reader.path}: cannot become C", problems)
     return reader.program
 
 
-def _check_card(path, card) -> None:
+def _check_card(path, card, wanted) -> None:
     if card is None:
         raise UserError(
             f"{path}: carries no metadata of this project: export the "
             "network with export_onnx.py and quantize it with quantize.py"
         )
-    problems = []
-    if card.form != "stream":
-        problems.append(
-            f"it is the {card.form} form; C takes the stream form: "
-            "export_onnx.py --forms stream, then quantize.py"
+    if card.task not in wanted:
+        raise UserError(
+            f"{path}: is a network of {card.task}; C is made of "
+            + " and ".join(wanted)
         )
-    if card.precision not in ("int8", "int16x8"):
+    form, precisions = TAKEN[card.task]
+    problems = []
+    if card.form != form:
+        problems.append(
+            f"it is the {card.form} form; C takes the {form} form: "
+            f"export_onnx.py --forms {form}, then quantize.py"
+        )
+    if card.precision not in precisions:
         problems.append(
             f"it is {card.precision}: quantize it with quantize.py "
-            "--precision int8 or int16x8"
+            f"--precision {' or '.join(precisions)}"
         )
     late = card.lookahead_frames or 0
     if not isinstance(late, int) or not 0 <= late <= _MOST_LATE:
@@ -117,7 +156,7 @@ def _check_shapes(path, model) -> None:
         if shape is None or not all(0 < n <= _MOST for n in shape):
             problems.append(
                 f"{value.name}: its shape is not fixed, or beyond {_MOST}; "
-                "export the stream form, whose shapes are fixed"
+                "export it with fixed shapes"
             )
         elif shape[0] != 1:
             problems.append(
@@ -132,7 +171,7 @@ class Reader(LayerReader, ElementReader):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        self.nodes = graph.nodes
+        self.path, self.nodes = graph.path, graph.nodes
         self.card = card = graph.metadata
         self.raw = graph.constants
         self.problems: list[str] = []

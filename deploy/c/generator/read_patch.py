@@ -36,6 +36,16 @@ class Map(Integers):
         self.rows = rows
 
 
+class Flat(Integers):
+    """All integers of a patch as one vector, frame by frame."""
+
+    def __init__(self, rows: Rows) -> None:
+        size = rows.height * rows.width * rows.channels
+        vector = Vector(rows.name, size, rows.quantization)
+        super().__init__([Column(vector, 0, size)], True)
+        self.rows = rows
+
+
 class PatchReader(Reader):
     """Walks the nodes in order.
 
@@ -47,7 +57,8 @@ class PatchReader(Reader):
 
     def __init__(self, graph: Graph) -> None:
         Values.__init__(self)
-        self.nodes, self.card = graph.nodes, graph.metadata
+        self.path, self.nodes = graph.path, graph.nodes
+        self.card = graph.metadata
         self.raw, self.outputs = graph.constants, graph.outputs
         self.problems: list[str] = []
         self.prologue = self.features = self.mean = None
@@ -79,11 +90,17 @@ class PatchReader(Reader):
 
     def _reshaped(self, node, flat: bool) -> None:
         value = self._value(node.input[0])
-        if isinstance(value, Map) and len(self.shapes[node.output[0]]) != 4:
+        rank = len(self.shapes[node.output[0]])
+        if isinstance(value, Map) and rank == 2:
+            rows = value.rows
+            if rows.row != rows.width * rows.channels:
+                raise Refused("flattens rows that are no multiple of 4 long")
+            value = Flat(rows)
+        elif isinstance(value, Map) and rank != 4:
             raise Refused("reshapes a patch: no kernel for that")
         if isinstance(value, Waiting):
             raise Refused("its input is not quantized")
-        if not isinstance(value, Features | Map):
+        if not isinstance(value, Features | Map | Flat):
             value = Integers(value.columns, flat)
         self.values[node.output[0]] = value
 
@@ -140,6 +157,22 @@ class PatchReader(Reader):
         waiting = Waiting(name, kind, parts, shape[0], False)
         waiting.window, waiting.shape = window, self.shapes[node.output[0]]
         self.values[node.output[0]] = waiting
+
+    def _read_gemm(self, node, name) -> None:
+        super()._read_gemm(node, name)
+        waiting = self.values[node.output[0]]
+        value, levels, bias = waiting.parts
+        if isinstance(value, Flat):
+            # The graph has channels first, and frames where time_axis says.
+            rows = value.rows
+            shape = (rows.channels, rows.height, rows.width)
+            order = (0, 2, 3, 1)
+            if self.time_axis == 3:
+                shape, order = (shape[0], shape[2], shape[1]), (0, 3, 2, 1)
+            flat = levels.levels.reshape(-1, *shape).transpose(order)
+            moved = flat.reshape(len(levels.levels), -1)
+            levels = Weights(moved, levels.scale, levels.zero_point)
+            waiting.parts = (value, levels, bias)
 
     def _read_maxpool(self, node, name) -> None:
         source = self._map(node.input[0])
@@ -228,14 +261,14 @@ class PatchReader(Reader):
                 "the output is not one vector of quantized scores: quantize "
                 "the last layer"
             )
-        if self.mean is None or isinstance(scores, Map):
-            raise Refused("no mean over the patch leads to the scores")
+        if isinstance(scores, Map | Flat) or not self.operations:
+            raise Refused("no dense layer gives the scores")
         self.program = PatchProgram(
             self.card,
             self.prologue or [],
             self.features.rows,
             self.rows,
-            self.mean,
+            self.mean or self.rows[-1].out,
             self.operations,
             scores.columns[0].source,
         )

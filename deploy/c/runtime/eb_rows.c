@@ -199,7 +199,7 @@ int32_t eb_rows_run(const eb_rows_network *network, eb_rows_state state,
             continue;
         }
         eb_rows_make(network, node, state);
-        if (node->out == end) {
+        if (node->out == end && sums != 0) {
             eb_rows_sum(eb_rows_at(last, state.memory, row), last,
                         &sums[(row % count) * last->channels]);
         }

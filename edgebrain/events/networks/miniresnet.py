@@ -132,7 +132,7 @@ class MiniResNet(EventModel):
         if self.end_norm is not None:
             x = F.relu(self.end_norm(x))
         if self.pooling == "avg":
-            x = x.mean((2, 3))
+            x = F.adaptive_avg_pool2d(x, 1)
         elif self.pooling == "max":
             x = x.amax((2, 3))
         return self.head(self.drop(x.flatten(1)))

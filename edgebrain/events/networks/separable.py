@@ -8,6 +8,7 @@ from edgebrain.models.arguments import Arguments
 from edgebrain.models.base import State, zero_state
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 _SHORT = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256))
 _LONG = ((2, 512), *((1, 512),) * 5, (2, 1024), (1, 1024))
@@ -107,10 +108,13 @@ class SeparableNet(EventModel):
 
     def embed(self, features: Tensor) -> Tensor:
         """Return the columns (batch, channels, frames') of a patch."""
+        return self._maps(features).mean(2)
+
+    def _maps(self, features: Tensor) -> Tensor:
         x = features.unsqueeze(1)
         for layer in self.backbone:
             x = layer(x)
-        return x.mean(2)
+        return x
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits of a log-mel patch.
@@ -125,7 +129,9 @@ class SeparableNet(EventModel):
         Tensor
             (batch, n_classes).
         """
-        return self.head(self.drop(self.embed(features).mean(2)))
+        # One mean over both axes, which int8 runtimes compute in integers.
+        mean = F.adaptive_avg_pool2d(self._maps(features), 1).flatten(1)
+        return self.head(self.drop(mean))
 
     def initial_state(self, batch=1, device=None, dtype=None) -> State:
         """Return zeros: ``past{i}`` of each 3x3 layer, then ``columns``."""
