@@ -5,6 +5,7 @@
     python enhance.py MODEL noisy_folder enhanced_folder
     python enhance.py MODEL --record 10 enhanced.wav
     python enhance.py MODEL --live
+    python enhance.py --devices
 
 MODEL is a results folder (results/<name>/<seed>), an ONNX file of any form, a
 models/<name> folder, the shared library of deploy/c_engine.py (lib<name>.so)
@@ -18,6 +19,7 @@ import sys
 
 from edgebrain.command_line import (
     add_model_arguments,
+    check_number,
     exit_on_user_error,
     model_arguments,
 )
@@ -52,7 +54,24 @@ def parse(argv):
     parser.add_argument(
         "--live",
         action="store_true",
-        help="microphone to loudspeaker until Ctrl-C (use headphones)",
+        help="microphone to loudspeaker until Ctrl-C (use headphones), with "
+        "levels, gain and load in one line",
+    )
+    parser.add_argument(
+        "--devices", action=_ListDevices, help="list audio devices and exit"
+    )
+    for name, kind in (("microphone", "input"), ("loudspeaker", "output")):
+        parser.add_argument(
+            f"--{name}",
+            metavar="DEVICE",
+            help=f"{kind} of --live: a number of --devices or a part of a name",
+        )
+    parser.add_argument(
+        "--ahead_ms",
+        type=float,
+        default=80.0,
+        help="how long --live may be kept waiting by other programs before "
+        "sound breaks off, and how much later it plays (default: 80)",
     )
     parser.add_argument(
         "--dry_wet",
@@ -81,18 +100,28 @@ def parse(argv):
     return arguments
 
 
+class _ListDevices(argparse.Action):
+    """Does without a model, as --help does."""
+
+    def __init__(self, **settings):
+        super().__init__(nargs=0, **settings)
+
+    def __call__(self, parser, *_):
+        from edgebrain.enhancement.microphone import list_devices
+
+        print(list_devices())
+        parser.exit()
+
+
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     check_dry_wet(arguments.dry_wet)
+    check_number("ahead_ms", arguments.ahead_ms, 0)
     if arguments.attenuation_limit_db is not None:
         arguments.dry_wet *= wet_share(arguments.attenuation_limit_db)
     if arguments.live:
-        from edgebrain.enhancement.microphone import live
-
-        enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
-        factor = live(enhancer, arguments.dry_wet)
-        print(f"real-time factor {factor:.3f}")
+        _live(arguments)
         return
     if arguments.record is not None:
         enhancer, tasks = _record(arguments)
@@ -101,6 +130,34 @@ def main(argv):
         enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
     print(enhancer.describe())
     _enhance(enhancer, tasks, arguments.dry_wet)
+
+
+def _live(arguments):
+    """Enhance until Ctrl-C, with a line that shows how it goes."""
+    from edgebrain.enhancement.microphone import choose_device, live
+
+    devices = (
+        choose_device(arguments.microphone, "input"),
+        choose_device(arguments.loudspeaker, "output"),
+    )
+    enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
+    show = None
+    if sys.stdout.isatty():
+
+        def show(line):
+            print(f"\r{line} ", end="", flush=True)
+
+    meter = live(
+        enhancer,
+        arguments.dry_wet,
+        devices=devices,
+        ahead=arguments.ahead_ms / 1000,
+        show=show,
+    )
+    print(
+        f"{meter.seconds:.1f} s, real-time factor "
+        f"{meter.real_time_factor:.3f}, lost {meter.lost}"
+    )
 
 
 def _record(arguments):

@@ -1,5 +1,6 @@
 """Recording and live use, with a stand-in for the sound card."""
 
+import re
 import sys
 import types
 
@@ -19,7 +20,15 @@ def sound_card(samples, rates):
     heard, played = iter(samples), []
 
     class Stream:
-        def __init__(self, samplerate, channels, dtype, latency=None):
+        def __init__(
+            self,
+            samplerate,
+            channels,
+            dtype,
+            latency=None,
+            device=None,
+            blocksize=0,
+        ):
             if samplerate not in rates:
                 raise PortAudioError("Invalid sample rate")
             assert (channels, dtype) == (1, "float32")
@@ -37,8 +46,9 @@ def sound_card(samples, rates):
         def write(self, data):
             assert data.dtype == np.float32 and data.shape[1] == 1
             played.append(data[:, 0].copy())
+            return len(played) == 3  # nothing to play once
 
-    def check(channels, samplerate):
+    def check(device=None, channels=1, samplerate=0):
         if samplerate not in rates:
             raise PortAudioError("Invalid sample rate")
 
@@ -48,7 +58,9 @@ def sound_card(samples, rates):
         Stream=Stream,
         check_input_settings=check,
         check_output_settings=check,
-        query_devices=lambda kind: {"default_samplerate": float(rates[0])},
+        query_devices=lambda device=None, kind=None: {
+            "default_samplerate": float(rates[0])
+        },
         played=played,
     )
 
@@ -84,20 +96,35 @@ def test_live_plays_what_the_enhancer_gives(
     card = sound_card(wav, [16000])
     monkeypatch.setitem(sys.modules, "sounddevice", card)
     enhancer = load_enhancer(causal_folder)
-    factor = microphone.live(enhancer, wet, seconds=0.5)
+    lines = []
+    meter = microphone.live(enhancer, wet, seconds=0.5, show=lines.append)
     out = np.concatenate(card.played)
+    ahead = 1280  # 80 ms
+    assert not out[:ahead].any()
+    out = out[ahead:]
     heard = wav[:8000]
     expected = heard + wet * (enhancer.enhance(heard) - heard)
     assert len(out) >= 8000 - enhancer.latency_samples
     assert np.abs(out - expected[: len(out)]).max() < 1e-5
-    assert factor > 0
+    assert meter.real_time_factor > 0 and meter.seconds == pytest.approx(0.5)
+    assert meter.lost == 1
+    [line] = lines
+    shown = re.match(
+        r"in +(\S+) dBFS, out +(\S+) dBFS, gain +(\S+) dB, load +(\S+) %, "
+        r"lost 1$",
+        line,
+    )
+    count = 4000 - enhancer.latency_samples
+    for text, wave in zip(shown.groups(), (heard, out), strict=False):
+        level = 10 * np.log10(np.mean(wave[:count] ** 2))
+        assert float(text) == pytest.approx(level, abs=0.5)
 
 
 def test_live_at_another_rate(causal_folder, monkeypatch, wav):
     card = sound_card(wav, [48000])
     monkeypatch.setitem(sys.modules, "sounddevice", card)
     microphone.live(load_enhancer(causal_folder), seconds=0.5)
-    out = np.concatenate(card.played)
+    out = np.concatenate(card.played[1:])
     assert 0.4 * 48000 < len(out) <= 0.5 * 48000
 
 
@@ -109,7 +136,7 @@ def test_no_package(monkeypatch):
 
 def test_no_device(tmp_path, monkeypatch, wav):
     card = sound_card(wav, [])
-    card.query_devices = lambda kind: (_ for _ in ()).throw(
+    card.query_devices = lambda *_: (_ for _ in ()).throw(
         PortAudioError("Error querying device -1")
     )
     monkeypatch.setitem(sys.modules, "sounddevice", card)
