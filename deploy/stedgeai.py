@@ -24,6 +24,7 @@ import os
 from pathlib import Path
 import shlex
 import sys
+import tempfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -97,9 +98,10 @@ def parse(argv):
     )
     add(
         "--unknown_below",
-        type=Number(),
-        metavar="X",
-        help="events: no output above it is called unknown (default: none is)",
+        type=Number(least=0, most=1),
+        default=0.0,
+        metavar="P",
+        help="events: unknown where no probability is above it (default: 0)",
     )
     add_signal_arguments(parser)
     return parser.parse_args(argv)
@@ -222,22 +224,25 @@ def hand_off(arguments, graph, target, report, folder, say):
     from edgebrain.command_line import model_arguments
     from edgebrain.onnx.runner import load_runner
 
+    from deploy.st.application import adapted
     from deploy.st.package import write_package
     from deploy.st.vectors import read_clips
 
-    runner = load_runner(graph.path, **model_arguments(arguments))
-    rate = runner.metadata.signal.sample_rate
-    clips = read_clips(arguments.audio, rate, arguments.vectors)
-    package = write_package(
-        folder,
-        graph,
-        runner,
-        target,
-        report,
-        clips,
-        arguments.vectors,
-        arguments.board,
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        graph = adapted(graph, report.application, Path(scratch))
+        runner = load_runner(graph.path, **model_arguments(arguments))
+        rate = runner.metadata.signal.sample_rate
+        clips = read_clips(arguments.audio, rate, arguments.vectors)
+        package = write_package(
+            folder,
+            graph,
+            runner,
+            target,
+            report,
+            clips,
+            arguments.vectors,
+            arguments.board,
+        )
     say(f"\npackage: {folder} ({package.calls} calls in vectors/)")
     if package.set_aside:
         say(f"results of the run before are now in {package.set_aside}/")

@@ -5,7 +5,10 @@ model on the accelerator, and plays masked sound or prints a class. A header
 tells it how; what it cannot do is a reason why there is none.
 """
 
+from pathlib import Path
+
 from edgebrain.onnx.graph import QUANTIZE, SHAPES, Graph, label
+import onnx
 
 from deploy.st import event_application, speech_application
 from deploy.st.application_header import Application, Unfit, plain
@@ -14,7 +17,7 @@ from deploy.st.application_header import Application, Unfit, plain
 def fit(
     graph: Graph,
     silence_db: float = -50.0,
-    unknown_below: float | None = None,
+    unknown_below: float = 0.0,
 ) -> Application:
     """Return how the application runs a model.
 
@@ -24,9 +27,9 @@ def fit(
         With metadata.
     silence_db : float
         Of speech enhancement: output below it is set to zero.
-    unknown_below : float, optional
-        Of event detection: a highest output that is not above it is called
-        unknown; left out: none is.
+    unknown_below : float
+        Of event detection: a probability that is not above it is called
+        unknown.
 
     Raises
     ------
@@ -59,6 +62,33 @@ def fit(
     if card.task == "events":
         return event_application.fit(card, frames, unknown_below)
     raise Unfit(f"it has no use for a model of {plain(card.task)}")
+
+
+def adapted(
+    graph: Graph, application: Application | Unfit, folder: Path
+) -> Graph:
+    """Return the graph to hand off.
+
+    Arguments
+    ---------
+    graph : Graph
+    application : Application or Unfit
+    folder : Path
+        For the file of another graph: the application may want another last
+        operator, behind the first output.
+    """
+    if isinstance(application, Unfit) or not application.last:
+        return graph
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    output, last = model.graph.output[0], application.last
+    name = f"{output.name}_{last.lower()}"
+    node = onnx.helper.make_node(last, [output.name], [name], name)
+    model.graph.node.append(node)
+    output.name = name
+    path = folder / graph.path.name
+    onnx.save(model, path)
+    return Graph.read(path)
 
 
 def _float_front(graph: Graph):

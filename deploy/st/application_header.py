@@ -36,6 +36,8 @@ class Application:
         Constant arrays, float32 or uint32.
     guide : str
         What to know of it, for the README.
+    last : str
+        Operator that the model must end with; empty: none.
     """
 
     frames_per_patch: int
@@ -43,6 +45,7 @@ class Application:
     rows: dict[str, str]
     tables: dict[str, np.ndarray]
     guide: str
+    last: str = ""
 
     def files(self) -> dict[str, str]:
         """Return the C files by name."""

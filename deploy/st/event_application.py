@@ -21,10 +21,11 @@ from deploy.st.application_header import (
     window,
 )
 
+#: Added before the logarithm.
+_OFFSET = 1e-4
 
-def fit(
-    card: GraphMetadata, frames: int, unknown_below: float | None
-) -> Application:
+
+def fit(card: GraphMetadata, frames: int, unknown_below: float) -> Application:
     """Return how the application runs an event network.
 
     Raises
@@ -40,12 +41,16 @@ def fit(
             "its decibels have no reference of a clip, the model was trained "
             "with to_db: train with to_db: False"
         )
+    if mel.log_offset != _OFFSET:
+        raise Unfit(
+            f"it takes ln(mel + {_OFFSET:g}), the model was trained with "
+            f"log_offset: {mel.log_offset:g}"
+        )
     if signal.power not in (1, 2):
         raise Unfit(
             f"it has magnitude and power, not |X| ** {signal.power:g}: train "
             "with power: 1.0 or 2.0"
         )
-    threshold = -1e30 if unknown_below is None else float(unknown_below)
     kind = "MAGNITUDE" if signal.power == 1 else "POWER"
     names = card.class_names
     rows = common_rows(card) | outputs(
@@ -68,7 +73,7 @@ def fit(
         "SPECTROGRAM_MEL_LUT": "(user_melFiltersLut)",
         "SPECTROGRAM_MEL_START_IDX": "(user_melFiltersStartIndices)",
         "SPECTROGRAM_MEL_STOP_IDX": "(user_melFiltersStopIndices)",
-        "OOD_THR": f"({threshold!r}F)",
+        "OOD_THR": f"({float(unknown_below)!r}F)",
     }
     used = [np.flatnonzero(band) for band in mel.filters]
     tables = {
@@ -83,13 +88,13 @@ def fit(
         ),
     }
     seconds = mel.num_samples(frames) / signal.sample_rate
+    last = "Sigmoid" if card.features.get("multi_label") else "Softmax"
     guide = (
         f"The application runs the network on {frames} frames of "
         f"{mel.n_mels} mel bands, {seconds:.2f} s, and prints the class with "
-        "the highest output, or unknown where that is not above "
-        "--unknown_below (without it: never). The outputs are logits, not "
-        "probabilities: what it prints as per cent are 100 times those. The "
-        f"features are ln(mel + {mel.log_offset:g}); its silence threshold is "
-        "off."
+        f"the highest probability, or unknown where that is not above "
+        f"{unknown_below:g} (--unknown_below). For that a {last} was put "
+        "behind the logits of the model. The features are "
+        f"ln(mel + {_OFFSET:g}); its silence threshold is off."
     )
-    return Application(frames, 0, rows, tables, guide)
+    return Application(frames, 0, rows, tables, guide, last)
