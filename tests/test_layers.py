@@ -21,6 +21,7 @@ FLOORS = {
     "tasks": 2,
     # Typed by the set-up of a task.
     "runners": 3,
+    "c_library": 3,
     "command_line": 2,
     "models": 3,
     "data": 3,

@@ -129,7 +129,14 @@ class Detector:
 
     def probabilities(self, patches: np.ndarray) -> np.ndarray:
         """Return (n, classes) for log-mel patches (n, mels, frames)."""
-        logits = self.network(np.ascontiguousarray(patches, np.float32))
+        return self.from_logits(
+            self.network(np.ascontiguousarray(patches, np.float32))
+        )
+
+    def from_logits(self, logits: np.ndarray) -> np.ndarray:
+        """Return the probabilities of logits, both (n, classes)."""
+        if not len(logits):
+            return logits
         if self.multi_label:
             return 1.0 / (1.0 + np.exp(-logits))
         shifted = np.exp(logits - logits.max(1, keepdims=True))
@@ -219,8 +226,9 @@ class DetectorStream:
 
     def flush(self) -> np.ndarray:
         """End the sound; one that was shorter than a patch is repeated."""
-        held = self._samples
-        if self._rows or not len(held):
+        held, rows = self._samples, self._rows
+        self.reset()
+        if rows or not len(held):
             return np.zeros((0, len(self.detector.class_names)))
         return self.feed(np.resize(held, self.detector.latency_samples))
 
@@ -274,9 +282,10 @@ def load_detector(
     ---------
     path : Path or str
         An ONNX file; a results folder (PyTorch, its best checkpoint); a
-        folder of ONNX files such as ``models/<name>``.
+        folder of ONNX files such as ``models/<name>``; a shared library made
+        in a folder of deploy/c_engine.py.
     form : str, optional
-        "torch" or "patch". Left out: PyTorch for a results folder.
+        "torch", "patch" or "c". Left out: PyTorch for a results folder.
     precision : str, optional
         "float32", "int16x8" or "int8"; left out: the first that is there.
     **settings
@@ -287,11 +296,17 @@ def load_detector(
     UserError
         Nothing there that can be run, or no event network.
     """
-    path = Path(path)
+    path, kind = Path(path), {"form": form, "precision": precision}
     if not path.exists():
         raise UserError(
-            f"{path}: does not exist; give a results folder, an ONNX file or "
-            "a models/<name> folder"
+            f"{path}: does not exist; give a results folder, an ONNX file, a "
+            "models/<name> folder or a C library"
+        )
+    if path.suffix in (".so", ".dylib", ".dll"):
+        from edgebrain.events.c_library import Library, LibraryDetector
+
+        return _checked(
+            _of_events(LibraryDetector, Library(path), path), **kind
         )
     patterns = ("model.ckpt", "CKPT*/model.ckpt", "save/CKPT*/model.ckpt")
     trained = any(True for pattern in patterns for _ in path.glob(pattern))
@@ -303,13 +318,17 @@ def load_detector(
 
     file = path if path.is_file() else _choose(path, precision)
     runner = load_runner(file, **settings)
-    detector = _of_events(Detector, OnnxForm(runner), file)
-    for what, got, wanted in (
-        ("form", detector.form, form),
-        ("precision", detector.precision, precision),
-    ):
+    return _checked(_of_events(Detector, OnnxForm(runner), file), **kind)
+
+
+def _checked(detector: Detector, **kind) -> Detector:
+    """Return a detector if it is of the wanted kind."""
+    for what, wanted in kind.items():
+        got = getattr(detector, what)
         if wanted not in (None, got):
-            raise UserError(f"{file}: its {what} is {got}, not {wanted}")
+            raise UserError(
+                f"{detector.source}: its {what} is {got}, not {wanted}"
+            )
     return detector
 
 

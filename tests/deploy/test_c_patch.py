@@ -8,6 +8,7 @@ import subprocess
 from c_models import build, sound
 from edgebrain.errors import UserError
 from edgebrain.events.brain import event_setup
+from edgebrain.events.detector import load_detector
 from edgebrain.events.networks import MiniResNet, SeparableNet
 from edgebrain.events.patches import PatchSettings
 from edgebrain.onnx.export import export_patch
@@ -221,6 +222,39 @@ def test_names_of_classes_are_text_and_nothing_else(built):
     assert tuple(n.decode() for n in names) == CLASSES
     assert detector.about["class_names"] == list(CLASSES)
     assert detector.about["task"] == "events"
+
+
+@pytest.mark.parametrize("name", ["same_shared", "valid"])
+def test_a_library_is_a_detector_like_any_other(name, quantized, built):
+    path, mel = quantized(name)
+    ours = load_detector(built(name)[1] / "libnet.so")
+    theirs = load_detector(path)
+    assert ours.form == "c" and ours.class_names == theirs.class_names
+    wav = sound(9000, 5).astype(np.float32) / 32768
+    mine, other = ours.classify(wav), theirs.classify(wav)
+    assert mine.shape == other.shape and len(mine) > 10
+    assert np.abs(mine - other).max() < 0.05
+    assert (mine.argmax(1) == other.argmax(1)).mean() > 0.9
+    # Whatever the pieces, a stream has the bits of the whole.
+    whole = ours.timeline([wav])
+    pieces = ours.timeline(np.split(wav, [7, 500, 501, 6000]))
+    np.testing.assert_array_equal(whole.probabilities, pieces.probabilities)
+    if name == "same_shared":
+        again = theirs.timeline([wav])
+        count = min(len(whole.times), len(again.times))
+        assert count > 10
+        np.testing.assert_allclose(whole.times[:count], again.times[:count])
+        distance = np.abs(
+            whole.probabilities[:count] - again.probabilities[:count]
+        )
+        assert distance.max() < 0.05
+    # A sound that is shorter than a patch is repeated.
+    short = wav[2000:2200]
+    np.testing.assert_allclose(
+        ours.timeline([short]).probabilities,
+        theirs.timeline([short]).probabilities,
+        atol=0.05,
+    )
 
 
 def test_the_example_prints_scores(built, tmp_path):

@@ -4,25 +4,19 @@ Samples go in and out as int16, hop by hop, and are what a device computes,
 bit for bit.
 """
 
-import ctypes
-import json
+from ctypes import c_uint32, c_void_p
 from pathlib import Path
 
-from edgebrain import tasks
+from edgebrain import c_library
+from edgebrain.c_library import to_int16
 from edgebrain.enhancement.enhancer import Enhancer, checked
-from edgebrain.errors import UserError
-from edgebrain.signal import SignalSettings
-from edgebrain.tasks import Setup
 import numpy as np
 
 _FULL_SCALE = 32768.0
-_NAMES = ("size", "init", "process_hops", "reset", "describe")
 
 
-class Library:
-    """A loaded shared library, an :class:`edgebrain.runners.Form`.
-
-    It holds no stream.
+class Library(c_library.Library):
+    """The library of an enhancer.
 
     Arguments
     ---------
@@ -31,80 +25,44 @@ class Library:
     Raises
     ------
     UserError
-        When it cannot be loaded, or is no library of this project.
+        As of :class:`edgebrain.c_library.Library`.
     """
 
-    form = "c"
-
     def __init__(self, path: Path | str) -> None:
-        path = Path(path)
-        try:
-            library = ctypes.CDLL(str(path.resolve()))
-            functions = {n: getattr(library, f"eb_{n}") for n in _NAMES}
-        except (OSError, AttributeError) as error:
-            raise UserError(
-                f"{path}: is no library of deploy/c_engine.py for this "
-                f"machine ({error}); make it with make in the folder that "
-                "c_engine.py wrote"
-            ) from None
-        functions["size"].restype = ctypes.c_uint32
-        functions["init"].restype = ctypes.c_void_p
-        functions["init"].argtypes = [ctypes.c_void_p, ctypes.c_uint32]
-        functions["process_hops"].restype = None
-        functions["process_hops"].argtypes = [ctypes.c_void_p] * 3 + [
-            ctypes.c_uint32
-        ] * 2
-        functions["reset"].restype = None
-        functions["reset"].argtypes = [ctypes.c_void_p]
-        functions["describe"].restype = ctypes.c_char_p
-        self._functions = functions
-        self.description = json.loads(functions["describe"]())
-        self.setup = Setup(
-            self.description.get("task", tasks.DEFAULT),
-            SignalSettings.from_dict(self.description["signal"]),
-        )
-        self.precision = self.description["precision"]
+        pointers, counts = [c_void_p] * 3, [c_uint32] * 2
+        super().__init__(path, {"process_hops": (None, pointers + counts)})
         self.delay = self.description["delay"]
-
-    def facts(self) -> dict:
-        """Return what metrics.json says of this form."""
-        keys = ("model_class", "checkpoint_sha256", "versions")
-        return {key: self.description[key] for key in keys}
 
     def start(self) -> "HopStream":
         """Return a fresh stream."""
-        return HopStream(self._functions, self.setup.signal.hop_length)
+        return HopStream(self)
 
 
 class HopStream:
-    """Memory of one stream, as a device holds it.
+    """One stream, as a device holds it.
 
     Arguments
     ---------
-    functions : dict
-        Of the library.
-    hop : int
+    library : Library
     """
 
-    def __init__(self, functions: dict, hop: int) -> None:
-        self._functions, self._hop = functions, hop
-        size = functions["size"]()
-        self._memory = np.zeros(-(-size // 8), np.uint64)
-        self._state = functions["init"](self._memory.ctypes.data, size)
+    def __init__(self, library: Library) -> None:
+        self._library, self._hop = library, library.setup.signal.hop_length
+        self._memory, self._state = library.memory()
 
     def process(self, samples: np.ndarray) -> np.ndarray:
         """Return as many samples, int16; whole hops only."""
         samples = np.ascontiguousarray(samples, np.int16)
         hops = len(samples) // self._hop
         out = np.empty(hops * self._hop, np.int16)
-        self._functions["process_hops"](
+        self._library._process_hops(
             self._state, samples.ctypes.data, out.ctypes.data, hops, self._hop
         )
         return out
 
     def reset(self) -> None:
         """Forget the stream so far."""
-        self._functions["reset"](self._state)
+        self._library._reset(self._state)
 
 
 class LibraryEnhancer(Enhancer):
@@ -196,9 +154,7 @@ class LibraryStream:
         self._early, self._owed = self._delay, 0
 
     def _run(self, samples: np.ndarray) -> np.ndarray:
-        scaled = np.rint(np.asarray(samples, np.float32) * _FULL_SCALE)
-        new = np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
-        new = np.concatenate([self._waiting, new])
+        new = np.concatenate([self._waiting, to_int16(samples)])
         whole = len(new) // self._hop * self._hop
         self._waiting = new[whole:]
         out = self._stream.process(new[:whole])
