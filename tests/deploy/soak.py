@@ -19,9 +19,9 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from c_models import KINDS, CStream, build, network, quantized_stream  # noqa: E402
 from c_reference import Reference  # noqa: E402
-from edgebrain.onnx.probe import speech_like  # noqa: E402
 from edgebrain.onnx.session import make_session  # noqa: E402
 from edgebrain.signal import magnitude, stft  # noqa: E402
+from edgebrain.signal.probe import speech_like  # noqa: E402
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 

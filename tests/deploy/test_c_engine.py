@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from c_models import build, sound
+from c_models import CStream, build, sound
 from edgebrain.enhancement import load_enhancer
 from edgebrain.errors import UserError
 import numpy as np
@@ -138,6 +138,39 @@ def test_memory_is_the_callers(generated):
         assert not kinds & set("bBdDcC"), symbols
         undefined = [s.split()[-1] for s in symbols.splitlines() if " U " in s]
         assert not set(undefined) & {"malloc", "free", "calloc", "printf"}
+
+
+@needs_cc
+@pytest.mark.parametrize("name", ["tcnn", "tcnn_late"])
+def test_an_attenuation_limit_is_a_floor_under_the_mask(name, generated):
+    """As a share of the input that stays, at any time and over a reset."""
+    _, folder = generated(name, "int8")
+    pcm = sound(2000)
+    outputs = {}
+    for floor in (None, 0.0, 0.25, 1.0):
+        stream = CStream(folder)
+        limit = stream.library.eb_limit_attenuation
+        if floor is not None:
+            limit(ctypes.c_void_p(stream.state), ctypes.c_float(floor))
+            stream.library.eb_reset(ctypes.c_void_p(stream.state))
+        out = np.zeros_like(pcm)
+        stream.library.eb_process_hops(
+            ctypes.c_void_p(stream.state),
+            ctypes.c_void_p(pcm.ctypes.data),
+            ctypes.c_void_p(out.ctypes.data),
+            100,
+            20,
+        )
+        outputs[floor] = out.astype(int)
+    np.testing.assert_array_equal(outputs[None], outputs[0.0])
+    # All of the input, late by what the whole stream is.
+    late = int(np.argmax(np.correlate(outputs[1.0], pcm.astype(int), "full")))
+    late -= len(pcm) - 1
+    assert late > 0
+    assert np.abs(outputs[1.0][late:] - pcm[:-late]).max() <= 1
+    mixed = 0.25 * outputs[1.0] + 0.75 * outputs[0.0]
+    assert np.abs(outputs[0.25] - mixed).max() <= 1.5
+    assert np.abs(outputs[1.0] - outputs[0.0]).max() > 500
 
 
 def test_the_runtime_includes_no_generated_file():

@@ -8,6 +8,7 @@ void eb_process(void *state, const int16_t *in, int16_t *out);
 void eb_process_hops(void *state, const int16_t *in, int16_t *out,
                      uint32_t hops, uint32_t hop);
 void eb_reset(void *state);
+void eb_limit_attenuation(void *state, float floor);
 void eb_step(void *state, const float *magnitude, float *mask);
 const char *eb_describe(void);
 
@@ -37,6 +38,11 @@ void eb_process_hops(void *state, const int16_t *in, int16_t *out,
 void eb_reset(void *state)
 {
     EB_CALL(reset)((EB_CALL(state) *)state);
+}
+
+void eb_limit_attenuation(void *state, float floor)
+{
+    EB_CALL(limit_attenuation)((EB_CALL(state) *)state, floor);
 }
 
 void eb_step(void *state, const float *magnitude, float *mask)

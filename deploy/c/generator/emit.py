@@ -89,6 +89,11 @@ void {self.name}_process({self.name}_state *state, const int16_t *in,
 /* Forget the stream so far. */
 void {self.name}_reset({self.name}_state *state);
 
+/* Leave at least `floor` of the input, from 0 (as at the start) to 1:
+ * 10^(-limit / 20) for an attenuation limit in dB. Each mask becomes
+ * floor + (1 - floor) mask. Kept by {self.name}_reset. */
+void {self.name}_limit_attenuation({self.name}_state *state, float floor);
+
 /* The network alone, to verify it: one frame of magnitudes to its mask, both
  * {upper}_BINS floats. */
 void {self.name}_step({self.name}_state *state, const float *magnitude,
@@ -134,6 +139,7 @@ const char *{self.name}_describe(void);
             ("float", "second", signal.n_fft + 2, 4),
             ("float", "overlap", max(kept, 1), 4),
         ]
+        members.append(("float", "floor", 0, 4))
         late = self.program.metadata.lookahead_frames or 0
         if late:
             members.append(("float", "late", late * (signal.n_fft + 2), 4))
@@ -219,14 +225,22 @@ const char *{self.name}_describe(void);
         ((uintptr_t)memory & 3u) != 0u) {{
         return 0;
     }}
+    state->floor = 0.0f;
     {name}_reset(state);
     return state;
 }}
 
 void {name}_reset({name}_state *state)
 {{
+    const float floor = state->floor;
     memset(state, 0, sizeof *state);
+    state->floor = floor;
 {chr(10).join(resets)}
+}}
+
+void {name}_limit_attenuation({name}_state *state, float floor)
+{{
+    state->floor = floor;
 }}
 
 void {name}_step({name}_state *state, const float *magnitude,
@@ -243,6 +257,10 @@ void {name}_process({name}_state *state, const int16_t *in,
     eb_take_hop(&stft, state->history, in);
     eb_analyse(&stft, state->history, state->first, magnitude);
     {name}_step(state, magnitude, mask);
+    if (state->floor != 0.0f) {{
+        eb_mul_all(mask, {bins}, 1.0f - state->floor);
+        eb_add_all(mask, {bins}, state->floor);
+    }}
 {delayed}    eb_synthesise(&stft, state->first, mask, state->second,
                   state->overlap, out);
 }}
