@@ -54,11 +54,13 @@ def on_board(board, folder, changes=(), compiler=GCC, flags=("-O2",)):
     return dict(line.split() for line in text.splitlines())
 
 
-def on_this_computer(folder, flags):
-    """Return the same of this computer."""
-    sources = write_kernels(folder)
+def on_this_computer(folder, flags, changes=(), compiler=("cc",), before=()):
+    """Return the same of this computer, or of one that ``before`` emulates."""
+    sources = write_kernels(folder, changes)
     run(
-        ["cc", *FLAGS, *flags, f"-I{folder}", "-o", folder / "sums"]
+        [*compiler, *FLAGS, *flags, f"-I{folder}", "-o", folder / "sums"]
         + [HERE / "kernel_sums.c", *sources, "-lm"]
     )
-    return dict(line.split() for line in run([folder / "sums"]).splitlines())
+    return dict(
+        line.split() for line in run([*before, folder / "sums"]).splitlines()
+    )

@@ -139,8 +139,11 @@ def unsealed(path):
     return model
 
 
-def quantized_stream(model, signal, target, precision="int8"):
-    """Write the quantized stream of a network; return its path."""
+def quantized_stream(model, signal, source, precision="int8"):
+    """Write the streams of a network, ``source`` the float one.
+
+    Returns the path of the quantized one.
+    """
     from edgebrain.onnx.export import export_stream
     from edgebrain.onnx.quantization import (
         QuantizationSettings,
@@ -151,10 +154,11 @@ def quantized_stream(model, signal, target, precision="int8"):
     from edgebrain.tasks import Setup
 
     clips = tuple(frames(sound(4000, s), signal) for s in range(3))
-    if hasattr(model, "fit_normalisation"):
-        model.fit_normalisation(clips)
-    source = target.with_name(f"{target.stem}_float.onnx")
-    export_stream(model, Setup("enhancement", signal), source)
+    if not source.exists():
+        if hasattr(model, "fit_normalisation"):
+            model.fit_normalisation(clips)
+        export_stream(model, Setup("enhancement", signal), source)
+    target = source.with_name(f"{source.stem}_{precision}.onnx")
     quantize(
         load_source(source),
         target,

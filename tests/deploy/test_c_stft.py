@@ -5,20 +5,17 @@ from pathlib import Path
 import shutil
 import subprocess
 
-from c_models import build
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings
 from edgebrain.signal.windows import make_window, split_hops
 import numpy as np
 import pytest
 
-from deploy.c.generator.c_text import float_text, lines
 from deploy.c.generator.transform import MAX_STAGES, radices, tables
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "c"
 RUNTIME = FOLDER / "runtime"
-#: For this computer; the others are Helium alone.
-SOURCES = ("eb_stft", "eb_overlap", "eb_fft")
+SOURCES = ("eb_stft", "eb_stft_x4", "eb_overlap", "eb_fft", "eb_fft_x4")
 FLAGS = ["-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion"]
 FLAGS += ["-Wshadow", "-pedantic"]
 #: n_fft, win_length, hop_length: every radix, odd sizes, windows that leave
@@ -76,7 +73,7 @@ class Stft(ctypes.Structure):
     ]
 
 
-def compiled(folder, changes=()):
+def compiled(folder, changes=(), define="-UEB_SCALAR"):
     """Return the transforms as a library, with changes to their source."""
     texts = {n: (RUNTIME / f"{n}.c").read_text() for n in SOURCES}
     for header in RUNTIME.glob("*.h"):
@@ -91,7 +88,17 @@ def compiled(folder, changes=()):
     sources = [folder / f"{n}.c" for n in SOURCES]
     warnings = [] if changes else ["-Werror"]
     subprocess.run(
-        ["cc", "-O1", "-shared", "-fPIC", *FLAGS, *warnings, "-I", folder]
+        [
+            "cc",
+            "-O1",
+            "-shared",
+            "-fPIC",
+            define,
+            *FLAGS,
+            *warnings,
+            "-I",
+            folder,
+        ]
         + ["-o", folder / "stft.so", *sources, "-lm"],
         check=True,
     )
@@ -314,7 +321,7 @@ MUTANTS = [
 @needs_cc
 @pytest.mark.parametrize("change", MUTANTS, ids=lambda c: c[0])
 def test_wrong_code_is_noticed(change, tmp_path):
-    mutant = compiled(tmp_path, [change])
+    mutant = compiled(tmp_path, [change], "-DEB_SCALAR")
     wrong = []
     for sizes in ((512, 400, 160), (60, 45, 15), (72, 65, 40)):
         transform = Transform(mutant, *sizes)
@@ -330,168 +337,3 @@ def test_impossible_transforms_are_refused():
         radices(2 * 17)
     with pytest.raises(UserError, match="even"):
         radices(25)
-
-
-BOARD_MAIN = """
-#include "eb_stft.h"
-
-#include <stdio.h>
-#include <string.h>
-
-@TABLES@
-
-static const eb_stft all[] = {
-@SETTINGS@
-};
-#define COUNT (sizeof all / sizeof all[0])
-#define LARGEST 2048
-
-static int16_t history[LARGEST];
-static int16_t in[LARGEST];
-static int16_t out[LARGEST];
-static float spectrum[LARGEST + 2];
-static float other[LARGEST + 2];
-static float overlap[LARGEST];
-static uint32_t hash;
-static uint32_t noise = 1u;
-
-static uint32_t next(void)
-{
-    noise = noise * 1664525u + 1013904223u;
-    return noise >> 8;
-}
-
-static void add(uint32_t word)
-{
-    hash = (hash ^ word) * 16777619u;
-}
-
-static void add_floats(const float *values, int32_t count)
-{
-    for (int32_t i = 0; i < count; i++) {
-        /* A zero has no sign. */
-        const float value = values[i] + 0.0f;
-        uint32_t bits;
-        memcpy(&bits, &value, sizeof bits);
-        add(bits);
-    }
-}
-
-int main(void)
-{
-    for (uint32_t number = 0; number < COUNT; number++) {
-        const eb_stft *const s = &all[number];
-        const int32_t bins = s->n_fft / 2 + 1;
-        float *const mask = &other[bins];
-        memset(history, 0, sizeof history);
-        memset(overlap, 0, sizeof overlap);
-        for (int32_t frame = 0; frame < 12; frame++) {
-            /* Quieter and quieter, then an impulse in silence. */
-            for (int32_t i = 0; i < s->hop_length; i++) {
-                const int32_t wide = (int32_t)(next() & 0xFFFFu) - 32768;
-                in[i] = (int16_t)(wide / (1 << (frame < 8 ? 2 * frame : 16)));
-            }
-            in[0] = frame == 10 ? 1 : in[0];
-            eb_take_hop(s, history, in);
-            /* Not to be looked at. */
-            for (int32_t i = (s->win_length + 1) & ~1; i < LARGEST; i++) {
-                history[i] = 12345;
-            }
-            eb_analyse(s, history, spectrum, other);
-            add_floats(spectrum, 2 * bins);
-            add_floats(other, bins);
-            for (int32_t i = 0; i < bins; i++) {
-                mask[i] = (float)(next() & 255u) / 128.0f;
-            }
-            eb_synthesise(s, spectrum, mask, other, overlap, out);
-            for (int32_t i = 0; i < s->hop_length; i++) {
-                add((uint32_t)out[i]);
-            }
-        }
-        printf("%lx\\n", (unsigned long)hash);
-    }
-    static const float ties[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f,
-                                 32766.5f, 32767.5f, 1e9f, 1e12f,
-                                 -32767.5f, -32768.5f, -1e9f, -1e12f};
-    for (uint32_t i = 0; i < sizeof ties / sizeof ties[0]; i++) {
-        for (int32_t k = 0; k < 16; k++) {
-            other[9 + k % 9] = 1.0f;
-            overlap[k] = 0.0f;
-            spectrum[k + 2] = 0.0f;
-        }
-        spectrum[0] = ties[i];
-        eb_synthesise(&all[0], spectrum, &other[9], other, overlap, out);
-        printf("%d %d\\n", out[0], out[5]);
-    }
-    return 0;
-}
-"""
-
-
-def board_main():
-    """Return a program that prints what all transforms come to."""
-    names, settings = [], []
-    for number, sizes in enumerate([(16, 16, 6), *SIZES]):
-        t = Transform(None, *sizes).tables
-        if number == 0:
-            # Samples are then the values in the spectrum.
-            t.window[:] = np.resize([1, -1], 16)
-            t.gain[:] = 1
-        here = []
-        for name in ("twiddle", "window", "gain", "turns"):
-            values = [float_text(v) for v in getattr(t, name).ravel()] or ["0"]
-            here.append(f"{name}_{number}")
-            names.append(
-                f"static const float {here[-1]}[] = {{\n{lines(values)}\n}};"
-            )
-        radix = ", ".join(map(str, t.radices)) or "0"
-        settings.append(
-            f"    {{{', '.join(map(str, sizes))}, {{{sizes[0] // 2}, "
-            f"{len(t.radices)}, {{{radix}}}, {here[0]}}}, "
-            f"{', '.join(here[1:])}}},"
-        )
-    text = BOARD_MAIN.replace("@TABLES@", "\n".join(names))
-    return text.replace("@SETTINGS@", "\n".join(settings))
-
-
-@pytest.mark.skipif(
-    not all(
-        map(
-            shutil.which,
-            ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm"),
-        )
-    ),
-    reason="no cross compiler or emulator",
-)
-def test_boards_give_the_bits_of_this_computer(generated, tmp_path):
-    """All sizes, with and without Helium, ties and saturation too."""
-    _, made = generated("tcnn", "int8")
-    main = tmp_path / "main.c"
-    main.write_text(board_main())
-    sources = [RUNTIME / f"{name}.c" for name in SOURCES]
-    host = ["cc", "-O1", *FLAGS, "-I", RUNTIME, main, *sources, "-lm"]
-    subprocess.run([*host, "-o", tmp_path / "host"], check=True)
-    want = subprocess.run(
-        [tmp_path / "host"], capture_output=True, text=True, check=True
-    ).stdout
-    rounded = [0, 2, 2, 0, -2, -2, 32766, 32767, 32767, 32767]
-    rounded += [-32768, -32768, -32768, -32768]
-    assert [tuple(map(int, t.split())) for t in want.splitlines()[-14:]] == [
-        (value, value) for value in rounded
-    ]
-    for flags in ("", " -DEB_SCALAR"):
-        folder = tmp_path / f"boards{flags.strip()}"
-        shutil.copytree(made, folder)
-        shutil.copy(main, folder / "examples" / "boards" / "main.c")
-        for old in (*folder.glob("*.elf"), *folder.glob("build-*")):
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        build(folder, f"CFLAGS=-O2 -Werror{flags}", "boards")
-        for board in ("m4", "m33", "m55"):
-            got = subprocess.run(
-                ["make", "-s", f"run-{board}"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=120,
-            ).stdout
-            assert got == want, (board, flags)

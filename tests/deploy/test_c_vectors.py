@@ -30,6 +30,37 @@ def test_vectors_of_this_computer_give_the_bits_of_plain_loops(
     assert on_this_computer(tmp_path, flags) == plain
 
 
+@pytest.mark.skipif(
+    not (
+        shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64")
+    ),
+    reason="no compiler or emulator of 64-bit Arm",
+)
+def test_vectors_of_64_bit_arm_give_the_bits_of_plain_loops(plain, tmp_path):
+    found = on_this_computer(
+        tmp_path,
+        ["-O2", "-static"],
+        compiler=["aarch64-linux-gnu-gcc"],
+        before=["qemu-aarch64"],
+    )
+    assert found == plain
+
+
+#: What a wrong vector of this computer changes.
+HOST_MUTANTS = {
+    ("eb_widen_i8x8(w + 8), y)", "eb_widen_i8x8(w + 8), x)"): "dense_s",
+    ("2, 6, 3, 7);", "2, 6, 3, 6);"): "dense_s",
+    ("eb_limit_x4(value, -128, 127)", "value"): "dense_s8",
+}
+
+
+@pytest.mark.parametrize("change", HOST_MUTANTS, ids=lambda c: c[1])
+def test_a_wrong_vector_of_this_computer_fails(change, plain, tmp_path):
+    found = on_this_computer(tmp_path, ["-O2"], [change])
+    wrong = {kernel for kernel in plain if found[kernel] != plain[kernel]}
+    assert wrong and all(k.startswith(HOST_MUTANTS[change]) for k in wrong)
+
+
 @pytest.mark.parametrize("define", ["-UEB_SCALAR", "-DEB_SCALAR"])
 @pytest.mark.parametrize("board", CORES)
 def test_each_kernel_gives_the_bits_of_this_computer(

@@ -64,7 +64,12 @@ static int32_t eb_key(float value)
     return bits ^ ((bits >> 31) & INT32_MAX);
 }
 
+#if defined(EB_USE_VECTORS)
+/* Without a branch, half of which a processor would guess wrong. */
+#define EB_HALVE(step) at += (step) & -(int32_t)(at[(step) - 1] <= key)
+#else
 #define EB_HALVE(step) at = at[(step) - 1] <= key ? at + (step) : at
+#endif
 
 #endif
 

@@ -4,7 +4,7 @@
  * (k = 0) is 1 and not multiplied by. */
 #include "eb_fft.h"
 
-#include "eb_fft_mve.h"
+#include "eb_fft_x4.h"
 
 EB_INLINE void eb_times(float to[2], const float *x, const float *w)
 {
@@ -204,11 +204,11 @@ static void eb_stage(const float *x, float *y, int32_t m, int32_t l,
         eb_stage_2(x, y, m, l, tw);
     } else if (r != 4) {
         eb_stage_any(x, y, m, l, r, tw);
-#if defined(EB_USE_MVE)
+#if defined(EB_USE_X4)
     } else if ((m & 1) == 0) {
-        eb_stage_4_mve(x, y, m, l, tw);
+        eb_stage_4_x4(x, y, m, l, tw);
     } else if (m == 1 && (l & 1) == 0) {
-        eb_last_4_mve(x, y, l, tw);
+        eb_last_4_x4(x, y, l, tw);
 #endif
     } else if (m == 1) {
         eb_last_4(x, y, l, tw);

@@ -2,7 +2,7 @@
 /* Overlap-add, see eb_overlap.h. */
 #include "eb_overlap.h"
 
-#include "eb_arith.h"
+#include "eb_fft_x4.h"
 
 static inline int16_t eb_to_int16(float value)
 {
@@ -58,10 +58,11 @@ EB_NOINLINE void eb_add(float *to, const float *from, const float *z,
                         const float *window, int32_t count)
 {
     int32_t rest = count;
-#if defined(EB_USE_MVE)
+#if defined(EB_USE_X4)
     for (; rest >= 4; rest -= 4) {
-        vst1q_f32(to, vaddq_f32(vld1q_f32(from), vmulq_f32(vld1q_f32(z),
-                                                           vld1q_f32(window))));
+        const eb_f32x4 more =
+            eb_product(eb_load_f32x4(z), eb_load_f32x4(window));
+        eb_store_f32x4(to, eb_plus(eb_load_f32x4(from), more));
         to += 4;
         from += 4;
         z += 4;
@@ -88,9 +89,10 @@ EB_NOINLINE void eb_multiply(float *restrict to, const float *restrict z,
                              const float *restrict window, int32_t count)
 {
     int32_t rest = count;
-#if defined(EB_USE_MVE)
+#if defined(EB_USE_X4)
     for (; rest >= 4; rest -= 4) {
-        vst1q_f32(to, vmulq_f32(vld1q_f32(z), vld1q_f32(window)));
+        eb_store_f32x4(to,
+                       eb_product(eb_load_f32x4(z), eb_load_f32x4(window)));
         to += 4;
         z += 4;
         window += 4;

@@ -10,7 +10,7 @@
 
 #include "eb_arith.h"
 #include "eb_overlap.h"
-#include "eb_stft_mve.h"
+#include "eb_stft_x4.h"
 
 #include <math.h>
 #include <string.h>
@@ -130,9 +130,9 @@ EB_NOINLINE void eb_first_rest(const eb_stft *stft, const int16_t *history,
 static void eb_first_stage(const eb_stft *stft, const int16_t *history,
                            float *y, int32_t full)
 {
-#if defined(EB_USE_MVE)
+#if defined(EB_USE_X4)
     if ((stft->n_fft & 15) == 0) {
-        eb_first_mve(stft, history, y, full);
+        eb_first_x4(stft, history, y, full);
         return;
     }
 #endif
@@ -140,7 +140,7 @@ static void eb_first_stage(const eb_stft *stft, const int16_t *history,
     eb_first_rest(stft, history, y, full);
 }
 
-#if defined(EB_USE_MVE)
+#if defined(EB_USE_X4)
 EB_NOINLINE void eb_roots(const float *restrict x, float *restrict magnitude,
                           int32_t count)
 {
@@ -168,9 +168,9 @@ static void eb_split(const eb_stft *stft, float *spectrum, float *magnitude)
     magnitude[0] = fabsf(spectrum[0]);
     magnitude[half] = fabsf(spectrum[2 * half]);
     int32_t k = 1;
-#if defined(EB_USE_MVE)
-    k += eb_split_mve(stft, spectrum);
-    /* One by one: a vector takes tiny squares for 0. */
+#if defined(EB_USE_X4)
+    k += eb_split_x4(stft, spectrum);
+    /* One by one: a vector of Helium takes tiny squares for 0. */
     eb_roots(spectrum + 2, magnitude + 1, k - 1);
     eb_roots(&spectrum[2 * (half + 1 - k)], &magnitude[half + 1 - k], k - 1);
 #endif
@@ -242,8 +242,8 @@ static void eb_merge(const eb_stft *stft, float *spectrum, const float *mask)
     spectrum[0] = first + last;
     spectrum[1] = last - first;
     int32_t k = 1;
-#if defined(EB_USE_MVE)
-    k += eb_merge_mve(stft, spectrum, mask);
+#if defined(EB_USE_X4)
+    k += eb_merge_x4(stft, spectrum, mask);
 #endif
     const float *w = &stft->turns[2 * k];
     float *a = &spectrum[2 * k];
