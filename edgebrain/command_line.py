@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 import dataclasses
 import math
+import signal
 import sys
 
 from edgebrain.errors import UserError
-from edgebrain.signal.settings import SignalSettings
 
 _SWITCH = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -25,14 +25,26 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
     stopped : str
         What to say after Ctrl-C.
     """
+    interrupted = []
+
+    def interrupt(number, frame):
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        # C extensions make an ImportError of a Ctrl-C while they are loaded.
+        if isinstance(error, ImportError) and not interrupted:
+            raise
         print(f"\n{stopped}", file=sys.stderr)
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def find_problems(**looks: Callable[[], object]) -> dict[str, str]:
@@ -100,6 +112,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_signal_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the settings of files without metadata."""
+    from edgebrain.signal.settings import SignalSettings
+
     group = parser.add_argument_group(
         "settings of an ONNX file that was not exported by this project"
     )
@@ -130,6 +144,8 @@ def model_arguments(arguments: argparse.Namespace) -> dict:
     :func:`add_signal_arguments` alone for
     :func:`edgebrain.onnx.runner.load_runner`.
     """
+    from edgebrain.signal.settings import SignalSettings
+
     names = [field.name for field in dataclasses.fields(SignalSettings)]
     names += ["form", "precision", "threads", "context"]
     given = {name: getattr(arguments, name, None) for name in names}

@@ -95,7 +95,7 @@ def test_every_room_has_a_floor():
         ("edgebrain.enhancement.metrics", "torch speechbrain"),
         ("edgebrain.onnx.runner", "torch speechbrain"),
         ("edgebrain.enhancement", "torch speechbrain"),
-        ("edgebrain.command_line", "torch speechbrain"),
+        ("edgebrain.command_line", "numpy torch speechbrain"),
     ],
 )
 def test_what_stays_unloaded(module, absent):
