@@ -138,7 +138,7 @@ function render() {
   });
 }
 
-function rendered({ reason, dry, wet, rate, gain, busy, columns }) {
+function rendered({ reason, dry, wet, rate, gain, load, columns }) {
   const stale = rendering === "again";
   rendering = "no";
   if (stale) {
@@ -153,7 +153,7 @@ function rendered({ reason, dry, wet, rate, gain, busy, columns }) {
   at = Math.min(at, duration());
   if (mode === "playing") sound.exchange(tracks);
   // An audio thread has no clock that is fine enough; this is the same code.
-  $("load").textContent = percent(busy / duration());
+  $("load").textContent = percent(load);
   if (mode !== "live") {
     pictures.dry.draw(columns[0]);
     pictures.wet.draw(columns[1]);
