@@ -8,9 +8,10 @@ it on the processor, and everything behind it on the NPU.
 
 ``int8``: signed activations with a zero point; weights with one scale an
 output channel (axis 0) and zero point 0; biases int32 with scale = input
-scale x weight scale. ``int16x8``: the same weights; int16 activations with
-zero point 0, as CMSIS-NN has them, in operator set 21. In both the cell state
-of an LSTM stays float.
+scale x weight scale; outputs of Tanh and Sigmoid with fixed scales, see
+:func:`.quantization_graph.saturating`. ``int16x8``: the same weights; int16
+activations with zero point 0, as CMSIS-NN has them, in operator set 21. In
+both the cell state of an LSTM stays float.
 """
 
 from collections.abc import Mapping
@@ -272,8 +273,11 @@ def quantize(
         settings.average,
         settings.calibrator_options,
     )
-    found.update(ranges or {})
-    found.update(graphs.tie_states(source.model, states, found, ranges or ()))
+    leading = dict(ranges or {})
+    if settings.precision == "int8":
+        leading |= graphs.saturating(source.model)
+    found.update(leading)
+    found.update(graphs.tie_states(source.model, states, found, leading))
     model = _insert_qdq(source.model, settings, found, list(kept))
     card = source.metadata.replace(
         precision=settings.precision,

@@ -439,3 +439,38 @@ def test_source_is_left_alone(exported, clips, tmp_path):
     wide = q.QuantizationSettings(precision="int16x8")
     q.quantize(source, tmp_path / "a.onnx", clips, wide)
     assert source.model.SerializeToString() == before
+
+
+def test_scales_of_tanh_and_sigmoid_are_fixed(exported, clips, tmp_path):
+    source = q.load_source(exported("lstm_mask", "stream"))
+    q.quantize(source, tmp_path / "m.onnx", clips)
+    model = onnx.load(tmp_path / "m.onnx")
+    known = graphs.constants(model)
+    makers = {o: n.op_type for n in model.graph.node for o in n.output}
+    found = {
+        (
+            makers[node.input[0]],
+            float(numpy_helper.to_array(known[node.input[1]])),
+            int(numpy_helper.to_array(known[node.input[2]])),
+        )
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear"
+        and makers.get(node.input[0]) in ("Tanh", "Sigmoid")
+    }
+    assert found == {("Tanh", 1 / 128, 0), ("Sigmoid", 1 / 256, -128)}
+
+
+def test_no_gate_keeps_a_cell_for_ever(tmp_path, clips, settings, make_model):
+    model = make_model("lstm_mask")
+    for name, value in model.named_parameters():
+        if "lstm.bias" in name:
+            value.data[:] = 9.0  # gates are open, nothing is forgotten
+    path, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    export.export_stream(model, Setup("enhancement", settings), path)
+    q.quantize(q.load_source(path), target, clips)
+    largest = []
+    for runner in map(load_runner, (path, target)):
+        (*_, last) = runner.iter_feeds(np.tile(clips.held_out[0], 10))
+        cells = [value for name, value in last.items() if name.endswith("_c")]
+        largest.append(max(np.abs(value).max() for value in cells))
+    assert largest[0] > 1000 and 100 < largest[1] <= 255
