@@ -53,7 +53,7 @@ class TorchForm:
 
 
 class OnnxForm:
-    """An ONNX file that takes a patch a call.
+    """An ONNX file that takes a patch, or the next frames of a stream.
 
     Arguments
     ---------
@@ -61,16 +61,21 @@ class OnnxForm:
     """
 
     def __init__(self, runner) -> None:
-        if runner.form != "patch":
-            raise UserError(
-                f"{runner.path}: its form is {runner.form}; give the patch form"
-            )
         self.runner, self.setup = runner, runner.setup
         self.form, self.precision = runner.form, runner.precision
         self.facts = runner.facts
 
     def __call__(self, patches: np.ndarray) -> np.ndarray:
-        """Return the logits (n, classes) of patches (n, mels, frames)."""
+        """Return the logits (n, classes) of patches (n, mels, frames).
+
+        The stream form is shown the frames that the patch form judges, in
+        front of them what fills up the first step.
+        """
+        if self.form == "stream":
+            field = self.runner.metadata.receptive_field_frames
+            front = -field % self.runner.frames
+            fed = np.pad(patches[..., :field], ((0, 0), (0, 0), (front, 0)))
+            return np.stack([self.runner.run(p)[:, -1] for p in fed])
         return np.stack(
             [self.runner.call_padded(patch)[:, 0] for patch in patches]
         )
@@ -103,18 +108,25 @@ class Detector:
         self.sample_rate = self.setup.signal.sample_rate
         self.mel, self.patch = settings_of(self.setup)
         self.multi_label = bool(self.setup.features["multi_label"])
+        #: Frames that a row of a timeline is made of, and from one to the next.
+        self.window = self.patch.patch_length
+        self.step = self.patch.step
+        if self.form == "stream":
+            card = network.runner.metadata
+            self.window = card.receptive_field_frames
+            self.step = network.runner.frames
 
     @property
     def latency_samples(self) -> int:
-        """Samples from the start of a patch to its scores."""
-        return self.mel.num_samples(self.patch.patch_length)
+        """Samples from the first of a window to its scores."""
+        return self.mel.num_samples(self.window)
 
     def describe(self) -> str:
         """Return a line for people."""
         return (
             f"{self.source}: {self.form} {self.precision}, "
             f"{len(self.class_names)} classes, a score each "
-            f"{self._seconds(self.patch.step):.2f} s"
+            f"{self.seconds(self.step):.2f} s"
         )
 
     def facts(self) -> dict:
@@ -189,7 +201,8 @@ class Detector:
         """Return a new stream; streams of one detector are independent."""
         return DetectorStream(self)
 
-    def _seconds(self, frames: int) -> float:
+    def seconds(self, frames: int) -> float:
+        """Return the length of frames from the first of one to the next."""
         return frames * self.setup.signal.hop_length / self.sample_rate
 
 
@@ -206,6 +219,9 @@ class DetectorStream:
         mel = detector.mel
         # dB below the loudest: of each patch, for a stream has no end.
         self._features = None if mel.to_db else StreamingLogMel(mel)
+        self._steps = None
+        if detector.form == "stream":
+            self._steps = detector.network.runner.streamer()
         self.reset()
 
     def reset(self) -> None:
@@ -213,34 +229,72 @@ class DetectorStream:
         self._held = np.zeros((self.detector.mel.n_mels, 0), np.float32)
         self._samples = self._wav = np.zeros(0, np.float32)
         self._rows = 0
-        if self._features is not None:
-            self._features.reset()
+        # A stream form's first outputs have seen less than a window.
+        detector = self.detector
+        self._early = (detector.window - 1) // detector.step
+        self._loudest = np.zeros(0, np.float32)
+        for part in (self._features, self._steps):
+            if part is not None:
+                part.reset()
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Take samples (n,), return rows (k, classes) of whole patches."""
-        patches = list(self._patches(np.asarray(samples, np.float32)))
+        """Take samples (n,), return rows (k, classes) of whole windows."""
+        samples = np.asarray(samples, np.float32)
+        if self._steps is not None:
+            return self._next_steps(self._features.feed(samples))
+        patches = list(self._patches(samples))
         self._rows += len(patches)
         if not patches:
             return np.zeros((0, len(self.detector.class_names)))
-        return self.detector.probabilities(np.stack(patches))
+        patches = np.stack(patches)
+        rows = self.detector.probabilities(patches)
+        return rows * self._sounds(patches.max((1, 2)))[:, None]
+
+    def _sounds(self, loudest: np.ndarray) -> np.ndarray:
+        """Return whether windows hold more than silence, by their maximum.
+
+        Silence is cut out in training: what a network says of it is nothing.
+        """
+        mel = self.detector.mel
+        return loudest > (np.log(2 * mel.log_offset) if not mel.to_db else -1)
+
+    def _next_steps(self, frames: np.ndarray) -> np.ndarray:
+        """Return the rows of the stream form that are due after new frames."""
+        size = self.detector.step
+        window = -(-self.detector.window // size)
+        logits = self._steps(frames).T
+        loudest = np.concatenate([self._loudest, frames.max(0)])
+        whole = loudest[: len(loudest) // size * size].reshape(-1, size).max(1)
+        self._loudest = loudest[max(0, len(whole) - window + 1) * size :]
+        dropped = min(self._early, len(logits))
+        self._early -= dropped
+        rows = self.detector.from_logits(logits[dropped:])
+        self._rows += len(rows)
+        if not len(rows):
+            return rows
+        recent = np.lib.stride_tricks.sliding_window_view(whole, window)
+        sounds = self._sounds(recent.max(1))[len(recent) - len(rows) :]
+        return rows * sounds[:, None]
 
     def flush(self) -> np.ndarray:
         """End the sound; one that was shorter than a patch is repeated."""
         held, rows = self._samples, self._rows
         self.reset()
-        if rows or not len(held):
+        if rows or not len(held) or self._steps is not None:
             return np.zeros((0, len(self.detector.class_names)))
         return self.feed(np.resize(held, self.detector.latency_samples))
 
     def timeline(self, rows: np.ndarray) -> Timeline:
         """Return rows of this stream, the first ones first, with their times.
 
-        A row stands for the middle ``step`` of its patch.
+        A row stands for the middle ``step`` of its window.
         """
         detector = self.detector
-        patch = detector.patch
-        step = detector._seconds(patch.step)
-        middle = detector._seconds(patch.patch_length) / 2
+        step = detector.seconds(detector.step)
+        # The first whole window of a stream ends with a step.
+        end = -(-detector.window // detector.step) * detector.step
+        late = 0 if self._steps is None else end - detector.window
+        middle = detector.seconds(late) + detector.seconds(detector.window) / 2
         times = middle + step * np.arange(len(rows))
         return Timeline(times, rows, detector.class_names, step)
 
@@ -285,7 +339,8 @@ def load_detector(
         folder of ONNX files such as ``models/<name>``; a shared library made
         in a folder of deploy/c_engine.py.
     form : str, optional
-        "torch", "patch" or "c". Left out: PyTorch for a results folder.
+        "torch", "patch", "stream" or "c". Left out: PyTorch for a results
+        folder, else the patch form.
     precision : str, optional
         "float32", "int16x8" or "int8"; left out: the first that is there.
     **settings
@@ -310,13 +365,13 @@ def load_detector(
         )
     patterns = ("model.ckpt", "CKPT*/model.ckpt", "save/CKPT*/model.ckpt")
     trained = any(True for pattern in patterns for _ in path.glob(pattern))
-    if trained and form != "patch" and precision in (None, "float32"):
+    if trained and form in (None, "torch") and precision in (None, "float32"):
         from edgebrain.training.results import load_model
 
         return _of_events(Detector, TorchForm(load_model(path)), path)
     from edgebrain.onnx.runner import load_runner
 
-    file = path if path.is_file() else _choose(path, precision)
+    file = path if path.is_file() else _choose(path, form or "patch", precision)
     runner = load_runner(file, **settings)
     return _checked(_of_events(Detector, OnnxForm(runner), file), **kind)
 
@@ -340,8 +395,8 @@ def _of_events(make, network, path) -> Detector:
     return make(network, path)
 
 
-def _choose(folder: Path, precision: str | None) -> Path:
-    """Return the patch form of a folder, of the wanted precision."""
+def _choose(folder: Path, form: str, precision: str | None) -> Path:
+    """Return the file of a folder in the wanted form and precision."""
     from edgebrain.onnx.metadata import read
 
     cards = {
@@ -351,10 +406,10 @@ def _choose(folder: Path, precision: str | None) -> Path:
     }
     for wanted in [precision] if precision else _PRECISIONS:
         for file, card in cards.items():
-            if card and (card.form, card.precision) == ("patch", wanted):
+            if card and (card.form, card.precision) == (form, wanted):
                 return file
     names = ", ".join(file.name for file in cards) or "no ONNX file"
     raise UserError(
-        f"{folder}: no patch form{f' in {precision}' if precision else ''} "
+        f"{folder}: no {form} form{f' in {precision}' if precision else ''} "
         f"(there is {names})"
     )

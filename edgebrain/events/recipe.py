@@ -25,8 +25,9 @@ from edgebrain.events.metrics import Predictions
 from edgebrain.events.results import read_predictions, write_results
 from edgebrain.events.synthetic import make_embedded_sounds
 from edgebrain.files import write_json
-from edgebrain.training.config import flatten, parse_arguments
+from edgebrain.training.config import parse_arguments, resolve
 from edgebrain.training.experiment import Data, prepare_once
+from ruamel.yaml import YAML
 
 NONE, NEXT = "none", "next"
 
@@ -303,7 +304,10 @@ def run_folds(script: Path | str, argv: list[str]) -> None:
             f"--folds: all, or numbers such as 1,2, not {wanted[0]}"
         ) from None
     yaml, _, overrides = parse_arguments(rest)
-    places = [flatten(yaml, {**overrides, "fold": fold}) for fold in folds]
+    places = [
+        YAML().load(resolve(yaml, {**overrides, "fold": fold}))
+        for fold in folds
+    ]
     tested = [Path(place["test_folder"]) for place in places]
     outputs = [Path(place["output_folder"]) for place in places]
     if len(set(outputs)) < len(folds):

@@ -168,3 +168,36 @@ def write_audacity(path: Path | str, events: Sequence[Event]) -> None:
     lines = [f"{e.start:.6f}\t{e.end:.6f}\t{e.label}\n" for e in events]
     with replacing(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def draw(path: Path | str, timeline: Timeline, events: Sequence[Event]) -> None:
+    """Draw probabilities over time, a row a class, and the events in them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(timeline.class_names)
+    figure = Figure(figsize=(10, 1.2 + 0.3 * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    first = float(timeline.times[0]) if len(timeline.times) else 0.0
+    half = timeline.step / 2
+    last = first + timeline.step * max(1, len(timeline.times))
+    rows = timeline.probabilities
+    if not len(rows):
+        rows = np.zeros((1, len(names)))
+    axis.imshow(
+        rows.T,
+        aspect="auto",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(first - half, last - half, len(names) - 0.5, -0.5),
+    )
+    for event in events:
+        place = names.index(event.label)
+        axis.plot([event.start, event.end], [place, place], "r", linewidth=2)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_xlabel("seconds")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)

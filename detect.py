@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Say which sounds recordings hold, and when; or listen to the microphone.
+
+    python detect.py MODEL recording.wav
+    python detect.py MODEL folder --output_folder events
+    python detect.py MODEL --live
+
+MODEL is a results folder, an ONNX file or a models/<name> folder. Recordings
+of any length and sample rate are read in blocks. With an output folder each
+recording gets a table (.csv), a label track of Audacity (.txt) and a picture
+(.png) of its probabilities.
+"""
+
+import argparse
+from pathlib import Path
+import sys
+
+from edgebrain.checks import Number
+from edgebrain.command_line import exit_on_user_error
+from edgebrain.data import audio
+from edgebrain.data.layout import find_audio
+from edgebrain.errors import UserError
+from edgebrain.events import timeline
+from edgebrain.events.detector import load_detector
+
+#: Options that are fields of timeline.EventRules, with their help.
+RULES = {
+    "on": "probability that starts an event; below it a sound is unknown",
+    "off": "it lasts while the probability is at least this",
+    "median": "seconds over which the median is taken first",
+    "min_length": "drop shorter events, in seconds",
+    "min_gap": "join events of a class that are nearer, in seconds",
+}
+
+
+def parse(argv):
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL")
+    add("source", nargs="?", type=Path, metavar="FILE|FOLDER")
+    add("--live", action="store_true", help="listen to the microphone")
+    add("--output_folder", type=Path, help="for .csv, .txt and .png")
+    add("--form", choices=("torch", "patch", "stream"))
+    add("--precision", choices=("float32", "int16x8", "int8"))
+    for name, text in RULES.items():
+        default = getattr(timeline.DEFAULT_RULES, name)
+        add(
+            f"--{name}",
+            type=Number(least=0),
+            default=default,
+            help=f"{text} (default: {default:g})",
+        )
+    arguments = parser.parse_args(argv)
+    if arguments.live == (arguments.source is not None):
+        parser.error("give a file or folder, or --live")
+    return arguments
+
+
+def main(argv):
+    """Run with the words of the command line."""
+    arguments = parse(argv)
+    rules = timeline.EventRules(**{n: getattr(arguments, n) for n in RULES})
+    files = [] if arguments.live else recordings(arguments.source)
+    form, precision = arguments.form, arguments.precision
+    detector = load_detector(arguments.model, form, precision)
+    print(detector.describe())
+    if arguments.live:
+        listen(detector, rules.on)
+    for name, path in files.items():
+        rate = audio.inspect(path).sample_rate
+        blocks = audio.read_blocks(path)
+        blocks = audio.resample_blocks(blocks, rate, detector.sample_rate)
+        heard = detector.timeline(blocks)
+        events = heard.events(rules)
+        print(f"\n{path}\n{timeline.events_table(events)}")
+        if arguments.output_folder is not None:
+            target = arguments.output_folder / Path(name).with_suffix("")
+            timeline.write_csv(f"{target}.csv", events)
+            timeline.write_audacity(f"{target}.txt", events)
+            timeline.draw(f"{target}.png", heard, events)
+
+
+def recordings(source):
+    """Return the recordings of a file or folder by relative name."""
+    if source.is_file():
+        return {source.name: source}
+    files = find_audio(source).files if source.is_dir() else {}
+    if not files:
+        raise UserError(f"{source}: no recording there")
+    return files
+
+
+def listen(detector, on):
+    """Print each score of the microphone until Ctrl-C."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f"--live needs the package sounddevice and PortAudio ({error}): "
+            "pip install sounddevice"
+        ) from None
+    stream = detector.stream()
+    block = detector.sample_rate // 20
+    try:
+        microphone = sounddevice.InputStream(
+            detector.sample_rate, block, channels=1, dtype="float32"
+        )
+    except sounddevice.PortAudioError as error:
+        raise UserError(f"--live: no microphone ({error})") from None
+    with microphone:
+        while True:
+            samples, _ = microphone.read(block)
+            for row in stream.feed(samples[:, 0]):
+                best = int(row.argmax())
+                name = detector.class_names[best] if row[best] >= on else "-"
+                print(f"\r{name:24} {100 * row[best]:5.1f} %", end="")
+
+
+if __name__ == "__main__":
+    with exit_on_user_error():
+        main(sys.argv[1:])
