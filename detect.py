@@ -45,7 +45,7 @@ def parse(argv):
     add("source", nargs="?", type=Path, metavar="FILE|FOLDER")
     add("--live", action="store_true", help="listen to the microphone")
     add("--output_folder", type=Path, help="for .csv, .txt and .png")
-    add("--form", choices=("torch", "patch", "stream"))
+    add("--form", choices=("torch", "patch", "stream", "c"))
     add("--precision", choices=("float32", "int16x8", "int8"))
     for name, text in RULES.items():
         default = getattr(timeline.DEFAULT_RULES, name)

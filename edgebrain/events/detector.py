@@ -282,7 +282,9 @@ class DetectorStream:
         self.reset()
         if rows or not len(held) or self._steps is not None:
             return np.zeros((0, len(self.detector.class_names)))
-        return self.feed(np.resize(held, self.detector.latency_samples))
+        found = self.feed(np.resize(held, self.detector.latency_samples))
+        self.reset()
+        return found
 
     def timeline(self, rows: np.ndarray) -> Timeline:
         """Return rows of this stream, the first ones first, with their times.
