@@ -1,0 +1,86 @@
+"""A task that no shared room knows goes through all of them."""
+
+import csv
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+TOY = Path(__file__).parent / "toy"
+sys.path.insert(0, str(TOY))
+
+
+def start(out, *words):
+    paths = [str(ROOT), str(TOY), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, str(TOY / "train.py"), str(TOY / "toy.yaml")]
+        + ["--output_folder", str(out), *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, text
+    return text
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return the results folder of an uninterrupted training."""
+    out = tmp_path_factory.mktemp("toy") / "whole"
+    text = finish(start(out))
+    assert "epoch 4/4" in text and "(chance 50)" in text
+    return out
+
+
+def test_it_learns_and_reports(trained):
+    scores = json.loads((trained / "test_torch/metrics.json").read_text())
+    assert scores["chance"]["mean"]["accuracy"] == 50
+    assert scores["ours"]["mean"]["accuracy"] > 80
+    table = (trained / "test_torch/table.txt").read_text().splitlines()
+    assert table[0].split() == ["accuracy", "[%]", "↑"]
+    assert table[2].startswith("chance") and table[3].startswith("ours")
+    card = next(trained.glob("save/CKPT*/model_card.ckpt"))
+    assert json.loads(card.read_text())["class_names"] == ["low", "high"]
+
+
+def test_a_killed_run_ends_the_same(trained, tmp_path):
+    out = tmp_path / "killed"
+    process = start(out, "--ckpt_interval_steps", "1")
+    deadline = time.monotonic() + 100
+    while not list(out.glob("save/CKPT*/CKPT.yaml")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (out / "test_torch").exists()
+    text = finish(start(out, "--ckpt_interval_steps", "1"))
+    assert "Resuming" in text
+    for name in ("metrics.csv", "test_torch/metrics.json"):
+        assert (out / name).read_text() == (trained / name).read_text(), name
+    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    ours, theirs = (
+        torch.load(max(p.glob("save/*0004*/model.ckpt")))
+        for p in (out, trained)
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_settings_of_the_shared_rooms_are_checked(trained, tmp_path):
+    process = start(tmp_path / "new", "--lr", "fast", "--select_by", "stoi")
+    text, _ = process.communicate()
+    assert process.returncode == 2 and "lr: a number from 0" in text
+    assert not (tmp_path / "new").exists()
