@@ -7,18 +7,21 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 import dataclasses
-import math
 import signal
 import sys
 
+from edgebrain import interrupts  # noqa: F401 (before anything large)
+from edgebrain.checks import Number, switch
 from edgebrain.errors import UserError
 
-_SWITCH = {"true": True, "yes": True, "false": False, "no": False}
+_SIGNAL = {bool: switch, int: Number(whole=True), float: Number()}
 
 
 @contextmanager
 def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
-    """Turn a UserError into a message and exit status 2, Ctrl-C into 130.
+    """Turn errors into a line: a UserError with exit status 2, the system's 1.
+
+    Ctrl-C and SIGTERM end with 130, after what is open is put away.
 
     Arguments
     ---------
@@ -31,12 +34,20 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
         interrupted.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"\nerror: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
     except (KeyboardInterrupt, ImportError) as error:
         # C extensions make an ImportError of a Ctrl-C while they are loaded.
         if isinstance(error, ImportError) and not interrupted:
@@ -44,7 +55,8 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
         print(f"\n{stopped}", file=sys.stderr)
         sys.exit(130)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def find_problems(**looks: Callable[[], object]) -> dict[str, str]:
@@ -91,8 +103,10 @@ def check_number(name: str, value: float | None, least: float) -> None:
     ------
     UserError
     """
-    if value is not None and not (math.isfinite(value) and value >= least):
-        raise UserError(f"--{name} {value}: give a number from {least:g}")
+    try:
+        Number(least=least, optional=True)(value)
+    except UserError as error:
+        raise UserError(f"--{name}: {error}") from None
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,23 +132,22 @@ def add_signal_arguments(parser: argparse.ArgumentParser) -> None:
         "settings of an ONNX file that was not exported by this project"
     )
     for field in dataclasses.fields(SignalSettings):
-        kind = {bool: _switch}.get(field.type, field.type)
-        group.add_argument(f"--{field.name}", type=kind, metavar="VALUE")
+        rule = _SIGNAL.get(field.type, field.type)
+        group.add_argument(f"--{field.name}", type=rule, metavar="VALUE")
     group.add_argument(
         "--context",
-        type=int,
+        type=Number(whole=True, least=0),
         nargs="+",
         metavar="FRAMES",
         help="of a file that takes a fixed number of frames: how many on "
         "both sides, or left and right, are context",
     )
-    group.add_argument("--threads", type=int, metavar="N", help="default: 1")
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in _SWITCH:
-        raise argparse.ArgumentTypeError(f"True or False, not {text!r}")
-    return _SWITCH[text.lower()]
+    group.add_argument(
+        "--threads",
+        type=Number(whole=True, least=1),
+        metavar="N",
+        help="default: 1",
+    )
 
 
 def model_arguments(arguments: argparse.Namespace) -> dict:

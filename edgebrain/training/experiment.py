@@ -181,8 +181,13 @@ def _check_values(hparams, run_opts, task, model) -> None:
         )
     if not callable(hparams["loss"]):
         problems.append(f"loss: must be callable, not {hparams['loss']!r}")
-    places = ("output_folder", "save_folder", "test_folder", "cache_folder")
-    looks = {key: partial(check_place, hparams.get(key)) for key in places}
+    looks = {
+        key: partial(check_place, hparams.get(key))
+        for key in ("output_folder", "save_folder", "test_folder")
+        if key == "output_folder"
+        or not str(hparams[key]).startswith(f"{hparams['output_folder']}/")
+    }
+    looks["cache_folder"] = partial(check_place, hparams.get("cache_folder"))
     looks["init_from"] = partial(check_source, hparams.get("init_from"))
     looks["opt_class"] = partial(_try_optimizer, hparams, model)
     problems += [
