@@ -126,6 +126,8 @@ def _no_jit(value) -> bool:
 
 
 def _listed(value) -> list[str]:
+    if not isinstance(value, str):
+        raise Unfit(f"names of modules, not {value!r}")
     return value.replace(",", " ").split()
 
 
