@@ -94,7 +94,6 @@ def _add(folder: Path, name: str, model: Path) -> dict:
     program = compile_model(model, folder / plain, folder / vectors)
     return {
         "name": name,
-        "task": "enhancement",
         "plain": plain,
         "vectors": vectors,
         "bytes": [(folder / path).stat().st_size for path in (plain, vectors)],
@@ -107,6 +106,7 @@ def _facts(program: Program) -> dict:
     signal = card.signal
     late = delay_samples(program) + signal.hop_length
     return {
+        "task": card.task,
         "network": card.model_class.rpartition(".")[2],
         "precision": card.precision,
         "macs": program.macs,

@@ -9,6 +9,7 @@ from edgebrain.errors import UserError
 
 from deploy.c.generator.package import generate
 from deploy.c.generator.program import Program
+from deploy.c.generator.read import checked_graph
 
 _HERE = Path(__file__).parent
 _TOOLS = ("clang", "wasm-ld")
@@ -60,9 +61,11 @@ def compile_model(
     Raises
     ------
     UserError
-        For a model that cannot become C, or without a compiler.
+        For a model that cannot become C or enhances nothing, or without a
+        compiler.
     """
     check_tools()
+    checked_graph(model, "enhancement")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "c"
         program = generate(model, folder, _NAME).program

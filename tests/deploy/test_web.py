@@ -8,6 +8,7 @@ import sys
 
 from c_models import released
 from edgebrain.errors import UserError
+import onnx
 import pytest
 import soundfile
 
@@ -66,6 +67,13 @@ def test_what_is_refused_leaves_nothing(quantized, tmp_path):
     models = {"a": model, "b": released("tcnn-120k", "int8").parent / "x.onnx"}
     with pytest.raises(UserError, match="x.onnx"):
         build(models, target)
+    detector = onnx.load(model)
+    for entry in detector.metadata_props:
+        if entry.key == "edgebrain.task":
+            entry.value = "events"
+    onnx.save(detector, tmp_path / "detector.onnx")
+    with pytest.raises(UserError, match="detector.onnx"):
+        build({"a": model, "b": tmp_path / "detector.onnx"}, target)
     assert not target.exists()
     target.mkdir()
     (target / "notes.txt").write_text("mine")

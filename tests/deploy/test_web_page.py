@@ -513,6 +513,30 @@ def test_mix_and_level_are_what_is_downloaded(page, clip, on_host, tmp_path):
     assert np.abs(quiet - noisy).max() > 3
 
 
+def test_settings_may_change_while_it_plays_or_listens(page):
+    page.get_by_role("button", name="Play").click()
+    page.get_by_label("Input level").fill("-20")
+    page.get_by_label("Model").select_option("nnse-72mel")
+    page.wait_for_selector("#latency:has-text('30 ms')")
+    page.locator("#dry").click(position={"x": 100, "y": 50})
+    page.wait_for_selector("#time:has-text('0:02 /')")
+    # The microphone ends the clip, another model goes on with it.
+    page.get_by_role("button", name="Use the microphone").click()
+    page.wait_for_selector("#status:has-text('microphone runs')")
+    page.get_by_label("Model").select_option("lstm-110k")
+    page.wait_for_selector("#model-note:has-text('LSTMMask')")
+    page.get_by_label("Hear it while it runs").check()
+    page.wait_for_timeout(300)
+    page.get_by_role("button", name="Voice and keyboard").click()
+    page.wait_for_selector("#status:has-text('Ready: Voice and keyboard')")
+    microphone = page.get_by_role("button", name="Use the microphone")
+    for _ in range(2):  # on and off again
+        microphone.or_(page.get_by_role("button", name="Stop")).click()
+    page.wait_for_selector("#status:has-text('Ready')")
+    assert not page.is_visible("#trouble")
+    page.get_by_role("button", name="Play").click()
+
+
 @pytest.mark.parametrize("width", [320, 390, 1100])
 def test_it_fits_the_screen(width, context, address):
     page = opened(context, address)
