@@ -1,46 +1,62 @@
 #!/usr/bin/env bash
 # Make a released model from its yaml: train, export, quantize, score.
 #
-#   bash tools/release_model.sh NAME DATA [RESULTS [CHECKPOINT]]
+#   bash tools/release_model.sh NAME "DATA [MORE]" [RESULTS [CHECKPOINT]]
 #
-# NAME is a folder of models/, DATA the folder of edge16k. A finished results
-# folder is used as it is; the best checkpoint unless one is named. The scores of every form,
-# at several input levels, go to results/evaluation/release-<name>/.
+# NAME is a folder of models/, DATA the folder of edge16k, MORE further folders
+# to train on as well. A finished results folder is used as it is; the best
+# checkpoint unless one is named. The scores of every form, on the hard test
+# set (train.yaml) and the mild one (benchmarks/mild.yaml), and of the int8
+# form at several input levels, go to results/evaluation/release-<name>*/.
 set -euo pipefail
-name=$1 data=$2 results=${3:-results/$1/1234} checkpoint=${4:-}
+read -ra folders <<<"$2"
+name=$1 data=${folders[0]} results=${3:-results/$1/1234} checkpoint=${4:-}
 python=${PYTHON:-python} pairs=results/pairs
 target=models/$name
+printf -v list '%s, ' "${folders[@]}"
 
-"$python" train.py "$target/train.yaml" --data_folder "$data" \
+"$python" train.py "$target/train.yaml" --data_folder "[${list%, }]" \
   --output_folder "$results"
-for split in train test; do
-  [ -e "$pairs/mixed_${split}set.csv" ] && continue # of an earlier model
-  "$python" make_pairs.py train.yaml --data_folder "$data" --split $split \
-    --output_folder $pairs
-done
+
+mix() { # YAML SPLIT FOLDER: the mixtures, unless an earlier model left them
+  [ -e "$3/mixed_$2set.csv" ] ||
+    "$python" make_pairs.py "$1" --data_folder "$data" --split "$2" \
+      --output_folder "$3"
+}
+mix train.yaml test $pairs/hard
+mix benchmarks/mild.yaml test $pairs/mild
+mix "$target/train.yaml" train "$pairs/$name" # to calibrate on
 
 "$python" export_onnx.py "$results" ${checkpoint:+--checkpoint "$checkpoint"} \
   --overwrite --output_folder "$target"
-for precision in int8 int16x8; do
-  "$python" quantize.py "$target/stream.onnx" --precision $precision \
-    --calibration_folder $pairs/noisy_trainset_wav --overwrite
-done
+quantize() {
+  "$python" quantize.py "$1" --precision "$2" --overwrite \
+    --calibration_folder "$pairs/$name/noisy_trainset_wav"
+}
+for precision in int8 int16x8; do quantize "$target/stream.onnx" $precision; done
 forms=("$target"/{offline,stream,stream_int8,stream_int16x8}.onnx)
 if [ -e "$target/patch.onnx" ]; then # a recurrent network has none
-  "$python" quantize.py "$target/patch.onnx" \
-    --calibration_folder $pairs/noisy_trainset_wav --overwrite
-  forms+=("$target/patch_int8.onnx")
+  quantize "$target/patch.onnx" int8
   rm "$target/patch.onnx" # 2 MiB a model: export_onnx.py makes it again
+  forms+=("$target/patch_int8.onnx")
+fi
+
+if [ -d "$target-patch" ]; then # ST's audio application: as much on the right
+  "$python" export_onnx.py "$results" ${checkpoint:+--checkpoint "$checkpoint"} \
+    --overwrite --forms patch --context 60 60 --output_folder "$target-patch"
+  quantize "$target-patch/patch.onnx" int8
+  rm "$target-patch/patch.onnx"
+  forms+=("$target-patch/patch_int8.onnx")
 fi
 
 scored=$results${checkpoint:+/save/$checkpoint}
-"$python" evaluate.py "$scored" --compare "${forms[@]}" \
-  --noisy_folder $pairs/noisy_testset_wav \
-  --clean_folder $pairs/clean_testset_wav \
-  --output_folder "results/evaluation/release-$name"
-for form in "$target/stream.onnx" "$target/stream_int8.onnx"; do
-  "$python" evaluate.py "$form" --gain_db -20 -10 0 10 \
-    --noisy_folder $pairs/noisy_testset_wav \
-    --clean_folder $pairs/clean_testset_wav \
-    --output_folder "results/evaluation/release-$name-$(basename "$form" .onnx)"
+for set in hard mild; do
+  "$python" evaluate.py "$scored" --compare "${forms[@]}" \
+    --noisy_folder "$pairs/$set/noisy_testset_wav" \
+    --clean_folder "$pairs/$set/clean_testset_wav" \
+    --output_folder "results/evaluation/release-$name-$set"
+  "$python" evaluate.py "$target/stream_int8.onnx" --gain_db -30 -20 0 10 \
+    --noisy_folder "$pairs/$set/noisy_testset_wav" \
+    --clean_folder "$pairs/$set/clean_testset_wav" \
+    --output_folder "results/evaluation/release-$name-$set-levels"
 done

@@ -17,6 +17,9 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
+#: State dict in the folder of a released model; none of its forms.
+RELEASED = "weights.pt"
+
 
 @register_checkpoint_hooks
 class ModelCard:
@@ -109,8 +112,9 @@ def start_from(model, source) -> None:
     ---------
     model : torch.nn.Module
     source : path
-        A results folder (its best checkpoint), a checkpoint folder, or a
-        file of weights. It is only read.
+        A results folder (its best checkpoint), a checkpoint folder, a
+        released ``models/<name>`` folder, or a file of weights. It is only
+        read.
 
     Raises
     ------
