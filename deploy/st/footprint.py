@@ -5,12 +5,6 @@ import math
 
 from edgebrain.onnx.graph import DEQUANTIZE, QUANTIZE, Graph, attribute
 
-#: One output can take the place of an input of the same size.
-_IN_PLACE = frozenset(
-    "Add Sub Mul Div Relu LeakyRelu PRelu Sigmoid Tanh Clip Pow Log Sqrt Abs "
-    "Neg Exp Identity Reshape Squeeze Unsqueeze Flatten".split()
-)
-
 
 @dataclass(frozen=True)
 class Footprint:
@@ -25,8 +19,9 @@ class Footprint:
         Of all constants that are data: weights, biases, tables.
     activation_peak_bytes : int or None
         Largest sum of the tensors alive at once, an int8 tensor a byte an
-        element. **A lower bound**: the order is that of the file, operations
-        that can work in place do, and no tool has scratch memory here.
+        element. **A lower bound** for a tool that computes layer after layer
+        in the order of the file: outputs take the place of inputs that end
+        there, and there is no scratch memory.
     peak_node : str
         Where that is.
     """
@@ -107,15 +102,14 @@ def activation_peak(graph: Graph) -> tuple[int | None, str]:
     peak, where = 0, ""
     for index, node in enumerate(steps):
         made = [name for name in node.output if name]
-        held = sum(sizes[n] for n in alive) + sum(sizes[n] for n in made)
         dying = {
             name
             for name in (root.get(n, n) for n in node.input)
             if name in alive and last[name] == index
         }
-        if node.op_type in _IN_PLACE:
-            same = [n for n in dying if sizes[n] == sizes[made[0]]]
-            held -= sizes[made[0]] if same else 0
+        held = sum(sizes[n] for n in alive - dying) + max(
+            sum(sizes[n] for n in dying), sum(sizes[n] for n in made)
+        )
         if held > peak:
             peak, where = held, node.name
         alive |= {name for name in made if name in last}

@@ -69,7 +69,9 @@ def test_a_network_of_two_dimensions_is_judged_and_counted(package, target):
     assert check["nodes"]["unknown"] == 0
     # 10 depthwise and pointwise layers behind one full convolution.
     assert 15e6 < check["cost"]["macs"] < 24e6
-    assert 100e3 < check["cost"]["activation_peak_bytes"] < 200e3
+    # 64 channels of 32 bands and 45 frames, behind the first pointwise
+    # layer. With padded borders it is 98,304: ST's tool takes 110.6 kB.
+    assert check["cost"]["activation_peak_bytes"] == 64 * 32 * 45
     assert check["application"].startswith("fits: 96 new frames a call")
     readme = (folder / "README.md").read_text()
     assert "a Softmax was put behind the logits" in readme
