@@ -1,13 +1,6 @@
 """The program as a C header and source."""
 
-import json
-
-from deploy.c.generator.c_text import (
-    float_text,
-    opening,
-    string_literal,
-    words,
-)
+from deploy.c.generator.c_text import float_text
 from deploy.c.generator.emit_step import StepEmitter
 from deploy.c.generator.program import Program
 from deploy.c.generator.projects import ENHANCER
@@ -34,7 +27,7 @@ class Emitter(StepEmitter):
         self.name = name
         super().__init__(program)
 
-    words = ENHANCER
+    words, runtime = ENHANCER, "eb_kernels.h"
 
     def summary(self) -> str:
         """Return what a person should know, in lines."""
@@ -45,44 +38,17 @@ class Emitter(StepEmitter):
             "hop"
         )
 
-    def header(self) -> str:
-        """Return the text of the header."""
-        signal = self.program.metadata.signal
-        upper = self.name.upper()
-        return f"""{opening(self.program.metadata)}
-#ifndef {upper}_H
-#define {upper}_H
-
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-#define {upper}_SAMPLE_RATE {signal.sample_rate}
-/* Samples of a call, in and out. */
+    def _macros(self) -> str:
+        signal, upper = self.program.metadata.signal, self.name.upper()
+        return f"""/* Samples of a call, in and out. */
 #define {upper}_HOP {signal.hop_length}
 /* Samples that the output is late, beside the hop itself. */
 #define {upper}_DELAY {delay_samples(self.program)}
-#define {upper}_BINS {signal.bins}
-/* Bytes of the memory that {self.name}_init takes, which is the caller's. */
-#define {upper}_STATE_BYTES {self._state_bytes()}u
+#define {upper}_BINS {signal.bins}"""
 
-typedef struct {self.name}_state {self.name}_state;
-
-/* Memory of its own for one stream, rightly aligned. */
-typedef union {{
-    uint32_t words[({upper}_STATE_BYTES + 3u) / 4u];
-    float align;
-}} {self.name}_memory;
-
-/* {upper}_STATE_BYTES, for callers that look it up at run time. */
-uint32_t {self.name}_size(void);
-
-/* Start a stream in `memory`; 0 if it is too small or not aligned to 4. */
-{self.name}_state *{self.name}_init(void *memory, uint32_t bytes);
-
-/* One hop in, one hop out; `in` and `out` may be the same. */
+    def _declarations(self) -> str:
+        upper = self.name.upper()
+        return f"""/* One hop in, one hop out; both may be the same. */
 void {self.name}_process({self.name}_state *state, const int16_t *in,
 {" " * (len(self.name) + 14)}int16_t *out);
 
@@ -97,35 +63,7 @@ void {self.name}_limit_attenuation({self.name}_state *state, float floor);
 /* The network alone, to verify it: one frame of magnitudes to its mask, both
  * {upper}_BINS floats. */
 void {self.name}_step({self.name}_state *state, const float *magnitude,
-{" " * (len(self.name) + 11)}float *mask);
-
-/* What this is, as JSON. */
-const char *{self.name}_describe(void);
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
-
-    def source(self) -> str:
-        """Return the text of the source."""
-        upper = self.name.upper()
-        parts = [
-            opening(self.program.metadata),
-            f'#include "{self.name}.h"\n\n#include "eb_float.h"\n'
-            '#include "eb_kernels.h"\n#include "eb_stft.h"\n\n'
-            "#include <string.h>",
-            self._state_struct(),
-            f"typedef char {self.name}_size_check"
-            f"[sizeof(struct {self.name}_state) == {upper}_STATE_BYTES ? 1 "
-            ": -1];",
-            self._stft_tables(self.program.metadata.signal),
-            *self.tables,
-            self._functions(),
-        ]
-        return "\n\n".join(parts) + "\n"
+{" " * (len(self.name) + 11)}float *mask);"""
 
     # Memory
 
@@ -157,24 +95,9 @@ const char *{self.name}_describe(void);
         members.append((kind, "arena", max(self.arena.size, 4), size))
         return members
 
-    def _state_bytes(self) -> int:
-        # Each array is filled up to words, so that no compiler pads.
-        return sum(words(c, size) for _, _, c, size in self._members())
-
-    def _state_struct(self) -> str:
-        lines = []
-        for kind, name, count, size in self._members():
-            if not count:
-                lines.append(f"    {kind} {name};")
-                continue
-            padded = words(count, size) // size
-            lines.append(f"    {kind} {name}[{padded}];")
-        return f"struct {self.name}_state {{\n" + "\n".join(lines) + "\n};"
-
     # Operations
     def _functions(self) -> str:
-        name, upper = self.name, self.name.upper()
-        card = self.program.metadata
+        name, card = self.name, self.program.metadata
         mask = self._column(self.program.mask)
         quantization = self.program.mask.quantization
         zero = f", {quantization.zero_point}" if self.bits == 8 else ""
@@ -211,26 +134,7 @@ const char *{self.name}_describe(void);
                 "    state->late_head = "
                 f"eb_ring_place(state->late_head, 1, {late});\n"
             )
-        text = json.dumps(self._description(), sort_keys=True)
-        text = string_literal(text, 8 * " ")
-        return f"""uint32_t {name}_size(void)
-{{
-    return {upper}_STATE_BYTES;
-}}
-
-{name}_state *{name}_init(void *memory, uint32_t bytes)
-{{
-    {name}_state *const state = ({name}_state *)memory;
-    if (memory == 0 || bytes < {upper}_STATE_BYTES ||
-        ((uintptr_t)memory & 3u) != 0u) {{
-        return 0;
-    }}
-    state->floor = 0.0f;
-    {name}_reset(state);
-    return state;
-}}
-
-void {name}_reset({name}_state *state)
+        return f"""void {name}_reset({name}_state *state)
 {{
     const float floor = state->floor;
     memset(state, 0, sizeof *state);
@@ -263,25 +167,10 @@ void {name}_process({name}_state *state, const int16_t *in,
     }}
 {delayed}    eb_synthesise(&stft, state->first, mask, state->second,
                   state->overlap, out);
-}}
-
-const char *{name}_describe(void)
-{{
-    static const char text[] =
-{text};
-    return text;
 }}"""
 
     def _description(self) -> dict:
-        card = self.program.metadata
         return {
-            "name": self.name,
-            "model_class": card.model_class,
-            "checkpoint_sha256": card.checkpoint_sha256,
-            "precision": card.precision,
-            "signal": card.signal.to_dict(),
-            "lookahead_frames": card.lookahead_frames or 0,
+            "lookahead_frames": self.program.metadata.lookahead_frames or 0,
             "delay": delay_samples(self.program),
-            "macs": self.program.macs,
-            "versions": card.versions,
         }

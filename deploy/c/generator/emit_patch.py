@@ -1,20 +1,16 @@
 """A patch network and its features as a C header and source."""
 
-import json
-
 from deploy.c.generator import lower
 from deploy.c.generator.c_text import (
     float_text,
     harmless,
-    opening,
     string_literal,
-    words,
 )
 from deploy.c.generator.front_end import front_end
+from deploy.c.generator.model_files import ModelFiles
 from deploy.c.generator.patch import Mean, PatchProgram, RowNode, capacities
 from deploy.c.generator.program import Binary, Column
 from deploy.c.generator.projects import DETECTOR
-from deploy.c.generator.tables import Tables
 
 _KINDS = {
     "dense": "EB_ROWS_DENSE",
@@ -26,7 +22,7 @@ _KINDS = {
 _FOREVER = "INT32_MAX"
 
 
-class PatchEmitter(Tables):
+class PatchEmitter(ModelFiles):
     """Writes the files of one detector.
 
     Arguments
@@ -36,7 +32,7 @@ class PatchEmitter(Tables):
         Prefix of all public names, a C identifier.
     """
 
-    words = DETECTOR
+    words, runtime = DETECTOR, "eb_rows.h"
 
     def __init__(self, program: PatchProgram, name: str) -> None:
         super().__init__(bits=8)
@@ -164,48 +160,21 @@ class PatchEmitter(Tables):
             "of memory"
         )
 
-    def header(self) -> str:
-        """Return the text of the header."""
-        name, upper = self.name, self.name.upper()
-        signal = self.front_end.signal
-        return f"""{opening(self.program.metadata)}
-#ifndef {upper}_H
-#define {upper}_H
-
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-#define {upper}_SAMPLE_RATE {signal.sample_rate}
-/* Samples of a call. */
+    def _macros(self) -> str:
+        signal, upper = self.front_end.signal, self.name.upper()
+        return f"""/* Samples of a call. */
 #define {upper}_HOP {signal.hop_length}
 #define {upper}_CLASSES {self.program.scores.size}
 /* Bands of a frame of features. */
 #define {upper}_BANDS {self.front_end.bands}
 /* Frames that scores are of, and from one time of scores to the next. */
 #define {upper}_FRAMES {self.patch}
-#define {upper}_STEP {self.step}
-/* Bytes of the memory that {name}_init takes, which is the caller's. */
-#define {upper}_STATE_BYTES {self._state_bytes()}u
+#define {upper}_STEP {self.step}"""
 
-typedef struct {name}_state {name}_state;
-
-/* Memory of its own for one stream, rightly aligned. */
-typedef union {{
-    uint32_t words[({upper}_STATE_BYTES + 3u) / 4u];
-    float align;
-}} {name}_memory;
-
-/* Names in the order of the scores. */
+    def _declarations(self) -> str:
+        name, upper = self.name, self.name.upper()
+        return f"""/* Names in the order of the scores. */
 extern const char *const {name}_classes[{upper}_CLASSES];
-
-/* {upper}_STATE_BYTES, for callers that look it up at run time. */
-uint32_t {name}_size(void);
-
-/* Start a stream in `memory`; 0 if it is too small or not aligned to 4. */
-{name}_state *{name}_init(void *memory, uint32_t bytes);
 
 /* One hop in. Returns 1 when there are new scores, {upper}_CLASSES logits of
  * the last {upper}_FRAMES frames, else 0. */
@@ -215,36 +184,7 @@ int {name}_process({name}_state *state, const int16_t *in, float *scores);
 int {name}_step({name}_state *state, const float *features, float *scores);
 
 /* Forget the stream so far. */
-void {name}_reset({name}_state *state);
-
-/* What this is, as JSON. */
-const char *{name}_describe(void);
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
-
-    def source(self) -> str:
-        """Return the text of the source."""
-        name, upper = self.name, self.name.upper()
-        functions = self._functions()
-        transform = self._stft_tables(self.front_end.signal)
-        parts = [
-            opening(self.program.metadata),
-            f'#include "{name}.h"\n\n#include "eb_float.h"\n'
-            '#include "eb_rows.h"\n#include "eb_stft.h"\n\n'
-            "#include <string.h>",
-            self._state_struct(),
-            f"typedef char {name}_size_check"
-            f"[sizeof(struct {name}_state) == {upper}_STATE_BYTES ? 1 : -1];",
-            transform,
-            *self.tables,
-            functions,
-        ]
-        return "\n\n".join(parts) + "\n"
+void {name}_reset({name}_state *state);"""
 
     # Memory
 
@@ -273,16 +213,6 @@ const char *{name}_describe(void);
             ("int8_t", "rows", self.memory + 8, 1),
         ]
 
-    def _state_bytes(self) -> int:
-        return sum(words(c, size) for _, _, c, size in self._members())
-
-    def _state_struct(self) -> str:
-        lines = []
-        for kind, name, count, size in self._members():
-            padded = f"[{words(count, size) // size}]" if count else ""
-            lines.append(f"    {kind} {name}{padded};")
-        return f"struct {self.name}_state {{\n" + "\n".join(lines) + "\n};"
-
     # Functions
 
     def _functions(self) -> str:
@@ -293,8 +223,6 @@ const char *{name}_describe(void);
         )
         history = signal.win_length + self.front_end.spare
         kept = history - signal.hop_length
-        text = json.dumps(self._description(), sort_keys=True)
-        text = string_literal(text, 8 * " ")
         # As bytes of UTF-8.
         classes = ",\n".join(
             string_literal(name.encode().decode("latin-1"), "    ")
@@ -303,22 +231,6 @@ const char *{name}_describe(void);
         return f"""const char *const {name}_classes[{upper}_CLASSES] = {{
 {classes},
 }};
-
-uint32_t {name}_size(void)
-{{
-    return {upper}_STATE_BYTES;
-}}
-
-{name}_state *{name}_init(void *memory, uint32_t bytes)
-{{
-    {name}_state *const state = ({name}_state *)memory;
-    if (memory == 0 || bytes < {upper}_STATE_BYTES ||
-        ((uintptr_t)memory & 3u) != 0u) {{
-        return 0;
-    }}
-    {name}_reset(state);
-    return state;
-}}
 
 void {name}_reset({name}_state *state)
 {{
@@ -341,13 +253,6 @@ int {name}_process({name}_state *state, const int16_t *in, float *scores)
     eb_analyse(&stft, state->history, state->first, features);
 {_indented(work)}
     return {name}_step(state, features, scores);
-}}
-
-const char *{name}_describe(void)
-{{
-    static const char text[] =
-{text};
-    return text;
 }}"""
 
     def _step(self) -> str:
@@ -433,19 +338,11 @@ int {self.name}_step({self.name}_state *state, const float *features,
     def _description(self) -> dict:
         card = self.program.metadata
         return {
-            "name": self.name,
-            "task": card.task,
-            "model_class": card.model_class,
-            "checkpoint_sha256": card.checkpoint_sha256,
-            "precision": card.precision,
-            "signal": card.signal.to_dict(),
             "features": card.features,
             "class_names": list(card.class_names),
             "frames": self.patch,
             "step": self.step,
             "first_hop": self.front_end.first_hop,
-            "macs": self.program.macs,
-            "versions": card.versions,
         }
 
 

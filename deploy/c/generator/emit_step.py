@@ -5,6 +5,7 @@ import numpy as np
 from deploy.c.generator import lower, numbers
 from deploy.c.generator.arena import Arena
 from deploy.c.generator.c_text import float_text, harmless, int_text
+from deploy.c.generator.model_files import ModelFiles
 from deploy.c.generator.program import (
     Binary,
     Cell,
@@ -17,12 +18,11 @@ from deploy.c.generator.program import (
     Unary,
     Update,
 )
-from deploy.c.generator.tables import Tables
 
 F32 = np.float32
 
 
-class StepEmitter(Tables):
+class StepEmitter(ModelFiles):
     """Writes the network.
 
     Arguments
