@@ -1,85 +1,45 @@
 """The embedded corpus on disk: made once, whole or not there, found again."""
 
-from dataclasses import asdict
+import csv
+from dataclasses import asdict, dataclass
 import hashlib
 import json
-import logging
-import os
 from pathlib import Path
-import secrets
 import shutil
-import time
+import tempfile
 
-from edgebrain.data.embedded import speech
-from edgebrain.data.embedded.build import (
-    CorpusSizes,
-    Job,
-    build,
-    read_manifest,
-)
+from edgebrain.data import audio
+from edgebrain.data.embedded import noises, rooms, sentences, speech
 from edgebrain.errors import UserError
-from edgebrain.files import write_json
 import joblib
-
-logger = logging.getLogger(__name__)
+import numpy as np
+from tqdm import tqdm
 
 #: Raise it with every change that alters a file of the corpus.
-VERSION = 2
-STAMP = "corpus.json"
-_PARTIAL = ".partial-"
-_STALE_SECONDS = 3600
+VERSION = 3
+SPLITS = ("train", "valid", "test")
+MANIFEST = "manifest.csv"
+COLUMNS = ("path", "kind", "split", "group", "seconds", "source")
 
 
-def _is_complete(target: Path, stamp: dict) -> bool:
-    """Tell whether the corpus is there, with every file of its manifest.
+@dataclass(frozen=True)
+class CorpusSizes:
+    """How much to make; triples are for train, valid and test.
 
-    Raises UserError where the folder is something else: it is not ours to
-    replace.
+    Utterances are dealt out to the voices of a split in turn, noises to its
+    families; a room has ``rirs_per_room`` responses, at different places.
     """
-    if not target.exists():
-        return False
-    try:
-        found = json.loads((target / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict) or found.get("key") != stamp["key"]:
-        raise UserError(
-            f"{target}: exists but is no embedded corpus of this version "
-            f"(no fitting {STAMP}); remove or rename it"
-        )
-    try:
-        return all(
-            (target / r["path"]).is_file() for r in read_manifest(target)
-        )
-    except (OSError, KeyError):
-        return False
 
+    utterances: tuple[int, int, int] = (240, 28, 28)
+    noises: tuple[int, int, int] = (27, 7, 7)
+    rooms: tuple[int, int, int] = (12, 3, 3)
+    rirs_per_room: int = 2
+    noise_seconds: tuple[float, float] = (10.0, 15.0)
 
-def _check(folder: Path, seed, sample_rate, n_jobs) -> int:
-    """Check the arguments and return the number of processes."""
-    problems = []
-    if not isinstance(seed, int) or seed < 0:
-        problems.append(f"seed is {seed!r}: must be a whole number, 0 or more")
-    if not isinstance(sample_rate, int) or not 8000 <= sample_rate <= 48000:
-        problems.append(
-            f"sample_rate is {sample_rate!r}: must be a whole number from "
-            "8000 to 48000"
-        )
-    if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs == 0):
-        problems.append(f"n_jobs is {n_jobs!r}: must be 1 or more, or -1")
-    if folder.exists() and not folder.is_dir():
-        problems.append(f"{folder} is a file: name a folder")
-    if problems:
-        raise UserError.collect("embedded corpus", problems)
-    return joblib.effective_n_jobs(-1 if n_jobs is None else n_jobs)
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what killed runs left, once nobody can be at work on it."""
-    oldest = time.time() - _STALE_SECONDS
-    for partial in folder.glob(f"{_PARTIAL}*"):
-        if partial.stat().st_mtime < oldest:
-            shutil.rmtree(partial, ignore_errors=True)
+    def __post_init__(self):
+        for name, value in asdict(self).items():
+            if np.min(value) < 1:
+                raise UserError(f"embedded corpus: {name} is below 1: {value}")
 
 
 def make_embedded_corpus(
@@ -102,7 +62,7 @@ def make_embedded_corpus(
         Where the corpus folder goes; its name holds the version of the
         generator, the seed and the sample rate (and a mark of other sizes).
     seed : int
-        Of sentences, voices' variations, noises and rooms.
+        Of everything in it.
     sample_rate : int
         Hz, 8000 to 48000.
     n_jobs : int, optional
@@ -114,77 +74,149 @@ def make_embedded_corpus(
     -------
     Path
         The data folder, with ``speech/``, ``noise/``, ``rir/`` (each with
-        train, valid, test), ``manifest.csv`` and ``corpus.json``.
+        train, valid, test) and ``manifest.csv``.
 
     Raises
     ------
     UserError
-        When an argument is bad, the folder cannot be written, the disk is
-        too small or espeak-ng is missing.
+        A bad argument, a folder that cannot be written, a file of the corpus
+        there that is missing, or no espeak-ng.
     """
-    folder = Path(folder)
-    n_jobs = _check(folder, seed, sample_rate, n_jobs)
+    if seed < 0 or not 8000 <= sample_rate <= 48000 or n_jobs == 0:
+        raise UserError(
+            f"embedded corpus: seed {seed}: from 0; sample_rate {sample_rate}: "
+            f"from 8000 to 48000 Hz; n_jobs {n_jobs}: not 0"
+        )
     sizes = sizes or CorpusSizes()
-    key = {
-        "version": VERSION,
-        "seed": seed,
-        "sample_rate": sample_rate,
-        "sizes": json.loads(json.dumps(asdict(sizes))),
-    }
-    stamp = {"what": "embedded corpus of edgebrain", "key": key}
     name = f"embedded-v{VERSION}-seed{seed}-{sample_rate}hz"
     if sizes != CorpusSizes():
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(asdict(sizes)).encode())
         name += f"-{digest.hexdigest()[:8]}"
-    target = folder / name
-    if _is_complete(target, stamp):
-        return target
-    stamp["espeak_ng"] = speech.check_espeak()
-    started = time.monotonic()
-    partial = folder / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
+    target = Path(folder) / name
+    if target.exists():
+        return _checked(target)
+    # Before any long work.
+    speech.synthesise("en-us", [("hello", 165, 50, 50)])
+    partial = None
     try:
-        partial.mkdir(parents=True)
-        _remove_stale(folder)
-        _need_space(folder, sizes.bytes_a_hertz * sample_rate)
-        job = Job(partial.resolve(), seed, sample_rate, sizes)
-        build(job, n_jobs)
-        # Last: the stamp says that everything before it is there.
-        write_json(partial / STAMP, stamp)
-        _put_in_place(partial, target, stamp)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = tempfile.mkdtemp(prefix=".partial-", dir=target.parent)
+        _build(Path(partial), seed, sample_rate, n_jobs or -1, sizes)
+        Path(partial).chmod(0o755)
+        Path(partial).rename(target)
     except OSError as error:
+        if target.exists():  # another process was faster
+            return _checked(target)
         raise UserError(
             f"{target}: cannot be written ({error}); choose another folder "
             "or free some space"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    seconds = time.monotonic() - started
-    logger.info("made the embedded corpus %s in %.0f s", target, seconds)
+        shutil.rmtree(partial or "", ignore_errors=True)
     return target
 
 
-def _need_space(folder: Path, needed: float) -> None:
-    """Raise UserError when the disk of a folder has less bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            f"{folder}: the embedded corpus takes up to {needed / 1e6:.0f} MB "
-            f"and {free / 1e6:.0f} MB are free; free some or choose another "
-            "folder"
-        )
-
-
-def _put_in_place(partial: Path, target: Path, stamp: dict) -> None:
-    """Rename the finished corpus, unless another process was faster."""
-    if target.exists():
-        if _is_complete(target, stamp):
-            return
-        # Ours, but files are missing.
-        damaged = partial.with_name(f"{partial.name}-damaged")
-        target.rename(damaged)
-        shutil.rmtree(damaged, ignore_errors=True)
+def _checked(target: Path) -> Path:
+    """Return a corpus whose files are all there; refuse anything else."""
     try:
-        partial.rename(target)
-    except OSError:
-        if not _is_complete(target, stamp):
-            raise
+        missing = [
+            row["path"]
+            for row in read_manifest(target)
+            if not (target / row["path"]).is_file()
+        ]
+    except (OSError, KeyError):
+        missing = [MANIFEST]
+    if missing:
+        raise UserError(
+            f"{target}: is no whole embedded corpus (without {missing[0]}); "
+            "remove or rename it, and it is made again"
+        )
+    return target
+
+
+def _build(root: Path, seed: int, rate: int, n_jobs: int, sizes) -> None:
+    """Write the files and the manifest, a task for each voice, family, room."""
+    texts = sentences.make_sentences(sum(sizes.utterances), seed)
+    tasks, families = [], list(noises.GENERATORS)
+    for number, split in enumerate(SPLITS):
+        count = sizes.utterances[number]
+        spoken, texts = texts[:count], texts[count:]
+        places = [sizes.rirs_per_room] * sizes.rooms[number]
+        dealt = {
+            "rir": [range(count) for count in places],
+            "speech": _deal(spoken, len(speech.VOICES[split])),
+            "noise": _deal(range(sizes.noises[number]), len(families)),
+        }
+        tasks += [
+            joblib.delayed(_make)(root, seed, rate, sizes, kind, split, *group)
+            for kind, groups in dealt.items()
+            for group in enumerate(groups)
+        ]
+    # Processes of one thread each: what a task computes must not depend on
+    # how many there are.
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        pool = joblib.Parallel(n_jobs, batch_size=1, return_as="generator")
+        made = tqdm(
+            pool(tasks), "making the embedded corpus", len(tasks), disable=None
+        )
+        rows = sorted(row for some in made for row in some)
+    with open(root / MANIFEST, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+
+
+def _deal(items, count: int) -> list:
+    """Deal items out in turn to at most ``count`` groups."""
+    return [items[i::count] for i in range(min(count, len(items)))]
+
+
+def _make(root, seed, rate, sizes, kind, split, index, items):
+    """Write the files of a voice, a family or a room; return their rows."""
+    stream = 2 + ("speech", "noise", "rir").index(kind)  # sentences use 1
+    rng = np.random.default_rng([seed, stream, SPLITS.index(split), index])
+    folder, subtype, made = "", "PCM_16", []
+    if kind == "speech":
+        voice = speech.VOICES[split][index]
+        folder = group = voice.name
+        made = speech.speak(voice, items, rate, rng)
+    elif kind == "noise":
+        family = list(noises.GENERATORS)[index]
+        group = f"{split}-{family}"
+        for _ in items:
+            seconds = rng.uniform(*sizes.noise_seconds)
+            wav, source = noises.make_noise(family, split, seconds, rate, rng)
+            made.append((speech.set_level(wav), source))
+    else:
+        group, subtype = f"{split}-room{index + 1:02d}", "PCM_24"
+        made = rooms.make_room(split, index, len(items), rate, rng)
+    rows = []
+    for number, (wav, source) in enumerate(made, 1):
+        path = Path(kind, split, folder, f"{group}_{number:02d}.flac")
+        if audio.write(root / path, wav, rate, subtype):
+            raise RuntimeError(f"{path}: samples clipped")
+        seconds = round(len(wav) / rate, 3)
+        rows.append((path.as_posix(), kind, split, group, seconds, source))
+    return rows
+
+
+def read_manifest(folder: Path | str) -> list[dict[str, str]]:
+    """Return the rows of the manifest of a corpus, by ``COLUMNS``.
+
+    Paths are relative, with slashes; a group is a voice, family or room.
+    """
+    with open(Path(folder) / MANIFEST, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder: Path | str) -> str:
+    """Return a table of what an embedded corpus holds."""
+    rows = read_manifest(folder)
+    lines = [f"{'kind':8}{'split':8}{'files':>6}{'groups':>8}{'minutes':>9}"]
+    for kind in ("speech", "noise", "rir"):
+        for split in SPLITS:
+            part = [r for r in rows if (r["kind"], r["split"]) == (kind, split)]
+            groups = len({row["group"] for row in part})
+            minutes = sum(float(row["seconds"]) for row in part) / 60
+            lines.append(
+                f"{kind:8}{split:8}{len(part):6d}{groups:8d}{minutes:9.2f}"
+            )
+    return "\n".join(lines)

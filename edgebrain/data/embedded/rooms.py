@@ -1,17 +1,11 @@
 """Room responses of the embedded corpus: image sources by pyroomacoustics."""
 
-from dataclasses import dataclass
-
 import numpy as np
-
-BANDS = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 # Samples before the direct path: the fractional delay kernel is symmetric.
 LEAD = 40
-
 # The largest value a 24 bit file holds without clipping.
 DIRECT_PEAK = 1 - 2.0**-23
-
 # Ranges of the reverberation time asked for, in seconds, dealt out in turn:
 # no split's range meets another's.
 RANGES: dict[str, tuple[tuple[float, float], ...]] = {
@@ -21,82 +15,9 @@ RANGES: dict[str, tuple[tuple[float, float], ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class RoomResponse:
-    """One response and what made it.
-
-    Arguments
-    ---------
-    wav : np.ndarray
-        float64 samples; the direct path is the largest, at ``LEAD``.
-    size : tuple of float
-        Room in metres.
-    distance : float
-        Talker to microphone in metres.
-    rt60 : float
-        Measured on the response, in seconds (T30).
-    """
-
-    wav: np.ndarray
-    size: tuple[float, float, float]
-    distance: float
-    rt60: float
-
-    def __str__(self) -> str:
-        size = "x".join(f"{d:.2f}" for d in self.size)
-        return (
-            f"room_m={size} distance_m={self.distance:.2f} "
-            f"rt60_s={self.rt60:.3f}"
-        )
-
-
-def measure_rt60(wav: np.ndarray, sample_rate: int) -> float:
-    """Return the reverberation time: twice the T30 of Schroeder's integral.
-
-    The line is fitted to the decay from -5 to -35 dB (ISO 3382-2).
-
-    Arguments
-    ---------
-    wav : np.ndarray
-        Room response (n,).
-    sample_rate : int
-        Hz.
-
-    Returns
-    -------
-    float
-        Seconds for a decay of 60 dB.
-    """
-    energy = np.cumsum(wav[::-1] ** 2)[::-1]
-    decay = 10 * np.log10(energy / energy[0] + 1e-12)
-    part = np.flatnonzero((decay <= -5) & (decay >= -35))
-    rate = np.polyfit(part / sample_rate, decay[part], 1)[0]
-    return float(-60 / rate)
-
-
-def _positions(
-    size: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a talker and a microphone 0.5 to 3 m apart, off the walls."""
-    margin = np.array([0.4, 0.4, 0.0])
-    while True:
-        talker = rng.uniform(margin, size - margin)
-        talker[2] = rng.uniform(1.1, 1.8)
-        microphone = rng.uniform(margin, size - margin)
-        microphone[2] = rng.uniform(0.7, 1.6)
-        if 0.5 <= np.linalg.norm(talker - microphone) <= 3.0:
-            return talker, microphone
-
-
-def _tail_start(wav: np.ndarray) -> int:
-    """Return where the energy still to come is 60 dB below the whole."""
-    energy = np.cumsum(wav[::-1] ** 2)[::-1]
-    return int(np.searchsorted(-energy, -energy[0] * 1e-6))
-
-
 def make_room(
-    split: str, index: int, count: int, sample_rate: int, seed: list[int]
-) -> list[RoomResponse]:
+    split: str, index: int, count: int, sample_rate: int, rng
+) -> list[tuple[np.ndarray, str]]:
     """Compute responses at several places of one random room.
 
     Shoebox with absorption that differs by octave, image sources with
@@ -104,30 +25,15 @@ def make_room(
     air absorption. Places where a reflection is louder than the direct path
     are drawn again, so that the largest sample is the direct path.
 
-    Arguments
-    ---------
-    split : str
-        ``train``, ``valid`` or ``test``: the ranges of reverberation time.
-    index : int
-        Number of the room in its split: picks the range.
-    count : int
-        Number of places.
-    sample_rate : int
-        Hz.
-    seed : list of int
-        Seed of this room.
-
-    Returns
-    -------
-    list of RoomResponse
-        Each begins ``LEAD`` samples before the direct path, whose peak is
-        scaled to ``DIRECT_PEAK``, and ends where 60 dB have decayed.
+    ``index`` is the number of the room in its split and picks the range of
+    reverberation times, ``count`` the number of places. Of each place there
+    are the samples, which begin ``LEAD`` before the direct path, whose peak
+    is ``DIRECT_PEAK``, and end where 60 dB have decayed; and what made them.
     """
     import pyroomacoustics as pra
 
     # Sums of several threads come in any order: one thread, same bits.
     pra.constants.set("num_threads", 1)
-    rng = np.random.default_rng(seed)
     rt60 = rng.uniform(*RANGES[split][index % len(RANGES[split])])
     # Short reverberation in a large hall would ask for walls that absorb all.
     width = rng.uniform(2.5, 4.0) * (0.8 + rt60)
@@ -138,11 +44,15 @@ def make_room(
     by_band = absorption * rng.uniform(0.95, 1.08) ** np.arange(-3, 4)
     material = {
         "coeffs": list(np.clip(by_band, 0.02, 0.97)),
-        "center_freqs": list(BANDS),
+        "center_freqs": [125, 250, 500, 1000, 2000, 4000, 8000],
     }
-    responses: list[RoomResponse] = []
+    responses = []
     while len(responses) < count:
-        talker, microphone = _positions(size, rng)
+        margin = np.array([0.4, 0.4, 0.7])  # off the walls, within reach
+        talker, microphone = rng.uniform(margin, size - margin, (2, 3))
+        distance = float(np.linalg.norm(talker - microphone))
+        if not 0.5 <= distance <= 3.0:
+            continue
         pra.random.seed(int(rng.integers(2**31)))
         room = pra.ShoeBox(
             size,
@@ -158,7 +68,6 @@ def make_room(
         room.add_microphone(microphone)
         room.compute_rir()
         wav = np.asarray(room.rir[0][0], dtype=np.float64)
-        distance = float(np.linalg.norm(talker - microphone))
         delay = pra.constants.get("frac_delay_length") // 2
         arrival = distance / pra.constants.get("c") * sample_rate + delay
         peak = int(np.argmax(np.abs(wav)))
@@ -167,13 +76,11 @@ def make_room(
         wav = wav[peak - LEAD :]
         # The octave filters ring before the direct path: fade them in.
         wav[:LEAD] *= np.linspace(0, 1, LEAD)
-        wav = wav[: _tail_start(wav)] / wav[LEAD] * DIRECT_PEAK
-        responses.append(
-            RoomResponse(
-                wav=wav,
-                size=tuple(size),
-                distance=distance,
-                rt60=measure_rt60(wav, sample_rate),
-            )
+        left = np.cumsum(wav[::-1] ** 2)[::-1]  # energy still to come
+        end = int(np.searchsorted(-left, -left[0] * 1e-6))
+        source = (
+            f"pyroomacoustics: room_m={np.round(size, 2)} rt60_s={rt60:.3f} "
+            f"distance_m={distance:.2f}"
         )
+        responses.append((wav[:end] / wav[LEAD] * DIRECT_PEAK, source))
     return responses

@@ -5,14 +5,15 @@ import pytest
 RATE = 16000
 
 
-def make(family, split="train", seconds=6.0, seed=0):
-    return noises.make_noise(family, split, seed, seconds, RATE, [seed])
+def make(family, split="train", seconds=6.0, seed=0, rate=RATE):
+    rng = np.random.default_rng(seed)
+    return noises.make_noise(family, split, seconds, rate, rng)
 
 
 def parameters(text):
     return {
         key: float(value)
-        for key, value in (pair.split("=") for pair in text.split())
+        for key, value in (pair.split("=") for pair in text.split()[2:])
     }
 
 
@@ -31,8 +32,8 @@ def level_db(wav, milliseconds=20):
 @pytest.mark.parametrize("family", noises.GENERATORS)
 @pytest.mark.parametrize("rate", [8000, 16000])
 def test_noise_is_finite_repeatable_and_not_too_peaked(family, rate):
-    wav, text = noises.make_noise(family, "train", 0, 2.0, rate, [3])
-    again, _ = noises.make_noise(family, "train", 0, 2.0, rate, [3])
+    wav, text = make(family, "train", 2.0, 3, rate)
+    again, _ = make(family, "train", 2.0, 3, rate)
     np.testing.assert_array_equal(wav, again)
     assert wav.shape == (2 * rate,) and text
     assert np.sqrt(np.mean(wav**2)) == pytest.approx(1.0)
@@ -40,18 +41,9 @@ def test_noise_is_finite_repeatable_and_not_too_peaked(family, rate):
     assert not np.array_equal(wav, make(family, seed=4)[0][: len(wav)])
 
 
-def test_every_family_of_a_split_exists_and_some_are_held_out():
-    for families in noises.FAMILIES.values():
-        assert set(families) <= set(noises.GENERATORS)
-    train = set(noises.FAMILIES["train"])
-    assert "wind" in set(noises.FAMILIES["valid"]) - train
-    assert "vacuum" in set(noises.FAMILIES["test"]) - train
-    assert train | {"wind", "vacuum"} == set(noises.GENERATORS)
-
-
 def test_splits_draw_from_bands_that_do_not_touch():
     drawn = {}
-    for split in noises.FAMILIES:
+    for split in ("train", "valid", "test"):
         p = noises.Parameters(np.random.default_rng(0), split)
         drawn[split] = np.array([p("x", 0.0, 1.0) for _ in range(2000)])
     for split in ("valid", "test"):
@@ -62,21 +54,15 @@ def test_splits_draw_from_bands_that_do_not_touch():
     assert drawn["train"].min() < 0.02 and drawn["train"].max() > 0.98
 
 
-def test_training_noises_cover_every_kind():
-    texts = [make("siren", seconds=1, seed=n)[1] for n in range(3)]
-    assert {parameters(text)["kind"] for text in texts} == {0, 1, 2}
-    texts = [make("hum", seconds=1, seed=n)[1] for n in range(2)]
-    assert {parameters(text)["mains_hz"] for text in texts} == {50, 60}
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_hum_has_lines_at_multiples_of_the_mains(seed):
     wav, text = make("hum", seed=seed)
-    mains = int(parameters(text)["mains_hz"])
+    mains = parameters(text)["mains_hz"]
     power = spectrum(wav)
     for k in (1, 3, 5):
-        between = np.median(power[k * mains + 10 : (k + 1) * mains - 10])
-        assert power[k * mains] > 100 * between
+        line = round(k * mains)
+        between = np.median(power[line + 10 : round((k + 1) * mains) - 10])
+        assert power[line - 1 : line + 2].max() > 100 * between
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -99,22 +85,6 @@ def test_fan_tone_and_pulse_at_the_blade_rate():
     assert near > 4 * np.median(power[int(blade) - 20 : int(blade) + 21])
 
 
-def test_engine_is_harmonic_and_changes_speed():
-    wav, text = make("engine", seconds=10, seed=2)
-    p = parameters(text)
-    power = spectrum(wav)
-    assert power[: 10 * int(p["firing_hz"])].sum() > 0.5 * power.sum()
-    lags = []
-    for frame in wav[: len(wav) // 4096 * 4096].reshape(-1, 4096):
-        correlation = np.fft.irfft(np.abs(np.fft.rfft(frame, 8192)) ** 2)
-        centre = RATE / p["firing_hz"]
-        low, high = int(0.75 * centre), int(1.35 * centre)
-        lag = low + np.argmax(correlation[low:high])
-        lags.append(lag)
-        assert correlation[lag] > 0.3 * correlation[0]
-    assert np.std(RATE / np.array(lags)) > 0.005 * p["firing_hz"]
-
-
 def test_rain_is_high_and_full_of_drops():
     wav, _ = make("rain")
     power = spectrum(wav)
@@ -130,15 +100,8 @@ def test_keyboard_strikes_come_at_the_rate_it_says(seed):
     level = level_db(wav, 5)
     loud = level > np.percentile(level, 97) - 12
     onsets = np.flatnonzero(loud[1:] & ~loud[:-1])
-    # Each key is heard going down and, if loud enough, coming up.
     assert 0.4 * p["keys_s"] < len(onsets) / 10 < 2.5 * p["keys_s"]
     assert np.percentile(level, 99) - np.percentile(level, 10) > 15
-
-
-def test_clicks_are_sparse():
-    wav, _ = make("clicks", seed=1)
-    level = level_db(wav, 5)
-    assert np.percentile(level, 99) - np.median(level) > 10
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -151,9 +114,8 @@ def test_siren_moves_through_the_octaves_it_says(seed):
     top = p["low_hz"] * 2 ** p["octaves"]
     band = (f > 0.8 * p["low_hz"]) & (f < 1.2 * top)
     track = f[band][np.argmax(power[:, band], axis=1)]
-    reach = p["octaves"] * (0.5 if p["kind"] == 2 else 1.0)
     low, high = np.percentile(track, [3, 97])
-    assert np.log2(high / low) == pytest.approx(reach, abs=0.15)
+    assert np.log2(high / low) == pytest.approx(p["octaves"], abs=0.15)
     # The tone stands far out of the street at every moment.
     assert np.median(power[:, band].max(1)) > 20 * np.median(power[:, band])
 
@@ -162,19 +124,3 @@ def test_modulated_noise_moves_and_stationary_noise_does_not():
     moving = np.std(level_db(make("modulated")[0], 50))
     steady = np.std(level_db(make("coloured", seed=5)[0], 50))
     assert moving > 2.5 and moving > 2 * steady
-
-
-def test_wind_is_low_and_gusty():
-    wav, _ = make("wind", "valid", seconds=10)
-    power = spectrum(wav)
-    assert power[:400].sum() > 0.6 * power.sum()
-    assert np.std(level_db(wav, 100)) > 2
-
-
-def test_vacuum_has_a_whine_over_broad_noise():
-    wav, text = make("vacuum", "test", seconds=10)
-    motor = parameters(text)["motor_hz"]
-    power = spectrum(wav)
-    near = power[int(0.93 * motor) : int(1.07 * motor)].max()
-    assert near > 10 * np.median(power[int(0.6 * motor) : int(1.6 * motor)])
-    assert power[1000:].sum() > 0.1 * power.sum()

@@ -9,11 +9,19 @@ import pytest
 
 TEXT = "The quiet farmer carried seven baskets to the old stone bridge."
 RATE = 16000
+HELLO = [("hello", 165, 50, 50)]
 
 
 def say(voice, text=TEXT):
-    line = speech.vary(voice, text, np.random.default_rng(0))
-    return speech.speak(voice, [line], RATE)[0]
+    rng = np.random.default_rng(0)
+    return speech.speak(voice, [text], RATE, rng)[0][0]
+
+
+def raw(voice, *lines):
+    """Return what espeak-ng makes of lines, or of TEXT."""
+    own = (TEXT, int(voice.rate), int(voice.pitch), int(voice.span))
+    name = f"{voice.accent}+{voice.variant}"
+    return speech.synthesise(name, list(lines) or [own])
 
 
 def pitch_hz(wav):
@@ -60,8 +68,7 @@ def test_voice_is_clean_speech_of_its_sex(voice):
 
 def test_raw_synthesis_does_not_clip():
     for voice in all_voices():
-        line = speech.Line(TEXT, voice.rate, voice.pitch, voice.span)
-        clips, rate, _ = speech.synthesise(voice.espeak_name, [line])
+        clips, rate = raw(voice)
         assert rate == 22050
         assert 0.05 < np.abs(clips[0]).max() < 0.9
 
@@ -81,26 +88,17 @@ def test_synthesis_repeats_and_lines_differ():
     # A breathy voice: its noise comes from a generator that espeak-ng seeds
     # by the clock, in seconds.
     voice = next(v for v in all_voices() if v.variant == "f2")
-    rng = np.random.default_rng(1)
-    lines = [speech.vary(voice, TEXT, rng) for _ in range(2)]
-    first = speech.synthesise(voice.espeak_name, lines)[0]
+    lines = [(TEXT, 160, 45, 50), (TEXT, 150, 55, 50)]
+    first = raw(voice, *lines)[0]
     time.sleep(1.1)
-    second = speech.synthesise(voice.espeak_name, lines)[0]
+    second = raw(voice, *lines)[0]
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert lines[0] != lines[1] and len(first[0]) != len(first[1])
-
-
-def test_too_short_and_too_long_lines_are_spoken_again():
-    short = speech.Line("The owl flew away.", 180, 50, 50)
-    long = speech.Line(" ".join([TEXT] * 2), 140, 50, 50)
-    clips, rate, _ = speech.synthesise("en-us+m1", [short, long])
-    assert 1.9 < len(clips[0]) / rate
-    assert len(clips[1]) / rate < 6.1
+    assert len(first[0]) != len(first[1])
 
 
 def test_unknown_voice_and_variant_are_refused():
-    line = speech.Line("hello", 160, 50, 50)
+    line = ("hello", 160, 50, 50)
     for name in ("en-us+nobody", "zz-nowhere", "en-us+annie "):
         with pytest.raises(UserError, match="has no voice"):
             speech.synthesise(name, [line])
@@ -109,7 +107,7 @@ def test_unknown_voice_and_variant_are_refused():
 def test_missing_package_names_the_mend(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(UserError, match="pip install espeakng-loader"):
-        speech.check_espeak()
+        speech.synthesise("en-us", HELLO)
 
 
 def test_broken_library_names_the_mend(tmp_path, monkeypatch):
@@ -117,7 +115,7 @@ def test_broken_library_names_the_mend(tmp_path, monkeypatch):
     broken.write_bytes(b"no library")
     monkeypatch.setattr("espeakng_loader.get_library_path", lambda: str(broken))
     with pytest.raises(UserError, match="force-reinstall espeakng-loader"):
-        speech.check_espeak()
+        speech.synthesise("en-us", HELLO)
 
 
 def test_data_deeper_than_the_library_can_name(tmp_path, monkeypatch):
@@ -129,14 +127,14 @@ def test_data_deeper_than_the_library_can_name(tmp_path, monkeypatch):
     data = deep / "espeak-ng-data"
     data.symlink_to(espeakng_loader.get_data_path())
     monkeypatch.setattr("espeakng_loader.get_data_path", lambda: str(data))
-    assert speech.check_espeak()
+    assert speech.synthesise("en-us", HELLO)[1] == 22050
 
 
 def test_trim_keeps_the_margins():
     rng = np.random.default_rng(0)
     wav = np.zeros(RATE * 3)
     wav[RATE : 2 * RATE] = rng.standard_normal(RATE)
-    cut = speech.trim(wav, RATE, before=0.06, after=0.12)
+    cut = speech.trim(wav, RATE)
     assert len(cut) == RATE + round(0.18 * RATE)
     np.testing.assert_array_equal(cut[960 : 960 + RATE], wav[RATE : 2 * RATE])
 
@@ -169,30 +167,14 @@ def test_sentences_are_distinct_and_repeatable():
     assert made == sentences.make_sentences(300, seed=5)
     assert made != sentences.make_sentences(300, seed=6)
     assert sentences.make_sentences(40, seed=5) == made[:40]
-    words = [set(s.lower().strip(".?!").split()) for s in made]
-    for i, a in enumerate(words):
-        assert 6 <= len(made[i].split()) <= 24
-        for b in words[:i]:
-            assert len(a & b) <= 0.6 * len(a | b)
+    assert len(set(made)) == 300
 
 
 def test_sentences_read_well():
     for text in sentences.make_sentences(300, seed=9):
-        assert "{" not in text and "  " not in text
+        assert not set("{}_") & set(text) and "  " not in text
         assert text[0].isupper() and text[-1] in ".?"
-        for word, following in zip(
-            text.split(), text.split()[1:], strict=False
-        ):
-            if word.lower() in ("a", "an"):
-                # By sound: an hour, a useful thing, an umbrella.
-                vowel = following[0].lower() in "aeiou"
-                vowel = vowel or following.startswith("hour")
-                vowel = vowel and not following.startswith("use")
-                assert (word.lower() == "an") == vowel, text
-
-
-def test_more_sentences_than_the_grammar_has_are_refused(monkeypatch):
-    monkeypatch.setattr(sentences, "FRAMES", ("Turn {side} now.",))
-    monkeypatch.setattr(sentences, "WRITTEN", ("One more.",))
-    with pytest.raises(UserError, match="fewer utterances"):
-        sentences.make_sentences(30, seed=0)
+        assert 6 <= len(text.split()) <= 24
+        words = text.lower().split()
+        for word, following in zip(words, words[1:], strict=False):
+            assert word != "a" or following[0] not in "aeiou", text
