@@ -3,17 +3,9 @@
 
     python export_speechbrain.py results/tcnn/1234
 
-Its user types, without this project being there:
-
-    from speechbrain.inference.enhancement import SpectralMaskEnhancement
-    enhancer = SpectralMaskEnhancement.from_hparams(
-        source="results/tcnn/1234/export/speechbrain",
-        hparams_file="inference.yaml")
-    enhancer.enhance_file("noisy.wav", "enhanced.wav")
-
-The folder can be moved, renamed or uploaded. It is loaded with SpeechBrain
-and compared with the checkpoint before it appears. Its README.md says what to
-do where torchaudio does not import beside a CPU build of torch.
+The folder's README.md says how SpeechBrain loads it, with foreign_class and
+without this project. The folder can be moved, renamed or uploaded; it is
+loaded with SpeechBrain and compared with the checkpoint before it appears.
 """
 
 import argparse
@@ -32,22 +24,9 @@ def parse(argv):
     )
     add = parser.add_argument
     add("results", metavar="RESULTS", help="results/<name>/<seed>")
-    add(
-        "--output_folder",
-        type=Path,
-        metavar="E",
-        help="default: RESULTS/export/speechbrain",
-    )
-    add(
-        "--checkpoint",
-        metavar="CKPT",
-        help="name or folder of a checkpoint (default: the best)",
-    )
-    add(
-        "--overwrite",
-        action="store_true",
-        help="replace an export that was made of another checkpoint",
-    )
+    add("--output_folder", help="default: RESULTS/export/speechbrain")
+    add("--checkpoint", help="name or folder of one (default: the best)")
+    add("--overwrite", action="store_true", help="also another checkpoint's")
     return parser.parse_args(argv)
 
 
@@ -60,15 +39,10 @@ def main(argv):
 
     loaded = load_model(arguments.results, arguments.checkpoint)
     print(f"checkpoint          {loaded.info.line()}")
-    folder = arguments.output_folder
-    if folder is None:
-        folder = Path(arguments.results) / "export" / "speechbrain"
-    exported = export_speechbrain(loaded, folder, arguments.overwrite)
-    print(f"network             {exported.size:,} bytes")
-    print(
-        f"largest difference  {exported.difference:.2g} from PyTorch in a "
-        "sample, loaded with SpeechBrain"
-    )
+    folder = Path(arguments.results) / "export" / "speechbrain"
+    folder = arguments.output_folder or folder
+    difference = export_speechbrain(loaded, folder, arguments.overwrite)
+    print(f"largest difference  {difference:.2g} of a sample, from PyTorch")
     print(f"folder              {folder}")
 
 

@@ -1,111 +1,68 @@
-"""The audio around a mask network, in SpeechBrain's own terms.
+"""A trained enhancement network, to be loaded with SpeechBrain alone.
 
-The text of this file travels inside the inference.yaml of an exported
-network, so it uses torch and SpeechBrain and nothing else.
-
-SpectralMaskEnhancement works on log1p magnitudes: with f = log1p|X| it calls
-``resynth(expm1(mask * f), noisy)``. The network gives a gain g, so the mask
-handed over is log1p(g |X|) / f. A negative gain is handed over as
--log1p(|g X|) / f and comes out of expm1 as y = 1 / (1 + |g X|) - 1, from
-which ``resynthesize`` takes g |X| = y / (1 + y).
+SpeechBrain's ``foreign_class`` runs this file and takes ``MaskEnhancement``
+from it; inference.yaml beside it holds the numbers, network.ckpt the network.
 """
 
-import speechbrain.processing.features as features
+import sys
+from types import SimpleNamespace
+
+from speechbrain.inference.enhancement import SpectralMaskEnhancement
+from speechbrain.utils.checkpoints import (
+    mark_as_transfer,
+    register_checkpoint_hooks,
+)
 import torch
 
-
-class Analysis(features.STFT):
-    """SpeechBrain's STFT with what a training may add to it.
-
-    Arguments
-    ---------
-    whole_hops : bool
-        Append zeros up to a multiple of the hop, for long hops.
-    peak_normalize : bool
-        Divide each signal by its peak.
-    **settings
-        Of ``speechbrain.processing.features.STFT``.
-    """
-
-    def __init__(self, whole_hops=False, peak_normalize=False, **settings):
-        super().__init__(**settings)
-        self.whole_hops = whole_hops
-        self.peak_normalize = peak_normalize
-
-    def forward(self, x):
-        """Return (batch, frames, bins, 2) of signals (batch, samples)."""
-        x = x / self.peak(x)
-        if self.whole_hops:
-            missing = -x.shape[-1] % self.hop_length
-            x = torch.nn.functional.pad(x, (0, missing))
-        return super().forward(x)
-
-    def peak(self, x):
-        """Return what signals are divided by, (batch, 1)."""
-        peak = x.abs().amax(-1, keepdim=True)
-        if self.peak_normalize:
-            return torch.where(peak < 1e-8, 1.0, peak)
-        return torch.ones_like(peak)
+WINDOWS = {
+    "hann": torch.hann_window,
+    "hamming": torch.hamming_window,
+    "sqrt_hann": lambda length: torch.hann_window(length).sqrt(),
+}
 
 
-class MaskAdapter(torch.nn.Module):
-    """A network from magnitude to gain, as SpectralMaskEnhancement calls it.
+@register_checkpoint_hooks
+class Network(torch.nn.Module):
+    """A TorchScript file: from magnitude to mask, (batch, bins, frames)."""
 
-    Arguments
-    ---------
-    power : float
-        The network sees |X| ** power.
-    """
-
-    def __init__(self, power=1.0):
-        super().__init__()
-        self.power = power
-        self.network = None
-
+    @mark_as_transfer
     def load(self, path):
-        """Load the network, a TorchScript file."""
-        self.network = torch.jit.load(path, map_location="cpu").eval()
+        """Load the file, for SpeechBrain's Pretrainer."""
+        self.script = torch.jit.load(str(path), map_location="cpu").eval()
 
-    def forward(self, log_magnitude, lengths=None):
-        """Return the mask of log1p magnitudes, both (batch, frames, bins).
+    def forward(self, magnitude):
+        """Return the mask of a magnitude."""
+        return self.script(magnitude)
 
-        ``lengths`` changes nothing: zeros after the end of an item are
-        heard as silence.
+
+class MaskEnhancement(SpectralMaskEnhancement):
+    """SpeechBrain's interface, with a mask on the magnitude itself."""
+
+    HPARAMS_NEEDED = ["n_fft", "hop_length", "win_length", "window"]
+
+    def enhance_batch(self, noisy, lengths=None):
+        """Return enhanced signals, (batch, samples) as the noisy ones.
+
+        ``lengths`` changes nothing: padding is heard as silence.
         """
-        magnitude = torch.expm1(log_magnitude)
-        seen = magnitude if self.power == 1.0 else magnitude**self.power
-        gain = self.network(seen.transpose(1, 2)).transpose(1, 2)
-        wanted = torch.sign(gain) * torch.log1p(gain.abs() * magnitude)
-        return wanted / torch.where(log_magnitude > 0, log_magnitude, 1.0)
+        hparams, noisy = self.hparams, noisy.to(self.device)
+        peak = noisy.abs().amax(-1, keepdim=True)
+        divided = hparams.peak_normalize & (peak >= 1e-8)
+        peak = torch.where(divided, peak, 1.0)
+        missing = -noisy.shape[-1] % hparams.hop_length
+        whole = (0, missing if hparams.whole_hops else 0)
+        window = WINDOWS[hparams.window](hparams.win_length).to(noisy)
+        stft = (hparams.n_fft, hparams.hop_length, hparams.win_length, window)
+        spec = torch.stft(
+            torch.nn.functional.pad(noisy / peak, whole),
+            *stft,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        mask = self.mods.enhance_model(spec.abs() ** hparams.power)
+        return torch.istft(spec * mask, *stft, length=noisy.shape[-1]) * peak
 
 
-def load_network(adapter, path):
-    """Load a network into its adapter, for SpeechBrain's Pretrainer."""
-    adapter.load(str(path))
-
-
-def resynthesize(estimate, noisy, stft, istft):
-    """Return the signals of magnitudes, with the phase of the noisy ones.
-
-    Arguments
-    ---------
-    estimate : torch.Tensor
-        From SpectralMaskEnhancement, (batch, frames, bins).
-    noisy : torch.Tensor
-        (batch, samples).
-    stft : Analysis
-        That made the magnitudes.
-    istft : torch.nn.Module
-        Its inverse.
-    """
-    magnitude = torch.where(estimate < 0, estimate / (1 + estimate), estimate)
-    spec = stft(noisy)
-    angle = torch.atan2(spec[..., 1], spec[..., 0])
-    parts = magnitude * torch.cos(angle), magnitude * torch.sin(angle)
-    wav = istft(torch.stack(parts, -1), sig_length=noisy.shape[1])
-    return wav * stft.peak(noisy)
-
-
-def sqrt_hann(length):
-    """Return the square root of a periodic Hann window."""
-    return torch.hann_window(length).sqrt()
+# foreign_class gives this module no name, and its folder comes last on the
+# path: under this name inference.yaml finds this file and no other.
+sys.modules["edgebrain_adapter"] = SimpleNamespace(**globals())

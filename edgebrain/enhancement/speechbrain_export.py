@@ -1,338 +1,206 @@
 """Write a trained network as a folder that SpeechBrain alone can load.
 
-    from speechbrain.inference.enhancement import SpectralMaskEnhancement
-    enhancer = SpectralMaskEnhancement.from_hparams(
-        source="FOLDER", hparams_file="inference.yaml")
-    enhancer.enhance_file("noisy.wav", "enhanced.wav")
-
 The network, of any class, is a TorchScript file: neither its source nor this
-package is needed. What stands between it and SpeechBrain's log1p masks is the
-text of speechbrain_adapter.py inside inference.yaml, since from_hparams finds
-no module beside that file. The folder can be moved, renamed or uploaded.
+package is needed. speechbrain_adapter.py goes with it as enhancer.py. The
+folder can be moved, renamed or uploaded.
 """
 
-from dataclasses import dataclass
-import hashlib
 import json
-import os
 from pathlib import Path
-import re
-import secrets
-import shutil
-import textwrap
+import sys
+import warnings
 
-import edgebrain
-from edgebrain.enhancement.torchscript import save_torchscript
+from edgebrain.enhancement import speechbrain_adapter
 from edgebrain.errors import UserError
-from edgebrain.signal import (
-    SignalSettings,
-    istft,
-    magnitude,
-    peak_gain,
-    stft,
-)
+from edgebrain.files import check_folder, whole_folder
+from edgebrain.signal import istft, magnitude, peak_gain, stft
 from edgebrain.signal.probe import speech_like
 from edgebrain.training.results import LoadedModel
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 YAML = "inference.yaml"
-WEIGHTS = "enhance_model.ckpt"
-README = "README.md"
 #: Largest difference of a sample from the network's own enhancement.
 TOLERANCE = 1e-4
+_OBJECTS = """
+compute_stft: !new:types.SimpleNamespace  # asked by enhance_file
+    sample_rate: !ref <sample_rate>
+enhance_model: !new:edgebrain_adapter.Network
+modules:
+    enhance_model: !ref <enhance_model>
+audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
+    sample_rate: !ref <sample_rate>
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        network: !ref <enhance_model>
+"""
+_README = """\
+# Speech enhancement
 
-_ADAPTER = Path(__file__).with_name("speechbrain_adapter.py")
-_WINDOWS = {
-    "hann": "torch.hann_window",
-    "hamming": "torch.hamming_window",
-    "sqrt_hann": "{module}.sqrt_hann",
-}
-_MARK = "checkpoint_sha256"
+{name}, {rate} Hz, from checkpoint {checkpoint}. It loads with SpeechBrain:
 
+```python
+from speechbrain.inference.interfaces import foreign_class
 
-@dataclass(frozen=True)
-class SpeechBrainExport:
-    """An exported folder and how well it agrees.
+enhancer = foreign_class(
+    source="THIS_FOLDER",
+    hparams_file="inference.yaml",
+    pymodule_file="enhancer.py",
+    classname="MaskEnhancement",
+)
+enhancer.enhance_file("noisy.wav", "enhanced.wav")
+```
 
-    Attributes
-    ----------
-    folder : Path
-    difference : float
-        Largest difference of an enhanced sample from the network's own.
-    size : int
-        Bytes of the network's file.
-    """
-
-    folder: Path
-    difference: float
-    size: int
-
-
-def check_signal(settings: SignalSettings) -> None:
-    """Refuse what SpeechBrain's STFT cannot express.
-
-    Raises
-    ------
-    UserError
-        The frames are not centred.
-    """
-    if not settings.center:
-        raise UserError(
-            "signal: center is False: SpeechBrain's ISTFT needs centred "
-            "frames (it divides by the first window's zero); train with "
-            "center: True, or take an ONNX form (export_onnx.py)"
-        )
-
-
-def check_folder(folder: str | Path, sha256: str, overwrite: bool) -> None:
-    """Refuse to replace what should stay.
-
-    An export of the same checkpoint may be replaced, one of another with
-    ``overwrite``, and a folder that is no such export never.
-
-    Arguments
-    ---------
-    folder : str or Path
-    sha256 : str
-        Of the checkpoint to be exported.
-    overwrite : bool
-
-    Raises
-    ------
-    UserError
-        Says why.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder}: is a file; name a folder")
-    names = {path.name for path in folder.iterdir()}
-    if not names:
-        return
-    yaml = folder / YAML
-    text = yaml.read_text(encoding="utf-8") if yaml.is_file() else ""
-    found = re.search(rf"^{_MARK}: ([0-9a-f]*)$", text, re.MULTILINE)
-    others = sorted(names - {YAML, WEIGHTS, README})
-    if not found or others:
-        what = f"holds {others[0]}" if others else f"has no {YAML} of ours"
-        raise UserError(
-            f"{folder}: is not (only) an export for SpeechBrain, it {what}; "
-            "it is not replaced: give another --output_folder"
-        )
-    if found[1] != sha256 and not overwrite:
-        raise UserError(
-            f"{folder}: holds another checkpoint; give --overwrite to "
-            "replace it, or another --output_folder"
-        )
+Where `import speechbrain` fails with an OSError on a library of torchaudio
+(its wheels link CUDA, and torch is a CPU build), delete `torchaudio/lib/*.so`.
+"""
 
 
 def export_speechbrain(
     loaded: LoadedModel, folder: str | Path, overwrite: bool = False
-) -> SpeechBrainExport:
+) -> float:
     """Write the folder, load it with SpeechBrain, compare, then name it.
 
     Arguments
     ---------
     loaded : LoadedModel
+        The trained network and its settings.
     folder : str or Path
-    overwrite : bool
-        Replace an export of another checkpoint.
-
-    Returns
-    -------
-    SpeechBrainExport
-
-    Raises
-    ------
-    UserError
-        For settings that SpeechBrain cannot express, a folder that must
-        stay, a network that cannot be written, or an export that differs.
-        Then nothing is left there, and an older export stays.
-    """
-    folder = Path(folder).absolute()
-    check_signal(loaded.settings)
-    check_folder(folder, loaded.sha256, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    work = folder.with_name(f".{folder.name}-{mark}-unfinished")
-    old = folder.with_name(f".{folder.name}-{mark}-old")
-    try:
-        work.mkdir()
-        save_torchscript(loaded.model, loaded.settings.bins, work / WEIGHTS)
-        yaml = inference_yaml(loaded)
-        (work / YAML).write_text(yaml, encoding="utf-8")
-        (work / README).write_text(_readme(loaded), encoding="utf-8")
-        difference = compare(loaded, work)
-        if not difference <= TOLERANCE:
-            raise UserError(
-                f"{folder}: what SpeechBrain enhances differs by "
-                f"{difference:.2g} (allowed {TOLERANCE:g}) from "
-                f"{loaded.info.checkpoint}; nothing is written"
-            )
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(work, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-    size = (folder / WEIGHTS).stat().st_size
-    return SpeechBrainExport(folder, difference, size)
-
-
-def compare(loaded: LoadedModel, folder: str | Path) -> float:
-    """Return how far SpeechBrain's enhancement is from the network's own.
-
-    Arguments
-    ---------
-    loaded : LoadedModel
-    folder : str or Path
-        An export of it.
+        Made, or replaced if it is such a folder; if it holds another
+        checkpoint with ``overwrite`` alone.
 
     Returns
     -------
     float
-        The largest difference of a sample of a speech-like signal with a
-        peak of 0.5, alone and two at a time; infinite if one is NaN.
+        The largest difference of an enhanced sample from the network's own.
+
+    Raises
+    ------
+    UserError
+        For frames that are not centred, a network that cannot be TorchScript,
+        and a folder that must stay; then nothing is written.
     """
-    from speechbrain.inference.enhancement import SpectralMaskEnhancement
+    signal, folder = loaded.settings, Path(folder)
+    if not signal.center:
+        raise UserError(
+            "signal: center is False: torch.istft needs centred frames; train "
+            "with center: True, or take an ONNX form (export_onnx.py)"
+        )
+    if check_folder(folder, YAML) and not overwrite:
+        known = (folder / YAML).read_text(encoding="utf-8")
+        if f'"{loaded.sha256}"' not in known:
+            raise UserError(
+                f"{folder}: holds another checkpoint; give --overwrite to "
+                "replace it, or another --output_folder"
+            )
+    with whole_folder(folder, YAML) as new:
+        texts = {
+            YAML: inference_yaml(loaded),
+            "enhancer.py": Path(speechbrain_adapter.__file__).read_text(),
+            "README.md": _README.format(
+                name=loaded.info.model_class.rpartition(".")[2],
+                rate=signal.sample_rate,
+                checkpoint=loaded.info.line(),
+            ),
+        }
+        for name, text in texts.items():
+            (new / name).write_text(text, encoding="utf-8")
+        script = torchscript(loaded.model, signal.bins)
+        torch.jit.save(script, str(new / "network.ckpt"))
+        difference = compare(loaded, new)
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{folder}: loaded with SpeechBrain the network differs by "
+                f"{difference:.2g} from PyTorch: nothing is written"
+            )
+    return difference
 
-    enhancer = SpectralMaskEnhancement.from_hparams(
-        source=str(folder), hparams_file=YAML
+
+class _ZerosFollow(TorchFunctionMode):
+    """Have ``torch.zeros``, as first states of an LSTM, follow a weight.
+
+    A recording would keep their device, the CPU, as a constant.
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.weight = weight
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Call a function of torch."""
+        made = func(*args, **(kwargs or {}))
+        if func is not torch.zeros or made.dtype != torch.float32:
+            return made
+        shape = args[0] if isinstance(args[0], tuple | list) else args
+        return (0 * self.weight.flatten()[:1]).expand(*shape).clone()
+
+
+def _trace(model: nn.Module, magnitude: Tensor):
+    with _ZerosFollow(next(model.parameters(), magnitude)):
+        return torch.jit.trace(model, magnitude, check_trace=False)
+
+
+def torchscript(model: nn.Module, bins: int) -> torch.jit.ScriptModule:
+    """Return a network on the CPU, in evaluation mode, as TorchScript.
+
+    Its calls are recorded or, where that does not hold for other numbers of
+    frames because ``forward`` loops on them, its source is compiled. Raises
+    UserError when neither way gives the masks of the network.
+    """
+    shapes = ((2, 24), (1, 1), (1, 2), (3, 37), (1, 160))
+    probes = [torch.rand(b, bins, f) for b, f in shapes]
+    problems = []
+    for make in (lambda m: _trace(m, probes[0]), torch.jit.script):
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                # What a recording leaves out is found by comparing.
+                warnings.simplefilter("ignore")
+                made = make(model)
+                for x in probes:
+                    torch.testing.assert_close(
+                        made(x), model(x), rtol=0, atol=1e-5
+                    )
+            return made
+        except Exception as error:  # a network's own code may raise anything
+            problems.append(str(error).strip().partition("\n")[0])
+    raise UserError.collect(
+        f"{type(model).__name__} cannot be written as TorchScript: write its "
+        "forward in tensor operations, without loops on the frames",
+        problems,
     )
-    rate = loaded.settings.sample_rate
-    voice = torch.from_numpy(speech_like(1.51, rate))
-    worst = 0.0
-    for noisy, lengths in (
-        (voice[None], None),
-        (voice[None, : rate // 2 + 7], torch.ones(1)),
-        (torch.stack([voice, 0.1 * voice.flip(0)]), torch.ones(2)),
-    ):
+
+
+def compare(loaded: LoadedModel, folder: Path) -> float:
+    """Return how far a sample of SpeechBrain's is from the network's own."""
+    from speechbrain.inference.interfaces import foreign_class
+
+    enhancer = foreign_class(
+        source=str(folder),
+        hparams_file=YAML,
+        pymodule_file="enhancer.py",
+        classname="MaskEnhancement",
+    )
+    sys.path.remove(str(folder))  # where foreign_class puts it
+    signal, differences = loaded.settings, []
+    voice = torch.from_numpy(speech_like(1.51, signal.sample_rate))
+    for noisy in (voice[None], torch.stack([voice, 0.1 * voice.flip(0)])):
+        gain = peak_gain(noisy) if signal.peak_normalize else 1.0
+        spec = stft(noisy * gain, signal)
         with torch.no_grad():
-            got = enhancer.enhance_batch(noisy, lengths=lengths)
-            wanted = _enhance(loaded, noisy)
-        difference = float((got - wanted).abs().max())
-        worst = max(worst, difference) if difference >= 0 else float("inf")
-    return worst
-
-
-def _enhance(loaded: LoadedModel, noisy: Tensor) -> Tensor:
-    """Return the enhanced signals of (batch, samples)."""
-    settings = loaded.settings
-    gain = peak_gain(noisy) if settings.peak_normalize else 1.0
-    spec = stft(noisy * gain, settings)
-    mask = loaded.model(magnitude(spec, settings))
-    return istft(spec * mask, settings, noisy.shape[-1]) / gain
+            mask = loaded.model(magnitude(spec, signal))
+            got = enhancer.enhance_batch(noisy, torch.ones(len(noisy)))
+        wanted = istft(spec * mask, signal, noisy.shape[-1]) / gain
+        differences.append((got - wanted).abs().max())
+    return float(torch.stack(differences).max())
 
 
 def inference_yaml(loaded: LoadedModel) -> str:
-    """Return the text of inference.yaml.
-
-    Arguments
-    ---------
-    loaded : LoadedModel
-    """
-    signal, source = loaded.settings, _ADAPTER.read_text(encoding="utf-8")
-    # A name that tells versions apart: two exports can be loaded at once.
-    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-    module = f"mask_adapter_{digest}"
-    milliseconds = 1000 / signal.sample_rate
-    window = _WINDOWS[signal.window].format(module=module)
-    return f"""\
-# A trained speech enhancement network, to be loaded with SpeechBrain:
-# see README.md beside this file.
-
-sample_rate: {signal.sample_rate}
-model_class: {json.dumps(loaded.info.model_class)}
-{_MARK}: {loaded.sha256}
-edgebrain_version: {json.dumps(edgebrain.__version__)}
-
-# from_hparams finds no module beside this file: the source of the adapter
-# between the network and SpeechBrain's log1p masks is here.
-adapter_module: !new:types.ModuleType
-    - {module}
-adapter_source: !apply:builtins.exec
-    - |
-{textwrap.indent(source, " " * 8)}
-    - !apply:builtins.vars [!ref <adapter_module>]
-adapter_import: !apply:sys.modules.__setitem__
-    - {module}
-    - !ref <adapter_module>
-
-win_length: {signal.win_length * milliseconds!r}  # ms
-hop_length: {signal.hop_length * milliseconds!r}  # ms
-n_fft: {signal.n_fft}
-compute_stft: !new:{module}.Analysis
-    sample_rate: !ref <sample_rate>
-    win_length: !ref <win_length>
-    hop_length: !ref <hop_length>
-    n_fft: !ref <n_fft>
-    window_fn: !name:{window}
-    whole_hops: {signal.appends_frame}
-    peak_normalize: {signal.peak_normalize}
-compute_istft: !new:speechbrain.processing.features.ISTFT
-    sample_rate: !ref <sample_rate>
-    win_length: !ref <win_length>
-    hop_length: !ref <hop_length>
-    n_fft: !ref <n_fft>
-    window_fn: !name:{window}
-spectral_magnitude: !name:speechbrain.processing.features.spectral_magnitude
-    power: 0.5
-    eps: 0.0  # digital silence stays zero, as it was in training
-resynth: !name:{module}.resynthesize
-    stft: !ref <compute_stft>
-    istft: !ref <compute_istft>
-audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
-    sample_rate: !ref <sample_rate>
-
-enhance_model: !new:{module}.MaskAdapter
-    power: {signal.power!r}
-modules:
-    enhance_model: !ref <enhance_model>
-pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
-    loadables:
-        enhance_model: !ref <enhance_model>
-    custom_hooks:
-        enhance_model: !name:{module}.load_network
-"""
-
-
-def _readme(loaded: LoadedModel) -> str:
-    """Return what the folder says to its user."""
-    signal, info = loaded.settings, loaded.info
-    return f"""\
-# Speech enhancement
-
-{info.model_class.rpartition(".")[2]}, {signal.sample_rate} Hz, from
-checkpoint {info.line()}. It loads with SpeechBrain alone:
-
-```python
-from speechbrain.inference.enhancement import SpectralMaskEnhancement
-
-enhancer = SpectralMaskEnhancement.from_hparams(
-    source="THIS_FOLDER", hparams_file="inference.yaml"
-)
-enhancer.enhance_file("noisy.wav", "enhanced.wav")
-```
-
-{WEIGHTS} is TorchScript, so `jit` and `compile` of `run_opts` are of no use.
-A batch of signals of different lengths is heard with silence after each end.
-
-Where `import speechbrain` fails with an OSError on a library of torchaudio
-(its wheels link CUDA, and torch is a CPU build), run this first:
-
-```python
-import sys
-from types import ModuleType
-
-extension = ModuleType("torchaudio._extension")
-extension.__path__ = []
-extension._IS_TORCHAUDIO_EXT_AVAILABLE = False
-extension._IS_ALIGN_AVAILABLE = False
-extension.lazy_import_sox_ext = None
-extension.fail_if_no_align = lambda function: function
-extension._check_cuda_version = lambda: None
-sys.modules["torchaudio._extension"] = extension
-```
-"""
+    """Return the text of inference.yaml."""
+    signal = loaded.settings
+    numbers = signal.to_dict() | {
+        "whole_hops": signal.appends_frame,  # zeros up to a multiple of them
+        "checkpoint_sha256": loaded.sha256,
+    }
+    lines = [f"{key}: {json.dumps(value)}" for key, value in numbers.items()]
+    return "\n".join([*lines, _OBJECTS])

@@ -1,13 +1,11 @@
 """The folder for SpeechBrain says what the training did."""
 
 from pathlib import Path
+import sys
 
 from edgebrain.enhancement import speechbrain_export
 from edgebrain.enhancement.networks import STFTTCNN
-from edgebrain.enhancement.speechbrain_export import (
-    check_folder,
-    export_speechbrain,
-)
+from edgebrain.enhancement.speechbrain_export import export_speechbrain
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings, istft, magnitude, stft
 from edgebrain.tasks import Setup
@@ -29,13 +27,18 @@ def loaded(settings=SETTINGS, sha256="a1", **arguments):
     )
 
 
-def from_hparams(folder):
-    """Load an export with SpeechBrain."""
-    from speechbrain.inference.enhancement import SpectralMaskEnhancement
+def load(folder):
+    """Load an export with SpeechBrain, and leave the path as it was."""
+    from speechbrain.inference.interfaces import foreign_class
 
-    return SpectralMaskEnhancement.from_hparams(
-        source=str(folder), hparams_file="inference.yaml"
+    enhancer = foreign_class(
+        source=str(folder),
+        hparams_file="inference.yaml",
+        pymodule_file="enhancer.py",
+        classname="MaskEnhancement",
     )
+    sys.path.remove(str(folder))
+    return enhancer
 
 
 @pytest.mark.parametrize(
@@ -55,12 +58,10 @@ def from_hparams(folder):
 def test_every_setting_is_expressed(changes, tmp_path):
     fields = {**SETTINGS.to_dict(), **changes}
     network = loaded(SignalSettings.from_dict(fields))
-    exported = export_speechbrain(network, tmp_path / "e")
-    assert exported.difference < 1e-5
-    enhancer = from_hparams(tmp_path / "e")
+    assert export_speechbrain(network, tmp_path / "e") < 1e-5
+    enhancer = load(tmp_path / "e")
     assert enhancer.hparams.sample_rate == network.settings.sample_rate
-    assert enhancer.hparams.compute_stft.win_length == fields["win_length"]
-    assert enhancer.hparams.compute_stft.hop_length == fields["hop_length"]
+    assert enhancer.hparams.win_length == fields["win_length"]
 
 
 def test_negative_gains_are_expressed(tmp_path):
@@ -71,7 +72,7 @@ def test_negative_gains_are_expressed(tmp_path):
     spec = stft(noisy, SETTINGS)
     with torch.no_grad():
         mask = network.model(magnitude(spec, SETTINGS))
-        got = from_hparams(tmp_path / "e").enhance_batch(noisy)
+        got = load(tmp_path / "e").enhance_batch(noisy)
     assert (mask * abs(spec)).min() < -1.5
     wanted = istft(spec * mask, SETTINGS, 4000)
     assert abs(got - wanted).max() < 1e-5
@@ -86,7 +87,7 @@ def test_silence_in_a_recording_changes_nothing(tmp_path):
     spec = stft(noisy, SETTINGS)
     with torch.no_grad():
         mask = network.model(magnitude(spec, SETTINGS))
-        got = from_hparams(tmp_path / "e").enhance_batch(noisy, torch.ones(1))
+        got = load(tmp_path / "e").enhance_batch(noisy, torch.ones(1))
     assert abs(got - istft(spec * mask, SETTINGS, 3000)).max() < 1e-5
     assert got[:, 1100:1900].abs().max() == 0
 
@@ -106,7 +107,7 @@ def test_an_export_that_differs_never_appears(tmp_path, monkeypatch):
     monkeypatch.setattr(
         speechbrain_export,
         "inference_yaml",
-        lambda network: text(network).replace("power: 0.5", "power: 0.4"),
+        lambda network: text(network).replace("power: 1.0", "power: 0.4"),
     )
     with pytest.raises(UserError, match="differs by.*nothing is written"):
         export_speechbrain(loaded(), tmp_path / "e")
@@ -121,12 +122,28 @@ def test_what_lies_there_is_replaced_only_on_demand(tmp_path):
     with pytest.raises(UserError, match="another checkpoint.*--overwrite"):
         export_speechbrain(loaded(sha256="b2"), folder)
     export_speechbrain(loaded(sha256="b2"), folder, overwrite=True)
-    check_folder(folder, "b2", False)
     (folder / "thesis.tex").touch()
-    with pytest.raises(UserError, match="holds thesis.tex.*not replaced"):
-        export_speechbrain(loaded(), folder, overwrite=True)
+    export_speechbrain(loaded(sha256="b2"), folder)
     assert (folder / "thesis.tex").exists()
+    (folder / "README.md").write_text("mine")
+    with pytest.raises(UserError, match="edited"):
+        export_speechbrain(loaded(), folder, overwrite=True)
     with pytest.raises(UserError, match="is a file"):
-        check_folder(folder / "thesis.tex", "b2", True)
-    (tmp_path / "empty").mkdir()
-    check_folder(tmp_path / "empty", "b2", False)
+        export_speechbrain(loaded(), folder / "thesis.tex")
+
+
+def test_two_exports_are_loaded_at_once(tmp_path):
+    """Each finds its own file, though both are called alike."""
+    sizes = {}
+    for name, channels in (("one", 4), ("two", 5)):
+        network = loaded(bottleneck_channels=channels)
+        export_speechbrain(network, tmp_path / name)
+        sizes[name] = sum(p.numel() for p in network.model.parameters())
+        text = (tmp_path / name / "enhancer.py").read_text()
+        text += f"\nMaskEnhancement.version = {channels}\n"
+        (tmp_path / name / "enhancer.py").write_text(text)
+    one, two = load(tmp_path / "one"), load(tmp_path / "two")
+    assert (one.version, two.version) == (4, 5)
+    for name, enhancer in (("one", one), ("two", two)):
+        found = sum(p.numel() for p in enhancer.mods.parameters())
+        assert found == sizes[name]

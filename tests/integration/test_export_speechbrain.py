@@ -55,8 +55,10 @@ def results(small_network, results_folder):
 # What the README of an export says, and nothing of this project.
 ALONE = """
 import sys
+sys.path.append(sys.argv.pop(1))
+import guard_torchaudio
+sys.path.pop()
 sys.modules["edgebrain"] = sys.modules["custom_model"] = None
-exec(open("guard.py").read())
 import numpy as np, torch
 for name in sys.argv[1:]:
     usage = open(f"{name}.py").read()
@@ -79,16 +81,16 @@ def test_exports_of_all_networks_load_with_speechbrain_alone(
     for name, folder in results.items():
         run(folder, "--output_folder", tmp_path / f"moved {name}")
         readme = (tmp_path / f"moved {name}" / "README.md").read_text()
-        usage, guard = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+        (usage,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
         usage = usage.replace("THIS_FOLDER", f"moved {name}")
         usage = usage.replace("enhanced.wav", f"{name}.wav")
         (tmp_path / f"{name}.py").write_text(usage)
-        (tmp_path / "guard.py").write_text(guard)
     printed = capsys.readouterr().out
     assert printed.count("largest difference") == len(results)
     (tmp_path / "alone.py").write_text(ALONE)
+    guard = ROOT / "templates" / "enhancement"
     subprocess.run(
-        [sys.executable, "alone.py", *results],
+        [sys.executable, "alone.py", guard, *results],
         cwd=tmp_path,
         check=True,
         timeout=300,
@@ -109,7 +111,13 @@ def test_default_folder_and_refusals(results, capsys, tmp_path):
     run(folder)
     assert f"{folder}/export/speechbrain" in capsys.readouterr().out
     names = sorted(p.name for p in (folder / "export/speechbrain").iterdir())
-    assert names == ["README.md", "enhance_model.ckpt", "inference.yaml"]
+    assert names == [
+        "README.md",
+        "enhancer.py",
+        "inference.yaml",
+        "network.ckpt",
+        "written.json",
+    ]
     checkpoint = next((folder / "save").iterdir()).name
     run(folder, "--checkpoint", checkpoint)
     with pytest.raises(SystemExit) as stop:
