@@ -24,8 +24,8 @@ from edgebrain.checks import Name, Number
 from edgebrain.command_line import (
     add_model_arguments,
     exit_on_user_error,
-    find_problems,
     model_arguments,
+    read_options,
 )
 from edgebrain.enhancement.evaluation import model_names
 from edgebrain.errors import UserError
@@ -79,21 +79,34 @@ def parse(argv):
     for name in tasks.MODULES:
         tasks.find(name).add_arguments(parser)
     add_model_arguments(parser)
-    arguments = parser.parse_intermixed_args(argv)
-    paths = [p for p in (arguments.model, *arguments.compare) if p]
-    if not paths:
-        parser.error("give MODEL, or several after --compare")
-    if arguments.names and len(arguments.names) != len(paths):
-        parser.error(f"{len(paths)} models but {len(arguments.names)} --names")
-    arguments.paths = paths
-    arguments.report |= bool(arguments.compare)
-    return arguments
+    return read_options(parser, argv, check)
 
 
 def check(arguments):
-    """Return what is wrong with options, by name; needs no model."""
-    task = tasks.find(tasks.DEFAULT)
-    return find_problems(noisy_folder=lambda: task.check(arguments))
+    """Refuse what can be told before a model runs; add paths and task.
+
+    With --check_options a model may still have to be made: then its task, and
+    what that asks for, is not known.
+    """
+    paths = [p for p in (arguments.model, *arguments.compare) if p]
+    if not paths:
+        raise UserError("give MODEL, or several after --compare")
+    names = arguments.names or []
+    if names and len(names) != len(paths):
+        raise UserError(f"{len(paths)} models but {len(names)} --names")
+    arguments.paths = paths
+    arguments.report |= bool(arguments.compare)
+    gone = [path for path in paths if not Path(path).exists()]
+    if gone and arguments.check_options:
+        return
+    if gone:
+        raise UserError(f"{' '.join(gone)}: does not exist")
+    kinds = sorted({task_of(path) for path in paths})
+    if len(kinds) > 1:
+        raise UserError(f"models of {' and '.join(kinds)}: give one kind")
+    arguments.task = tasks.find(kinds[0])
+    check_names(names, arguments.task)
+    arguments.task.check(arguments)
 
 
 def check_names(names, task):
@@ -109,15 +122,7 @@ def check_names(names, task):
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    gone = [path for path in arguments.paths if not Path(path).exists()]
-    if gone:
-        raise UserError(f"{' '.join(gone)}: does not exist")
-    kinds = sorted({task_of(path) for path in arguments.paths})
-    if len(kinds) > 1:
-        raise UserError(f"models of {' and '.join(kinds)}: give one kind")
-    task = tasks.find(kinds[0])
-    check_names(arguments.names or [], task)
-    task.check(arguments)
+    task = arguments.task
     models = load_models(arguments, task)
     for model in models.values():
         print(model.describe())

@@ -15,15 +15,15 @@ import argparse
 from pathlib import Path
 import sys
 
+from edgebrain.checks import Number
 from edgebrain.command_line import (
     exit_on_user_error,
-    find_problems,
-    refuse,
+    read_options,
 )
 from edgebrain.errors import UserError
 
 FORMS = ("offline", "patch", "stream")
-OPSET = 17
+OPSETS = range(13, 21)
 
 
 def parse(argv):
@@ -52,17 +52,24 @@ def parse(argv):
         choices=FORMS,
         help="default: those that the model can have",
     )
-    add("--opset", type=int, default=OPSET, help="13 to 20 (default: 17)")
+    add(
+        "--opset",
+        type=int,
+        choices=OPSETS,
+        default=17,
+        metavar="N",
+        help="13 to 20, which is what embedded tools read (default: 17)",
+    )
     add(
         "--frames_per_patch",
-        type=positive,
+        type=Number(whole=True, least=1),
         default=30,
         metavar="N",
         help="new frames of a patch, without context (default: 30)",
     )
     add(
         "--context",
-        type=int,
+        type=Number(whole=True, least=0),
         nargs="+",
         metavar="FRAMES",
         help="frames around a patch, left and right; one number: both sides, "
@@ -70,7 +77,7 @@ def parse(argv):
     )
     add(
         "--stream_frames",
-        type=positive,
+        type=Number(whole=True, least=1),
         default=1,
         metavar="N",
         help="frames a call of the stream (default: 1)",
@@ -86,54 +93,22 @@ def parse(argv):
         action="store_true",
         help="replace files that were made of another checkpoint",
     )
-    arguments = parser.parse_args(argv)
-    if arguments.context and len(arguments.context) > 2:
-        parser.error("--context takes one number or two, left and right")
-    return arguments
-
-
-def positive(text):
-    """Return a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number from 1, not {text!r}")
-    return int(text)
+    return read_options(parser, argv, check)
 
 
 def check(arguments):
-    """Return what is wrong with options, by name; needs no model."""
-    return find_problems(
-        opset=lambda: check_opset(arguments.opset),
-        context=lambda: check_context(arguments.context),
-        audio=lambda: check_recording(arguments.audio),
-    )
-
-
-def check_opset(opset):
-    """Refuse an operator set; the usual one without importing torch."""
-    if opset != OPSET:
-        from edgebrain.onnx import job
-
-        job.check_opset(opset)
-
-
-def check_context(context):
-    """Refuse numbers of frames that are none."""
-    if min(context or [0]) < 0:
-        raise UserError(f"--context {context}: frames must not be negative")
-
-
-def check_recording(path):
-    """Refuse what is no recording."""
-    if path is not None:
+    """Refuse what needs no model to be told."""
+    if arguments.audio is not None:
         from edgebrain.data import audio
 
-        audio.inspect(path)
+        audio.inspect(arguments.audio)
+    if len(arguments.context or []) > 2:
+        raise UserError("--context takes one number or two, left and right")
 
 
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    refuse(check(arguments))
     # Slow to import: after the command line is known to be right.
     from edgebrain import tasks
     from edgebrain.models.complexity import describe, window_table

@@ -17,12 +17,12 @@ import ast
 from pathlib import Path
 import sys
 
+from edgebrain.checks import Number, switch
 from edgebrain.command_line import (
     add_signal_arguments,
     exit_on_user_error,
-    find_problems,
     model_arguments,
-    refuse,
+    read_options,
 )
 from edgebrain.errors import UserError
 
@@ -52,15 +52,21 @@ def parse(argv):
     add = parser.add_argument_group("calibration").add_argument
     add(
         "--num_quantization_samples",
-        type=int,
+        type=Number(whole=True, least=1),
         default=100,
         metavar="N",
         help="clips (default: 100)",
     )
-    add("--random_seed", type=int, default=42, metavar="N", help="default: 42")
+    add(
+        "--random_seed",
+        type=Number(whole=True, least=0),
+        default=42,
+        metavar="N",
+        help="default: 42",
+    )
     add(
         "--clip_seconds",
-        type=float,
+        type=Number(least=0.1),
         default=4.0,
         metavar="S",
         help="longest part of a clip (default: 4)",
@@ -113,7 +119,7 @@ def parse(argv):
     add = parser.add_argument_group("static shapes").add_argument
     add(
         "--static_sequence_length",
-        type=int,
+        type=Number(whole=True, least=1),
         metavar="N",
         help="of an offline form: write a file for N frames too",
     )
@@ -123,15 +129,7 @@ def parse(argv):
         help="axis of frames (default: as the input names it)",
     )
     add_signal_arguments(parser)
-    return parser.parse_args(argv)
-
-
-def switch(text):
-    """Return True or False of a word."""
-    words = {"true": True, "yes": True, "false": False, "no": False}
-    if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"True or False, not {text!r}")
-    return words[text.lower()]
+    return read_options(parser, argv, check)
 
 
 def extra_options(words):
@@ -152,55 +150,18 @@ def extra_options(words):
 
 
 def check(arguments):
-    """Return what is wrong with options, by name; needs no model."""
-    from edgebrain.command_line import check_number
-    from edgebrain.onnx.quantization import QuantizationSettings
+    """Refuse what needs no model to be told."""
     from edgebrain.onnx.quantization_calibration import check_calibration
 
-    a = arguments
-    return find_problems(
-        calibration_folder=lambda: check_calibration(a.calibration_folder),
-        num_quantization_samples=lambda: check_calibration(
-            count=a.num_quantization_samples
-        ),
-        clip_seconds=lambda: check_calibration(clip_seconds=a.clip_seconds),
-        random_seed=lambda: check_number("random_seed", a.random_seed, 0),
-        threads=lambda: check_number("threads", a.threads, 1),
-        static_sequence_length=lambda: check_number(
-            "static_sequence_length", a.static_sequence_length, 1
-        ),
-        precision=lambda: QuantizationSettings(a.precision),
-        calibration_method=lambda: QuantizationSettings(
-            calibration_method=a.calibration_method
-        ),
-        op_types_to_quantize=lambda: QuantizationSettings(
-            op_types_to_quantize=tuple(a.op_types_to_quantize)
-        ),
-        extra_options=lambda: QuantizationSettings(
-            extra_options=extra_options(a.extra_options)
-        ),
-        learned_ranges=lambda: check_learned_ranges(a.learned_ranges),
-    )
+    settings_of(arguments)
+    check_calibration(arguments.calibration_folder)
 
 
-def check_learned_ranges(path):
-    """Refuse a results folder that is not there."""
-    if path is not None and not Path(path).is_dir():
-        raise UserError(
-            f"--learned_ranges {path}: no checkpoint, for no folder is there"
-        )
+def settings_of(arguments):
+    """Return what is to be quantized, and how."""
+    from edgebrain.onnx.quantization import QuantizationSettings
 
-
-def main(argv):
-    """Run with the words of the command line."""
-    arguments = parse(argv)
-    refuse(check(arguments))
-    # Slow to import: after the command line is known to be right.
-    from edgebrain.onnx import quantization as q
-    from edgebrain.onnx.quantization_calibration import read_clips
-    from edgebrain.onnx.quantization_static import check_static, write_static
-
-    settings = q.QuantizationSettings(
+    return QuantizationSettings(
         precision=arguments.precision,
         per_channel=arguments.per_channel,
         calibration_method=arguments.calibration_method,
@@ -211,6 +172,17 @@ def main(argv):
         float_prologue=arguments.float_prologue,
         float_cell=arguments.float_cell,
     )
+
+
+def main(argv):
+    """Run with the words of the command line."""
+    arguments = parse(argv)
+    # Slow to import: after the command line is known to be right.
+    from edgebrain.onnx import quantization as q
+    from edgebrain.onnx.quantization_calibration import read_clips
+    from edgebrain.onnx.quantization_static import check_static, write_static
+
+    settings = settings_of(arguments)
     signal = model_arguments(arguments)
     signal.pop("precision")  # not of the file, but of what is made of it
     source = q.load_source(arguments.model, **signal)

@@ -18,8 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgebrain.command_line import (  # noqa: E402
     exit_on_user_error,
-    find_problems,
-    refuse,
+    read_options,
 )
 
 
@@ -34,21 +33,20 @@ def parse(argv):
     add("model", type=Path, metavar="MODEL")
     add("--output_folder", type=Path, required=True, metavar="FOLDER")
     add("--name", help="prefix of the C names (default: the file's name)")
-    return parser.parse_args(argv)
+    return read_options(parser, argv, check)
 
 
 def check(arguments):
-    """Return what is wrong with options, by name; needs no model."""
+    """Refuse a prefix that would not compile."""
     from deploy.c.generator.package import check_name
 
-    name = arguments.name
-    return find_problems(name=lambda: name is None or check_name(name))
+    if arguments.name is not None:
+        check_name(arguments.name)
 
 
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    refuse(check(arguments))
     from deploy.c.generator.c_text import harmless
     from deploy.c.generator.package import generate, identifier
 

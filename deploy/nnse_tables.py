@@ -19,6 +19,12 @@ import sys
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from edgebrain.checks import Number  # noqa: E402
+from edgebrain.command_line import (  # noqa: E402
+    exit_on_user_error,
+    read_options,
+)
+
 
 def parse(argv):
     """Return the arguments of the command line."""
@@ -29,46 +35,37 @@ def parse(argv):
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL")
-    add("--net_id", type=int, required=True, metavar="N", help="from 0")
-    add("--net_name", required=True, metavar="NAME", help="a C identifier")
+    add(
+        "--net_id", type=Number(whole=True, least=0), required=True, metavar="N"
+    )
+    add("--net_name", type=identifier, required=True, metavar="NAME")
     add(
         "--output_folder",
         type=Path,
         metavar="D",
         help="default: beside the model, nnse_NAME",
     )
-    return parser.parse_args(argv)
+    return read_options(parser, argv)
 
 
-def check(arguments):
-    """Return what is wrong with options, by name; needs no model."""
-    from edgebrain.command_line import check_number, find_problems
-
-    return find_problems(
-        net_id=lambda: check_number("net_id", arguments.net_id, 0),
-        net_name=lambda: check_net_name(arguments.net_name),
-    )
-
-
-def check_net_name(name):
-    """Refuse what is no C identifier."""
-    from edgebrain.errors import UserError
-
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise UserError(f"--net_name {name!r}: not a C identifier, such as se")
+def identifier(text):
+    """Return a name that C takes."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: not a C identifier, such as se"
+        )
+    return text
 
 
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    from edgebrain.command_line import refuse
     from edgebrain.enhancement.forms.nnse_tables import MARKER, load_tables
     from edgebrain.files import check_folder, whole_folder
 
     from deploy.nnse.fixed_point import quantize_layers
     from deploy.nnse.network import find_model, read_network
 
-    refuse(check(arguments))
     net_id, name = arguments.net_id, arguments.net_name
     path = find_model(arguments.model)
     folder = arguments.output_folder or path.with_name(f"nnse_{name}")
@@ -136,11 +133,11 @@ def report(folder, network, layers):
         if part is not None
     )
     print(f"{folder}: {len(layers)} layers, {weights:,} bytes of tables")
-    for number, layer in enumerate(layers):
-        kernel = network.layers[number].kernel
+    for index, layer in enumerate(layers):
+        kernel = network.layers[index].kernel
         lost = abs(kernel - layer.kernel / 2.0**layer.q_kernel).max()
         print(
-            f"  {number} {layer.kind:<4} {layer.kernel.shape[-1]:>3} -> "
+            f"  {index} {layer.kind:<4} {layer.kernel.shape[-1]:>3} -> "
             f"{layer.units:<3} {layer.activation:<7} weights Q"
             f"{layer.q_kernel}, input Q{layer.q_input}, bias Q{layer.q_bias}, "
             f"largest error of a weight {lost:.2g}"
@@ -155,7 +152,5 @@ def report(folder, network, layers):
 
 
 if __name__ == "__main__":
-    from edgebrain.command_line import exit_on_user_error
-
     with exit_on_user_error():
         main(sys.argv[1:])

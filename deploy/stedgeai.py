@@ -28,12 +28,18 @@ import tempfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from edgebrain.checks import Number  # noqa: E402
+from edgebrain.command_line import (  # noqa: E402
+    add_signal_arguments,
+    exit_on_user_error,
+    model_arguments,
+    read_options,
+)
+from edgebrain.errors import UserError  # noqa: E402
+
 
 def parse(argv):
     """Return the arguments of the command line."""
-    from edgebrain.checks import Number
-    from edgebrain.command_line import add_signal_arguments
-
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -104,13 +110,12 @@ def parse(argv):
         help="events: unknown where no probability is above it (default: 0)",
     )
     add_signal_arguments(parser)
-    return parser.parse_args(argv)
+    return read_options(parser, argv, check)
 
 
 def main(argv):
     """Run with the words of the command line; return the exit status."""
     arguments = parse(argv)
-    from edgebrain.command_line import refuse
     from edgebrain.files import check_folder
     from edgebrain.onnx.graph import Graph
 
@@ -119,7 +124,6 @@ def main(argv):
     from deploy.st.targets import get_target
     from deploy.st.tool import find_tool, run_steps
 
-    refuse(check(arguments))
     target = get_target(arguments.target, arguments.targets_file)
     cloud = make_cloud(arguments, target)
     program = None
@@ -172,30 +176,20 @@ def main(argv):
 
 
 def check(arguments):
-    """Return what is wrong with options, by name; needs no model."""
-    from edgebrain.command_line import check_number, find_problems
-
+    """Refuse what needs no model to be told."""
     from deploy.st.targets import get_target
     from deploy.st.tool import find_tool
     from deploy.st.vectors import find_files
 
-    a = arguments
-    problems = find_problems(
-        target=lambda: get_target(a.target, a.targets_file),
-        threads=lambda: check_number("threads", a.threads, 1),
-        audio=lambda: find_files(a.audio),
-        stedgeai=lambda: find_tool(None if a.no_run else a.stedgeai),
-    )
-    if "target" not in problems:
-        target = get_target(a.target, a.targets_file)
-        problems |= find_problems(cloud=lambda: make_cloud(a, target))
-    return problems
+    target = get_target(arguments.target, arguments.targets_file)
+    find_files(arguments.audio)
+    if not arguments.no_run:
+        find_tool(arguments.stedgeai)
+    make_cloud(arguments, target)
 
 
 def make_cloud(arguments, target):
     """Return the developer cloud, None without --cloud."""
-    from edgebrain.errors import UserError
-
     names = ("cloud_board", "cloud_version", "cloud_url")
     if not arguments.cloud:
         given = [f"--{n}" for n in names if getattr(arguments, n) is not None]
@@ -221,7 +215,6 @@ def make_cloud(arguments, target):
 
 def hand_off(arguments, graph, target, report, folder, say):
     """Write the package; return what the JSON says of it."""
-    from edgebrain.command_line import model_arguments
     from edgebrain.onnx.runner import load_runner
 
     from deploy.st.application import adapted
@@ -258,8 +251,6 @@ def hand_off(arguments, graph, target, report, folder, say):
 
 def tell(results, folder, say):
     """Say what became of the steps; return the status and the figures."""
-    from edgebrain.errors import UserError
-
     from deploy.st.figures import read_figures
 
     for result in results:
@@ -288,7 +279,5 @@ def _quiet(_):
 
 
 if __name__ == "__main__":
-    from edgebrain.command_line import exit_on_user_error
-
     with exit_on_user_error():
         sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,7 @@ Nothing heavy is imported here.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 import dataclasses
 import signal
@@ -59,54 +59,35 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def find_problems(**looks: Callable[[], object]) -> dict[str, str]:
-    """Return what is wrong with options.
+def read_options(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str],
+    check: Callable[[argparse.Namespace], object] | None = None,
+) -> argparse.Namespace:
+    """Parse a command line, and stop there if it asks for no more.
 
     Arguments
     ---------
-    **looks : callable
-        By the option it looks at; raises UserError where that cannot be.
-
-    Returns
-    -------
-    dict of str to str
-        Option to the fault and its mend.
-    """
-    problems = {}
-    for name, look in looks.items():
-        try:
-            look()
-        except UserError as error:
-            problems[name] = str(error)
-    return problems
-
-
-def refuse(problems: Mapping[str, str]) -> None:
-    """Raise what :func:`find_problems` found, if anything.
+    parser : argparse.ArgumentParser
+        Gets ``--check_options``, with which a script stops before any work.
+    argv : sequence of str
+    check : callable, optional
+        Raises UserError for what the parser cannot tell.
 
     Raises
     ------
     UserError
+        From ``check``.
     """
-    if len(problems) == 1:
-        raise UserError(*problems.values())
-    if problems:
-        raise UserError.collect("the options cannot be used", problems.values())
-
-
-def check_number(name: str, value: float | None, least: float) -> None:
-    """Refuse a number below ``least``, and NaN or infinity.
-
-    None, an option that was left out, is taken.
-
-    Raises
-    ------
-    UserError
-    """
-    try:
-        Number(least=least, optional=True)(value)
-    except UserError as error:
-        raise UserError(f"--{name}: {error}") from None
+    parser.add_argument(
+        "--check_options", action="store_true", help="do this and no more"
+    )
+    arguments = parser.parse_intermixed_args(argv)
+    if check is not None:
+        check(arguments)
+    if arguments.check_options:
+        parser.exit()
+    return arguments
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,12 +11,17 @@ import shutil
 import time
 
 from edgebrain.errors import UserError
-from edgebrain.stamps import sha256
 
 #: In a folder that a tool wrote: its files and their SHA-256.
 RECORD = "written.json"
 _TEMPORARY = ".tmp"
 _STALE_SECONDS = 3600
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @contextmanager

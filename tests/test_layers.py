@@ -15,7 +15,6 @@ FLOORS = {
     "files": 0,
     "checks": 0,
     "interrupts": 0,
-    "stamps": 0,
     "torchaudio_repair": 0,
     "signal": 1,
     # Knows the rooms of the tasks by name alone; they fulfil its Protocol.
@@ -31,8 +30,6 @@ FLOORS = {
     "training": 4,
     "enhancement": 6,
     "events": 6,
-    # Names the scripts: they alone may use it.
-    "chain": 7,
 }
 #: Neighbours on one floor that must not know each other.
 FORBIDDEN = {

@@ -7,9 +7,8 @@ from pathlib import Path
 import re
 import shutil
 
-from edgebrain.files import whole_folder
+from edgebrain.files import sha256, whole_folder
 from edgebrain.onnx.graph import Graph
-from edgebrain.stamps import sha256
 import numpy as np
 
 from deploy.st import commands, neural_art

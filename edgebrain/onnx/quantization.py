@@ -23,7 +23,7 @@ from typing import Any
 
 from edgebrain import tasks
 from edgebrain.errors import UserError, unknown_name
-from edgebrain.files import replacing
+from edgebrain.files import replacing, sha256
 from edgebrain.onnx import files, metadata
 from edgebrain.onnx import quantization_graph as graphs
 from edgebrain.onnx.graph import Graph
@@ -41,7 +41,6 @@ from edgebrain.onnx.quantization_report import (
 )
 from edgebrain.onnx.runner import OnnxRunner, load_runner
 from edgebrain.onnx.session import make_session
-from edgebrain.stamps import sha256
 import numpy as np
 import onnx
 from onnxruntime.quantization import QuantType

@@ -1,13 +1,12 @@
+"""chain.py: what it runs, skips, does again, and refuses."""
+
 import argparse
-import dataclasses
 import importlib.util
 import json
+import os
 from pathlib import Path
 import shutil
 
-from edgebrain.chain.config import FLAGS, LISTS, OURS, read_config
-from edgebrain.chain.stamps import digests, is_current
-from edgebrain.chain.steps import Step, make_layout, plan
 from edgebrain.data import audio
 from edgebrain.errors import UserError
 from edgebrain.signal.probe import speech_like
@@ -127,34 +126,104 @@ def test_steps_are_skipped_while_current_and_redone_when_not(
     assert run("qb", **changed) == (["benchmark"], ["quantize"])
 
 
-def test_a_result_changed_by_hand_is_not_current(tmp_path):
-    source, result = tmp_path / "in", tmp_path / "out"
-    source.write_text("a")
-    result.write_text("b")
-    step = Step("q", "quantize", [["x.py"]], [source], [result])
-    stamp = tmp_path / "stamp.json"
-    assert not is_current(step, stamp)
-    stamp.write_text(json.dumps(digests(step)))
-    assert is_current(step, stamp)
-    other = dataclasses.replace(step, commands=[["x.py", "--y"]])
-    assert not is_current(other, stamp)
-    result.write_text("c")
-    assert not is_current(step, stamp)
-    result.unlink()
-    assert not is_current(step, stamp)
+@pytest.fixture
+def step(tmp_path, monkeypatch):
+    """Return a finished step of two inputs, with its stamp."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("noisy/a.wav", "model/save/weights", "out/x.c"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    one = chain.Step(
+        "deploy",
+        ["x.py", "--y"],
+        [Path("noisy"), Path("model/save")],
+        Path("out"),
+        Path("stamp.json"),
+    )
+    one.stamp.write_text(json.dumps(one.state()))
+    assert one.state() == one.known()
+    return one
+
+
+def write(path, text):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda step: write("noisy/b.wav", "new"),
+        lambda step: os.utime("noisy/a.wav", ns=(6, 6)),
+        lambda step: write("model/save/weights", "other"),
+        lambda step: Path("model/save/weights").rename("model/save/w"),
+        lambda step: write("out/x.c", "edited by hand"),
+        lambda step: Path("out/x.c").unlink(),
+        lambda step: shutil.rmtree("out"),
+        lambda step: step.command.append("--z"),
+        lambda step: step.stamp.unlink(),
+        lambda step: step.stamp.write_text("{"),
+        lambda step: step.stamp.write_text("[]"),
+    ],
+)
+def test_what_makes_a_result_stale(step, change):
+    change(step)
+    assert step.state() != step.known()
+
+
+def test_what_makes_no_result_stale(step):
+    os.utime("model/save/weights", ns=(6, 6))
+    write("noisy/.hidden", "x")
+    write("model/save/__pycache__/m.pyc", "x")
+    assert step.state() == step.known()
+    # Working in a folder whose tool says what it wrote.
+    write("out/written.json", json.dumps({"files": {"x.c": ""}}))
+    step.stamp.write_text(json.dumps(step.state()))
+    write("out/build/x.o", "object")
+    assert step.state() == step.known()
+    write("out/x.c", "edited")
+    assert step.state() != step.known()
+
+
+def test_of_a_results_folder_the_checkpoints_count(step):
+    step.inputs[1] = Path("model")
+    step.stamp.write_text(json.dumps(step.state()))
+    write("model/test_offline/table.txt", "new")
+    assert step.state() == step.known()
+    write("model/save/weights", "other")
+    assert step.state() != step.known()
+
+
+def planned(letters, config):
+    return chain.plan(letters, chain.read_config(config, letters))
+
+
+def test_the_tool_and_named_files_are_inputs(config, tmp_path, monkeypatch):
+    tool, mine = tmp_path / "bin" / "stedgeai", tmp_path / "mine.toml"
+    write(tool, "#!/bin/sh")
+    write(mine, "")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent))
+    options = {"targets_file": str(mine), "no_run": False}
+    last = planned("qb", config(benchmark=options))[-1]
+    assert {tool, mine} < set(last.inputs)
+    options["no_run"] = True
+    assert tool not in planned("qb", config(benchmark=options))[-1].inputs
 
 
 def test_float_is_scored_before_and_int8_after_quantization(config, results):
-    sections = read_config(config(), "eqeb")
-    steps = plan("eqeb", sections, make_layout(sections))
-    models = [Path(s.commands[-1][1]) for s in steps]
+    steps = planned("eqeb", config())
+    sections = ["evaluate", "export", "quantize", "evaluate", "benchmark"]
+    assert [step.section for step in steps] == sections
+    models = [Path(s.command[1]) for s in steps]
     int8 = results / "export" / "stream_int8.onnx"
     source = results / "export" / "stream.onnx"
-    assert models == [results, source, int8, int8]
-    assert len({s.key for s in steps}) == 4
-    outputs = [s.outputs[0].relative_to(results) for s in steps]
+    assert models == [results, results, source, int8, int8]
+    assert len({s.stamp for s in steps}) == 5
+    outputs = [s.output.relative_to(results) for s in steps]
     assert outputs[0] == Path("test_float32/metrics.json")
-    assert outputs[2] == Path("test_stream_int8/metrics.json")
+    assert outputs[3] == Path("test_stream_int8/metrics.json")
 
 
 @pytest.mark.slow
@@ -171,7 +240,12 @@ def test_training_goes_on_with_its_best_model(
     }
     path = config(model=str(tmp_path / "new"), train=train)
     assert chain.main(["tqe", str(path)]) == 0
-    assert done(capfd.readouterr().out)[0] == ["train", "quantize", "evaluate"]
+    assert done(capfd.readouterr().out)[0] == [
+        "train",
+        "export",
+        "quantize",
+        "evaluate",
+    ]
     scores = tmp_path / "new" / "test_stream_int8" / "metrics.json"
     facts = json.loads(scores.read_text())["models"]["enhanced"]
     assert (facts["form"], facts["precision"]) == ("stream", "int8")
@@ -184,45 +258,91 @@ def test_a_step_that_fails_stops_the_chain(config, results, capfd):
     (results / "save").mkdir()
     assert chain.main(["qb", str(config())]) == 2
     streams = capfd.readouterr()
-    assert "quantize stopped with status 2" in streams.err
-    assert "benchmark" not in streams.out
+    assert "export stopped with status 2" in streams.err
+    assert "quantize" not in streams.out
     assert not (results / "chain").exists()
 
 
-def test_everything_wrong_is_said_before_anything_runs(config, tmp_path):
-    path = config(
-        evaluation={},
-        quantize={"calibration_folder": None, "output": "x"},
-        benchmark={"target": None},
-    )
-    text = path.read_text().replace("  target: null\n", "")
-    path.write_text(text)
-    with pytest.raises(UserError) as caught:
-        chain.main(["tqeb", str(path)])
-    for part in (
-        "unknown section evaluation: did you mean evaluate?",
-        "quantize.output: the chain gives it itself",
-        "benchmark.target is missing",
-        "train.yaml is missing",
-    ):
-        assert part in str(caught.value)
-    path = config(model="nowhere", quantize={"calibration_folder": "gone"})
-    with pytest.raises(UserError, match=r"(?s)gone: not there.*nowhere"):
-        chain.main(["qb", str(path)])
+def test_files_of_others_are_not_written_over(config, results, capfd):
+    words = ["qd", str(config())]
+    assert chain.main(words) == 0
+    int8 = results / "export" / "stream_int8.onnx"
+    made = int8.read_bytes()
+    # Others' weights under that name, with a stamp that knows another file.
+    other = results / "export" / "other.onnx"
+    shutil.copy(ROOT / "models" / "tcnn-120k" / "stream_int8.onnx", int8)
+    theirs = int8.read_bytes()
+    capfd.readouterr()
+    assert chain.main([*words, "--force"]) == 2
+    assert "--overwrite" in capfd.readouterr().err
+    assert int8.read_bytes() == theirs
+    int8.rename(other)
+    assert chain.main(words) == 0
+    assert int8.read_bytes() == made
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluation": {}}, "did you mean evaluate"),
+        ({"quantize": {"output": "x"}}, "quantize.output: the chain gives it"),
+        ({"benchmark": {"target": None}}, "benchmark.target is missing"),
+        ({"benchmark": {"target": 5}}, "benchmark.target is missing"),
+        ({"deploy": {"script": "c_engin"}}, "did you mean c_engine"),
+        ({"model": "nowhere"}, "nowhere: not there"),
+        ({"model": ["a"]}, "must name a results folder"),
+        ({"export": [1]}, "export must hold options"),
+    ],
+)
+def test_a_wrong_configuration_is_named(config, changes, message):
+    with pytest.raises(UserError, match=message):
+        chain.main(["qb", str(config(**changes))])
+
+
+def test_a_file_that_is_no_yaml_is_named(config):
+    path = config()
     path.write_text("model: [")
     with pytest.raises(UserError, match="cannot be read"):
         chain.main(["qb", str(path)])
+    path = config(train={"yaml": "train.yaml"}, model="x.onnx")
+    with pytest.raises(UserError, match="training makes a folder"):
+        chain.main(["tqeb", str(path)])
 
 
-def test_a_wrong_option_of_a_later_step_stops_before_the_first(
-    config, results, capsys
+@pytest.mark.parametrize(
+    ("section", "options", "message"),
+    [
+        ("quantize", {"calibration_folder": "gone"}, "gone"),
+        ("quantize", {"calibration_folder": None}, "are required"),
+        ("quantize", {"precision": "int4"}, "did you mean int8"),
+        ("quantize", {"num_quantization_samples": 0}, "number from 1"),
+        ("quantize", {"clip_seconds": float("nan")}, "number from 0.1"),
+        ("export", {"opset": 99}, "99"),
+        ("benchmark", {"speed": 3}, "unrecognized arguments: --speed 3"),
+        ("benchmark", {"target": "stm32x6"}, "did you mean stm32n6"),
+        ("benchmark", {"audio": ["gone"]}, "gone"),
+        ("benchmark", {"cloud_board": "B"}, "goes with --cloud alone"),
+    ],
+)
+def test_a_wrong_option_stops_before_the_first_step(
+    config, results, capfd, section, options, message
 ):
-    path = config(benchmark={"speed": 3})
-    wanted = r"chain.yaml: benchmark.speed: no such option"
-    with pytest.raises(UserError, match=wanted):
-        chain.main(["qb", str(path)])
-    assert "usage" not in capsys.readouterr().err
+    with pytest.raises(UserError, match=f"{section}: options that cannot"):
+        chain.main(["qb", str(config(**{section: options}))])
+    streams = capfd.readouterr()
+    assert message in streams.err
     assert not (results / "export").exists()
+
+
+def test_all_sections_with_wrong_options_are_named(config, capfd):
+    path = config(
+        quantize={"precision": "int4"},
+        evaluate={"metrics": ["psq"]},
+        benchmark={"vectors": 0},
+    )
+    with pytest.raises(UserError, match="evaluate, quantize, benchmark: opt"):
+        chain.main(["eqeb", str(path)])
+    assert "did you mean pesq" in capfd.readouterr().err
 
 
 def test_dry_run_shows_the_commands_alone(config, results, capsys):
@@ -238,26 +358,24 @@ def test_dry_run_shows_the_commands_alone(config, results, capsys):
 @pytest.mark.parametrize(
     "name", ["export_onnx", "quantize", "evaluate", "deploy/stedgeai"]
 )
-def test_flags_and_lists_are_those_of_the_scripts(name, monkeypatch):
+def test_flags_are_those_of_the_scripts(name, monkeypatch, recordings):
     seen = {}
-    usual = argparse.ArgumentParser.parse_args
+    usual = argparse.ArgumentParser.parse_intermixed_args
 
     def note(parser, *rest, **more):
         seen.update({a.dest: a.nargs for a in parser._actions})
         return usual(parser, *rest, **more)
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", note)
     monkeypatch.setattr(argparse.ArgumentParser, "parse_intermixed_args", note)
-    needed = ["--noisy_folder", "N", "--clean_folder", "C"]
-    needed = {"evaluate": needed, "quantize": ["--calibration_folder", "N"]}
+    noisy, clean = (str(recordings / name) for name in ("noisy", "clean"))
+    needed = ["--noisy_folder", noisy, "--clean_folder", clean]
+    needed = {"evaluate": needed, "quantize": ["--calibration_folder", noisy]}
     needed["deploy/stedgeai"] = ["--target", "stm32"]
     load(name).parse(["model", *needed.get(name, [])])
     flags = {k for k, nargs in seen.items() if nargs == 0} - {"help"}
-    lists = {k for k, nargs in seen.items() if nargs == "+"}
-    assert flags - OURS <= FLAGS and lists - OURS <= LISTS
-    assert not (set(seen) - flags) & FLAGS
-    # The recording of export_onnx.py is one.
-    assert not (set(seen) - lists) & LISTS - {"audio"}
+    flags -= {"check_options"}
+    assert flags - chain.OURS <= chain.FLAGS
+    assert not (set(seen) - flags) & chain.FLAGS
 
 
 def test_the_example_configuration_is_understood(tmp_path, monkeypatch):

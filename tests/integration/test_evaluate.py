@@ -137,10 +137,7 @@ def test_mistakes_are_said_and_change_nothing(
         ([*folders], "give MODEL"),
         ([tmp_path / "gone", *folders], "does not exist"),
         ([onnx_folder, *folders, "--names", "a", "b"], "1 models but 2"),
-        (
-            [onnx_folder, *folders, "--n_jobs", "0"],
-            "--n_jobs: a whole number from 1",
-        ),
+        ([onnx_folder, *folders, "--n_jobs", "0"], "number from 1, not '0'"),
     ):
         words = [str(word) for word in (*words, "--output_folder", out)]
         with pytest.raises(SystemExit) as left, exit_on_user_error():
