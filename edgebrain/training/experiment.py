@@ -8,7 +8,6 @@ from pathlib import Path
 import shutil
 
 from edgebrain import tasks
-from edgebrain.command_line import find_problems
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.files import check_place
 from edgebrain.training.checkpoints import AtomicCheckpointer
@@ -190,9 +189,11 @@ def _check_values(hparams, run_opts, task, model) -> None:
     looks["cache_folder"] = partial(check_place, hparams.get("cache_folder"))
     looks["init_from"] = partial(check_source, hparams.get("init_from"))
     looks["opt_class"] = partial(_try_optimizer, hparams, model)
-    problems += [
-        f"{key}: {problem}" for key, problem in find_problems(**looks).items()
-    ]
+    for key, look in looks.items():
+        try:
+            look()
+        except UserError as error:
+            problems.append(f"{key}: {error}")
     if problems:
         raise UserError.collect("the configuration cannot be used", problems)
 
