@@ -17,9 +17,9 @@ import argparse
 from pathlib import Path
 import sys
 
+from edgebrain.checks import Number
 from edgebrain.command_line import (
     add_model_arguments,
-    check_number,
     exit_on_user_error,
     model_arguments,
 )
@@ -68,7 +68,7 @@ def parse(argv):
         )
     parser.add_argument(
         "--ahead_ms",
-        type=float,
+        type=Number(least=0),
         default=80.0,
         help="how long --live may be kept waiting by other programs before "
         "sound breaks off, and how much later it plays (default: 80)",
@@ -117,7 +117,6 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     check_dry_wet(arguments.dry_wet)
-    check_number("ahead_ms", arguments.ahead_ms, 0)
     if arguments.attenuation_limit_db is not None:
         arguments.dry_wet *= wet_share(arguments.attenuation_limit_db)
     if arguments.live:
