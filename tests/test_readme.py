@@ -133,7 +133,7 @@ def test_the_loss_of_the_readme_trains_a_network():
 def test_files_of_the_architecture_are_there():
     """Every file that the text names, in edgebrain/ or at the root."""
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"(?<![<\w/])[a-z_]+(?:/\w+)*\.(?:py|toml)", text))
+    named = set(re.findall(r"(?<![<>\w/])[a-z_]+(?:/\w+)*\.(?:py|toml)", text))
     assert len(named) > 25
     within = [ROOT, ROOT / "edgebrain", ROOT / "deploy/c/generator"]
     missing = {n for n in named if not any((w / n).is_file() for w in within)}
