@@ -13,7 +13,14 @@ from edgebrain.enhancement.networks import STFTTCNN
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECTIONS = ("mixing", "training", "scoring", "inference", "firmware")
+SECTIONS = (
+    "mixing",
+    "training",
+    "scoring",
+    "inference",
+    "firmware",
+    "parity",
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +77,11 @@ def small(bench, monkeypatch, tmp_path):
             "REPEATS": 1,
         },
         "firmware": {"MODELS": tmp_path / "models"},
+        "parity": {
+            "MODELS": tmp_path / "models",
+            "SECONDS": 10,
+            "NETWORKS": 1,
+        },
     }.items():
         for name, value in values.items():
             monkeypatch.setattr(bench(module), name, value)

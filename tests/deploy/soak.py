@@ -101,7 +101,7 @@ def compare(path, folder, seconds, seed=0):
     seed : int, optional
         Of the sound.
     """
-    program = generate(path, folder, "net")
+    program = generate(path, folder, "net").program
     build(folder, "all")
     signal = program.metadata.signal
     from_features = any(kind == "mel" for kind, _ in program.prologue)

@@ -11,7 +11,12 @@ from edgebrain.signal.windows import make_window, split_hops
 import numpy as np
 import pytest
 
-from deploy.c.generator.transform import MAX_STAGES, radices, tables
+from deploy.c.generator.transform import (
+    MAX_STAGES,
+    radices,
+    slow_transform,
+    tables,
+)
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "c"
 RUNTIME = FOLDER / "runtime"
@@ -329,6 +334,10 @@ def test_wrong_code_is_noticed(change, tmp_path):
         transform = Transform(mutant, *sizes)
         wrong.append(not error_of_synthesis(transform, True) < 1)
     assert any(wrong)
+
+
+def test_a_slow_size_is_said():
+    assert "radix 5, 5" in slow_transform(400) and not slow_transform(1024)
 
 
 def test_impossible_transforms_are_refused():

@@ -4,6 +4,7 @@ from deploy.c.generator.c_text import float_text
 from deploy.c.generator.emit_step import StepEmitter
 from deploy.c.generator.program import Program
 from deploy.c.generator.projects import ENHANCER
+from deploy.c.generator.transform import slow_transform
 
 
 def delay_samples(program: Program) -> int:
@@ -35,7 +36,7 @@ class Emitter(StepEmitter):
         return (
             f"{self.program.macs} multiplications a frame of {hop} samples\n"
             f"  output {delay_samples(self.program)} samples late, beside the "
-            "hop"
+            f"hop{slow_transform(self.program.metadata.signal.n_fft)}"
         )
 
     def _macros(self) -> str:

@@ -61,6 +61,21 @@ def radices(n_fft: int) -> list[int]:
     return found
 
 
+def slow_transform(n_fft: int) -> str:
+    """Return a line about a size whose stages no vector instructions take.
+
+    Empty where all or all but one are of radix 4, or of radix 2.
+    """
+    odd = [radix for radix in radices(n_fft) if radix not in (4, 2)]
+    if not odd:
+        return ""
+    return (
+        f"\n  n_fft {n_fft}: stages of radix {', '.join(map(str, odd))} are "
+        "plain loops without\n  vector instructions (Helium, SSE2): a "
+        "transform may cost six times that of 512"
+    )
+
+
 def tables(signal: SignalSettings) -> Tables:
     """Return the constants of a transform.
 
