@@ -107,7 +107,7 @@ class _ListDevices(argparse.Action):
         super().__init__(nargs=0, **settings)
 
     def __call__(self, parser, *_):
-        from edgebrain.enhancement.microphone import list_devices
+        from edgebrain.data.microphone import list_devices
 
         print(list_devices())
         parser.exit()
@@ -133,7 +133,8 @@ def main(argv):
 
 def _live(arguments):
     """Enhance until Ctrl-C, with a line that shows how it goes."""
-    from edgebrain.enhancement.microphone import choose_device, live
+    from edgebrain.data.microphone import choose_device
+    from edgebrain.enhancement.microphone import live
 
     devices = (
         choose_device(arguments.microphone, "input"),
@@ -161,7 +162,7 @@ def _live(arguments):
 
 def _record(arguments):
     """Record beside the output; return the model and what is to do."""
-    from edgebrain.enhancement.microphone import record
+    from edgebrain.data.microphone import record
 
     target = Path(arguments.paths[0])
     noisy = target.with_name(f"{target.stem}_noisy.wav")
@@ -196,10 +197,12 @@ def _enhance(enhancer, tasks, dry_wet):
     for line in clipped:
         print(line)
     done = len(tasks) - len(problems)
-    print(
-        f"{done} file{'s' if done != 1 else ''}, {seconds:.1f} s of audio in "
-        f"{elapsed:.1f} s, real-time factor {elapsed / max(seconds, 1e-9):.3f}"
-    )
+    if done:
+        factor = elapsed / max(seconds, 1e-9)
+        print(
+            f"{done} file{'s' if done != 1 else ''}, {seconds:.1f} s of audio "
+            f"in {elapsed:.1f} s, real-time factor {factor:.3f}"
+        )
     if len(problems) == 1:
         raise UserError(problems[0])
     if problems:

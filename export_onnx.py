@@ -198,8 +198,7 @@ def recording(path, sample_rate):
         return None
     from edgebrain.data import audio
 
-    wav = audio.read(path)
-    return audio.resample(wav, audio.inspect(path).sample_rate, sample_rate)
+    return audio.read_at(path, sample_rate)
 
 
 def report(exported):

@@ -139,6 +139,13 @@ def whole_folder(path: Path | str, marker: str) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
+def free_bytes(path: Path | str) -> int:
+    """Return what is free where a file or folder is, or is to be, made."""
+    path = Path(path).absolute()
+    there = next(p for p in (path, *path.parents) if p.exists())
+    return shutil.disk_usage(there).free
+
+
 def check_place(path: Path | str | None, mend: str = "give another") -> None:
     """Refuse a place where no folder can be made or written.
 

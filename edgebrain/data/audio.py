@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgebrain.data.resampling import resample, resample_blocks
 from edgebrain.errors import UserError, unknown_name
-from edgebrain.files import replacing
+from edgebrain.files import free_bytes, replacing
 import numpy as np
 import soundfile
 
@@ -50,6 +50,8 @@ _WRITTEN = {
 _UNCOMPRESSED = {"PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32"}
 _FLOAT = {"FLOAT", "DOUBLE"}
 # libsndfile's frame count of a stream whose header does not say its length.
+# Free bytes of a disk that counts as full.
+_LEAST_FREE = 1 << 16
 _UNKNOWN_FRAMES = 1 << 60
 
 
@@ -212,6 +214,39 @@ def read(
         return _mono(file.read(frames, dtype="float32", always_2d=True))
 
 
+def read_at(
+    path: Path | str, sample_rate: int, start: int = 0, frames: int = -1
+) -> np.ndarray:
+    """Read a file or a part of it at the rate that a model wants.
+
+    Arguments
+    ---------
+    path : Path or str
+    sample_rate : int
+        Hz; a file of another rate is resampled.
+    start, frames : int
+        As for :func:`read`, at the rate of the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (n,), finite.
+
+    Raises
+    ------
+    UserError
+        As for :func:`read`; for NaN and infinity, naming file and sample.
+    """
+    wav = read(path, start=start, frames=frames)
+    if not np.isfinite(wav).all():
+        bad = int(np.flatnonzero(~np.isfinite(wav))[0])
+        raise UserError(
+            f"{path}: sample {start + bad} is {wav[bad]}; mend or remove the "
+            "file"
+        )
+    return resample(wav, inspect(path).sample_rate, sample_rate)
+
+
 def read_blocks(
     path: Path | str, frames: int = BLOCK_FRAMES, channel: int | None = None
 ) -> Iterator[np.ndarray]:
@@ -367,7 +402,15 @@ def write_blocks(
                 format_,
             ) as file,
         ):
-            return _fill(path, file, blocks)
+            try:
+                return _fill(path, file, blocks)
+            except soundfile.LibsndfileError as error:
+                # libsndfile calls a full disk a "System error".
+                full = free_bytes(path) < _LEAST_FREE
+                reason = "the disk is full" if full else error
+                raise UserError(
+                    f"{path}: cannot be written ({reason})"
+                ) from error
     except (OSError, soundfile.LibsndfileError) as error:
         raise UserError(f"{path}: cannot be written ({error})") from error
 

@@ -9,6 +9,7 @@ from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
 from edgebrain.enhancement.enhancer import Enhancer
 from edgebrain.errors import UserError
+from edgebrain.files import free_bytes
 import numpy as np
 import soundfile
 
@@ -312,11 +313,17 @@ def _subtype(info: audio.AudioInfo, target: Path) -> str | None:
 
 
 def _check_size(info: audio.AudioInfo, target: Path, subtype) -> None:
-    """Refuse a WAV file that its header could not count."""
+    """Refuse a WAV file that its header could not count, or too large."""
     sizes = {"PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
     needed = info.frames * info.channels * sizes.get(subtype, 2)
     if target.suffix.lower() == ".wav" and needed > _WAV_BYTES:
         raise UserError(
             f"{target}: would be {needed / 2**30:.1f} GiB, a WAV file holds "
             "4; write .flac"
+        )
+    free = free_bytes(target)
+    if target.suffix.lower() == ".wav" and needed > free:
+        raise UserError(
+            f"{target}: takes {needed / 2**20:.1f} MiB, {free / 2**20:.1f} "
+            "MiB are free; make room or write elsewhere"
         )

@@ -36,10 +36,9 @@ class Pair:
 
     def read(self, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
         """Return noisy and clean, mono float32 (n,) at a sample rate."""
-        pair = (self.noisy, self.clean)
         noisy, clean = (
-            audio.resample(audio.read(i.path), i.sample_rate, sample_rate)
-            for i in pair
+            audio.read_at(info.path, sample_rate)
+            for info in (self.noisy, self.clean)
         )
         if len(noisy) != len(clean):
             raise UserError(

@@ -1,117 +1,22 @@
-"""Microphone and loudspeaker, by the optional package sounddevice."""
+"""From the microphone through a network to the loudspeaker."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 import time
 
 from edgebrain.data import audio
+from edgebrain.data.microphone import (
+    BLOCK_SECONDS,
+    captured,
+    no_device,
+    sound_device,
+    usable_rate,
+)
 from edgebrain.enhancement.enhance_files import check_dry_wet
 from edgebrain.enhancement.enhancer import Enhancer
-from edgebrain.errors import UserError
 import numpy as np
 
-#: Seconds read from the device at a time.
-BLOCK_SECONDS = 0.02
 #: Seconds between two lines of a live stream.
 LINE_SECONDS = 0.25
-
-
-def sound_device():
-    """Return the module sounddevice.
-
-    Raises
-    ------
-    UserError
-        It, or the PortAudio library under it, is not installed.
-    """
-    try:
-        import sounddevice
-    except ImportError:
-        raise UserError(
-            "the microphone needs the package sounddevice, which is not "
-            "installed: pip install 'edgebrain[microphone]'"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"sounddevice cannot load PortAudio ({error}); install it "
-            "(Debian: apt install libportaudio2)"
-        ) from None
-    return sounddevice
-
-
-def list_devices() -> str:
-    """Return a line for each device: number, name, channels, the defaults.
-
-    Raises
-    ------
-    UserError
-        No sounddevice.
-    """
-    return str(sound_device().query_devices()) or "no audio device"
-
-
-def choose_device(given: str | None, kind: str) -> int | None:
-    """Return the number of a device; None, the default one, for None.
-
-    Arguments
-    ---------
-    given : str, optional
-        A number of :func:`list_devices`, or a part of one name.
-    kind : str
-        ``input`` or ``output``.
-
-    Raises
-    ------
-    UserError
-        There is no such device, or several.
-    """
-    if given is None:
-        return None
-    device = sound_device()
-    try:
-        number = int(given) if given.isdecimal() else given
-        return device.query_devices(number, kind)["index"]
-    except (ValueError, device.PortAudioError) as error:
-        raise UserError(
-            f"{given}: not one {kind} device ({error}); enhance.py --devices "
-            "lists them"
-        ) from None
-
-
-def record(
-    path: Path | str, seconds: float, sample_rate: int, progress=None
-) -> None:
-    """Record mono audio from the default microphone into a file.
-
-    Arguments
-    ---------
-    path : Path or str
-        Written under its name only when whole.
-    seconds : float
-    sample_rate : int
-        In Hz; where the device does not have it, its own rate is taken and
-        the file has that.
-    progress : callable, optional
-        Is told the seconds recorded since its last call.
-
-    Raises
-    ------
-    UserError
-        No sounddevice, no microphone, or it failed.
-    """
-    if not seconds > 0:
-        raise UserError(f"--record {seconds}: give a number of seconds > 0")
-    device = sound_device()
-    try:
-        rate = _usable_rate(device, sample_rate, output=False)
-        total = round(seconds * rate)
-        with device.InputStream(
-            samplerate=rate, channels=1, dtype="float32"
-        ) as stream:
-            blocks = _captured(stream, rate, total)
-            audio.write_blocks(path, _reported(blocks, rate, progress), rate)
-    except device.PortAudioError as error:
-        raise _no_device(error) from None
 
 
 def live(
@@ -157,7 +62,7 @@ def live(
     stream.feed(np.zeros(own // 10, np.float32))
     stream.reset()
     try:
-        rate = _usable_rate(device, own, True, devices)
+        rate = usable_rate(device, own, True, devices)
         total = None if seconds is None else round(seconds * rate)
         with device.Stream(
             samplerate=rate,
@@ -174,8 +79,8 @@ def live(
             )
             silence = np.zeros((round(ahead * rate), 1), np.float32)
             meter = Meter()
-            captured = meter.outside(_captured(sound, rate, total, meter), rate)
-            samples = audio.resample_blocks(captured, rate, own)
+            blocks = meter.outside(captured(sound, rate, total, meter), rate)
+            samples = audio.resample_blocks(blocks, rate, own)
             mixed = _mixed(stream, samples, dry_wet, meter)
             try:
                 for block in audio.resample_blocks(mixed, own, rate):
@@ -192,7 +97,7 @@ def live(
             except KeyboardInterrupt:
                 print("\nstopped")
     except device.PortAudioError as error:
-        raise _no_device(error) from None
+        raise no_device(error) from None
     return meter
 
 
@@ -275,47 +180,3 @@ def _mixed(stream, blocks, wet: float, meter) -> Iterator[np.ndarray]:
         mixed = dry + np.float32(wet) * (out - dry)
         meter.add(dry, mixed)
         yield mixed
-
-
-def _captured(
-    stream, rate: int, total: int | None, meter=None
-) -> Iterator[np.ndarray]:
-    """Yield (n,) from an input stream, ``total`` samples or without end."""
-    size = max(1, round(BLOCK_SECONDS * rate))
-    while total is None or total > 0:
-        count = size if total is None else min(size, total)
-        data, overflowed = stream.read(count)
-        if meter:
-            meter.lost += overflowed
-        if total is not None:
-            total -= count
-        yield np.array(data[:, 0], np.float32)
-
-
-def _reported(blocks, rate, progress):
-    for block in blocks:
-        yield block
-        if progress is not None:
-            progress(len(block) / rate)
-
-
-def _usable_rate(
-    device, wanted: int, output: bool, devices=(None, None)
-) -> int:
-    """Return the wanted rate if the devices have it, else their own."""
-    settings = {"channels": 1, "samplerate": wanted}
-    try:
-        device.check_input_settings(devices[0], **settings)
-        if output:
-            device.check_output_settings(devices[1], **settings)
-        return wanted
-    except device.PortAudioError:
-        found = device.query_devices(devices[0], "input")
-        return int(found["default_samplerate"])
-
-
-def _no_device(error) -> UserError:
-    return UserError(
-        f"no usable audio device ({error}); connect a microphone, or enhance "
-        "a file"
-    )

@@ -153,10 +153,10 @@ def _read_part(path, sample_rate, seconds, rng) -> np.ndarray:
     wanted = round(seconds * info.sample_rate)
     spare = max(info.frames - wanted, 0)
     start = int(rng.integers(spare + 1))
-    wav = audio.read(path, start=start, frames=min(wanted, info.frames))
-    if not np.isfinite(wav).all():
-        raise UserError(f"{path}: holds NaN or infinite samples")
-    return audio.resample(wav, info.sample_rate, sample_rate)
+    if not info.frames:
+        raise UserError(f"{path}: holds no sample; remove the file")
+    frames = min(wanted, info.frames)
+    return audio.read_at(path, sample_rate, start, frames)
 
 
 class FeedReader(CalibrationDataReader):

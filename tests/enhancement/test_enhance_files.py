@@ -219,3 +219,22 @@ def test_too_long_for_a_wav_file(tmp_path, enhancer):
         files.enhance_file(enhancer, huge, tmp_path / "out.wav")
     with pytest.raises(UserError, match="dry_wet 2"):
         files.enhance_file(enhancer, info, tmp_path / "out.wav", 2)
+
+
+def test_a_full_disk_is_called_so(tmp_path, enhancer, monkeypatch):
+    path = write(tmp_path / "in.wav", noise(4000), 16000)
+    info = audio.inspect(path)
+    monkeypatch.setattr(files, "free_bytes", lambda place: 7999)
+    with pytest.raises(UserError, match="out.wav: takes 0.0 MiB, 0.0 MiB are"):
+        files.enhance_file(enhancer, info, tmp_path / "out.wav")
+    monkeypatch.setattr(files, "free_bytes", lambda place: 8000)
+    files.enhance_file(enhancer, info, tmp_path / "out.wav")
+    monkeypatch.setattr(audio, "free_bytes", lambda place: 0)
+
+    def fill(*_):
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(audio, "_fill", fill)
+    with pytest.raises(UserError, match="more.flac: .*the disk is full"):
+        files.enhance_file(enhancer, info, tmp_path / "more.flac")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.wav", "out.wav"]

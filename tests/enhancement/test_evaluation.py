@@ -65,6 +65,17 @@ def test_every_mismatch_is_listed(tmp_path):
         find_pairs(tmp_path / "gone", tmp_path / "clean")
 
 
+def test_a_recording_with_nan_is_named(tmp_path):
+    wav = np.zeros(800, np.float32)
+    for side, value in (("clean", 0), ("noisy", np.nan)):
+        (tmp_path / side).mkdir()
+        wav[17] = value
+        soundfile.write(tmp_path / side / "a.wav", wav, 16000, "FLOAT")
+    (pair,) = find_pairs(tmp_path / "noisy", tmp_path / "clean")
+    with pytest.raises(UserError, match="noisy/a.wav: sample 17 is nan"):
+        pair.read(16000)
+
+
 def test_scores_are_those_of_whole_clips(causal_folder, onnx_folder, pairs):
     enhancers = {
         "torch": load_enhancer(causal_folder),

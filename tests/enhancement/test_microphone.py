@@ -4,6 +4,7 @@ import re
 import sys
 import types
 
+from edgebrain.data import microphone as capture
 from edgebrain.enhancement import load_enhancer, microphone
 from edgebrain.errors import UserError
 import numpy as np
@@ -75,7 +76,7 @@ def test_recording_has_the_length_and_the_samples(tmp_path, monkeypatch, wav):
     monkeypatch.setitem(sys.modules, "sounddevice", sound_card(wav, [16000]))
     told = []
     path = tmp_path / "r.wav"
-    microphone.record(path, 0.5, 16000, told.append)
+    capture.record(path, 0.5, 16000, told.append)
     samples, rate = soundfile.read(path)
     assert rate == 16000 and len(samples) == 8000
     assert np.abs(samples - wav[:8000]).max() < 1e-4
@@ -84,7 +85,7 @@ def test_recording_has_the_length_and_the_samples(tmp_path, monkeypatch, wav):
 
 def test_recording_takes_the_rate_of_the_device(tmp_path, monkeypatch, wav):
     monkeypatch.setitem(sys.modules, "sounddevice", sound_card(wav, [44100]))
-    microphone.record(tmp_path / "r.wav", 0.1, 16000)
+    capture.record(tmp_path / "r.wav", 0.1, 16000)
     info = soundfile.info(tmp_path / "r.wav")
     assert (info.samplerate, info.frames) == (44100, 4410)
 
@@ -131,7 +132,7 @@ def test_live_at_another_rate(causal_folder, monkeypatch, wav):
 def test_no_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(UserError, match="pip install"):
-        microphone.sound_device()
+        capture.sound_device()
 
 
 def test_no_device(tmp_path, monkeypatch, wav):
@@ -141,7 +142,16 @@ def test_no_device(tmp_path, monkeypatch, wav):
     )
     monkeypatch.setitem(sys.modules, "sounddevice", card)
     with pytest.raises(UserError, match="no usable audio device"):
-        microphone.record(tmp_path / "r.wav", 1, 16000)
+        capture.record(tmp_path / "r.wav", 1, 16000)
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="seconds > 0"):
-        microphone.record(tmp_path / "r.wav", 0, 16000)
+        capture.record(tmp_path / "r.wav", 0, 16000)
+
+
+def test_what_a_microphone_hears_comes_at_the_rate_of_a_model(monkeypatch):
+    samples = np.sin(np.arange(24000) / 20).astype(np.float32)
+    card = sound_card(samples, [48000])
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    got = np.concatenate(list(capture.heard(16000, seconds=0.5)))
+    assert len(got) == 8000
+    np.testing.assert_allclose(got[50:-50], samples[150:-150:3], atol=1e-2)

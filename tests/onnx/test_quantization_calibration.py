@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 import pytest
+import soundfile
 
 BINS = 17
 SIGNAL = {"sample_rate": 16000, "n_fft": 32, "win_length": 32, "hop_length": 16}
@@ -169,3 +170,15 @@ def test_tensors_in_between_can_be_seen(tmp_path):
     np.testing.assert_array_equal(values["spec"][0], clip)
     gain = 1 / (1 + np.exp(-values["d"]))
     np.testing.assert_allclose(values["gain"], gain, atol=1e-6)
+
+
+def test_a_bad_recording_is_named(tmp_path):
+    fill(tmp_path, 3, 1.0)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
+    with pytest.raises(UserError, match="empty.wav: holds no sample"):
+        read_clips(tmp_path, SETUP)
+    wav = np.ones(16000)
+    wav[77] = np.nan
+    soundfile.write(tmp_path / "empty.wav", wav, 16000, "FLOAT")
+    with pytest.raises(UserError, match="empty.wav: sample 77 is nan"):
+        read_clips(tmp_path, SETUP)
