@@ -23,6 +23,7 @@ SECTIONS = {
     "inference": "inference",
     "firmware": "firmware",
     "parity": "parity",
+    "web": "web",
 }
 #: These take hours, and run where they are named.
 LONG = {"parity"}

@@ -20,6 +20,7 @@ SECTIONS = (
     "inference",
     "firmware",
     "parity",
+    "web",
 )
 
 
@@ -82,6 +83,7 @@ def small(bench, monkeypatch, tmp_path):
             "SECONDS": 10,
             "NETWORKS": 1,
         },
+        "web": {"MODELS": tmp_path / "models", "REPEATS": 2},
     }.items():
         for name, value in values.items():
             monkeypatch.setattr(bench(module), name, value)
@@ -97,6 +99,8 @@ def test_every_section_is_tested_here(bench):
 def test_a_section_gives_rows(small, section, cache, capsys):
     if section == "firmware" and not shutil.which("qemu-system-arm"):
         pytest.skip("not installed: qemu-system-arm")
+    if section == "web" and not shutil.which("wasm-ld"):
+        pytest.skip("not installed: clang lld")
     small.main(["--only", section, "--cache_folder", str(cache)])
     machine, table = capsys.readouterr().out.strip().split("\n\n")
     assert "cores of" in machine
