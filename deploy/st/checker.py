@@ -81,3 +81,5 @@ def _application(graph: Graph, target: Target, settings: dict):
         return fit(graph, **settings)
     except Unfit as reason:
         return reason
+    except _MALFORMED as error:
+        return Unfit(f"the file is not valid ({type(error).__name__})")

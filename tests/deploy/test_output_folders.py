@@ -113,8 +113,6 @@ def test_commands_refuse_before_they_work(command, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("worked")
 
-    monkeypatch.setattr(c_package, "read", never)
-    monkeypatch.setattr("deploy.nnse.network.read_network", never)
     monkeypatch.setattr("edgebrain.onnx.graph.Graph.read", never)
     (tmp_path / "file.yaml").write_text("x")
     for path in (folder, tmp_path / "file.yaml" / "y"):

@@ -27,6 +27,8 @@ import torch
 from deploy import stedgeai
 from deploy.st.application import fit
 from deploy.st.application_header import Unfit
+from deploy.st.checker import check
+from deploy.st.targets import get_target
 
 NAMES = ("dog", "rain", 'a"\n#error `x`', "sea waves")
 
@@ -157,3 +159,10 @@ def test_a_float_front_is_refused(events):
     model.metadata_props.extend(kept)
     with pytest.raises(Unfit, match="front computes on them in float"):
         fit(Graph(model, events))
+
+
+def test_damaged_settings_of_features_are_no_traceback(events):
+    graph = Graph.read(events)
+    graph.metadata = graph.metadata.replace(features={"mel": {"fmin": "x"}})
+    report = check(graph, get_target("stm32n6"))
+    assert "not valid" in str(report.application)
