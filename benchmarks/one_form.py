@@ -31,13 +31,10 @@ def measure(path, form, precision, seconds, repeats) -> dict:
 
     Arguments
     ---------
-    path : str
     form : str
         ``torch``, ``offline``, ``patch`` or ``stream``.
-    precision : str
     seconds : float
         Of audio.
-    repeats : int
 
     Returns
     -------

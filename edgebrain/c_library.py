@@ -25,7 +25,6 @@ class Library:
 
     Arguments
     ---------
-    path : Path or str
     functions : dict of str to (type, list of type)
         Result and arguments of further functions, without ``eb_``.
 
@@ -33,8 +32,6 @@ class Library:
     ----------
     description : dict
         What the library says of itself.
-    setup : Setup
-    precision : str
 
     Raises
     ------

@@ -108,7 +108,6 @@ class Name:
     ---------
     kind : str
         What they are names of, for the message.
-    known : collection of str
     optional : bool
         Whether None is allowed.
     """
@@ -139,7 +138,6 @@ def check(
     ---------
     where : str
         What the error calls the whole, such as the path of a yaml.
-    values : mapping of str to object
     rules : mapping of str to callable
         Of keys that may be missing.
 

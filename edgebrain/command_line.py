@@ -70,7 +70,6 @@ def read_options(
     ---------
     parser : argparse.ArgumentParser
         Gets ``--check_options``, with which a script stops before any work.
-    argv : sequence of str
     check : callable, optional
         Raises UserError for what the parser cannot tell.
 

@@ -108,7 +108,6 @@ class Metric(Protocol):
     ----------
     name, label, unit : str
         ``label`` is the head of a column.
-    higher_is_better : bool
     format : str
         Format specification of a value, such as ``.2f``.
     """
@@ -146,7 +145,6 @@ class Task(Protocol):
 
     Attributes
     ----------
-    name : str
     baseline : str
         First row of tables, what a network has to beat: ``noisy``, or
         ``chance``.
@@ -170,7 +168,6 @@ class Task(Protocol):
         ---------
         wav : numpy.ndarray
             float32, (samples,), at the rate of the setup.
-        setup : Setup
 
         Returns
         -------
@@ -185,7 +182,6 @@ class Task(Protocol):
         ---------
         model : torch.nn.Module
             Of this project or of a person's own.
-        setup : Setup
         """
 
     def result(self, features: np.ndarray, output: np.ndarray) -> np.ndarray:
@@ -210,26 +206,15 @@ class Task(Protocol):
 
         Arguments
         ---------
-        path : path
-        form, precision : str, optional
         **settings
             Of files without metadata, and ``threads``.
         """
 
     def add_arguments(self, parser: Any) -> None:
-        """Add what evaluate.py needs to know, all of it optional.
-
-        Arguments
-        ---------
-        parser : argparse.ArgumentParser
-        """
+        """Add what evaluate.py needs to know, all of it optional."""
 
     def check(self, arguments: Any) -> None:
         """Look for what is to be scored, before any model is loaded.
-
-        Arguments
-        ---------
-        arguments : argparse.Namespace
 
         Raises
         ------

@@ -20,7 +20,6 @@ def fraction_bits(values: np.ndarray, most: int) -> int:
 
     Arguments
     ---------
-    values : numpy.ndarray
     most : int
         7 for int8, 15 for int16.
     """
@@ -39,10 +38,6 @@ def quantize_layers(layers: list[FloatLayer]) -> list[Layer]:
     """Return the layers in integers.
 
     One power of two a layer; both kernels of an lstm share the smaller one.
-
-    Arguments
-    ---------
-    layers : list of FloatLayer
     """
     fixed, q_input = [], INPUT_Q
     for layer in layers:
@@ -74,10 +69,6 @@ def quantize_statistics(network: FloatNetwork) -> tuple:
 
     The runtime's window is sqrt_hann times sqrt(2 hop / window), so its
     powers are smaller by 2 hop / window and their logarithm by that much.
-
-    Arguments
-    ---------
-    network : FloatNetwork
     """
     signal = network.metadata.signal
     shift = math.log10(2 * signal.hop_length / signal.win_length)

@@ -67,12 +67,10 @@ class FloatNetwork:
 
     Attributes
     ----------
-    layers : list of FloatLayer
     mean, invstd : numpy.ndarray
         Of log10 features of the plain ``sqrt_hann`` window, (72,).
     filters : numpy.ndarray
         Mel triangles, (72, 257).
-    metadata : GraphMetadata
     context : int
         Frames that the first layer takes.
     """

@@ -40,7 +40,6 @@ def header(net_id: int, name: str) -> str:
 
     Arguments
     ---------
-    net_id : int
     name : str
         A C identifier.
     """
@@ -75,12 +74,8 @@ def source(
 
     Arguments
     ---------
-    net_id : int
-    name : str
-    layers : list of Layer
     mean, invstd : numpy.ndarray
         int32.
-    signal : edgebrain.signal.SignalSettings
     """
     window = f"stft_win_coeff_w{signal.win_length}_h{signal.hop_length}"
     parameters = {
@@ -215,10 +210,8 @@ def front_end(name: str, filters: np.ndarray, signal) -> str:
 
     Arguments
     ---------
-    name : str
     filters : numpy.ndarray
         int16 in Q15, (bands, bins).
-    signal : edgebrain.signal.SignalSettings
     """
     win, hop = signal.win_length, signal.hop_length
     window = make_window("sqrt_hann", win) * (2 * hop / win) ** 0.5

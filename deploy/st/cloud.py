@@ -152,10 +152,8 @@ class Cloud:
 
     Arguments
     ---------
-    target : Target
     board : str, optional
         ``none`` for no benchmark; default: that of the target.
-    version, url : str, optional
     environ : mapping of str to str
         Holds the token, or the JSON that the web page copies, whose refresh
         token gets a new one when it expires.

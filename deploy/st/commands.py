@@ -16,13 +16,11 @@ class Step:
 
     Attributes
     ----------
-    name : str
     words : tuple of str
         Without the program.
     artefacts : tuple of tuple of str
         Of each group at least one file must be there afterwards, anywhere
         below ``tool/<name>``: the exit code says little.
-    purpose : str
     """
 
     name: str
@@ -45,7 +43,6 @@ def steps(
 
     Arguments
     ---------
-    target : Target
     inputs, outputs : list of str
         Files of vectors relative to the package, in the graph's order.
     board : str, optional
@@ -127,12 +124,7 @@ def _folders(name: str) -> tuple[str, ...]:
 
 
 def run_script(todo: list[Step]) -> str:
-    """Return run.sh: the commands, each judged by its files and messages.
-
-    Arguments
-    ---------
-    todo : list of Step
-    """
+    """Return run.sh: the commands, each judged by its files and messages."""
     lines = [
         "#!/bin/sh",
         "# Runs ST Edge AI Core on this package. STEDGEAI names the program.",

@@ -25,7 +25,6 @@ class Figures:
         Activations, inputs and outputs.
     flash_bytes : int or None
         Weights.
-    macc : int or None
     hardware_nodes, software_nodes : int or None
         Epochs on the accelerator and on the processor.
     milliseconds : float or None

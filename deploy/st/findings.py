@@ -59,10 +59,6 @@ class Report:
 
     Attributes
     ----------
-    model : str
-    target : str
-    rules : list of RuleResult
-    footprint : Footprint
     nodes : dict of str to int
         How many nodes run where: ``hardware``, ``software``, ``unknown``.
     memory : dict of str to int or None

@@ -37,12 +37,7 @@ class Footprint:
 
 
 def measure(graph: Graph) -> Footprint:
-    """Return the footprint of one call of a graph.
-
-    Arguments
-    ---------
-    graph : Graph
-    """
+    """Return the footprint of one call of a graph."""
     counts = [count_macs(graph, node) for node in graph.nodes]
     macs = None if None in counts else sum(counts)
     peak, where = activation_peak(graph)

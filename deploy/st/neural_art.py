@@ -9,10 +9,6 @@ from deploy.st.targets import Target
 def files(target: Target) -> dict[str, str]:
     """Return the files by name; none where the target has no accelerator.
 
-    Arguments
-    ---------
-    target : Target
-
     Returns
     -------
     dict of str to str

@@ -27,8 +27,6 @@ class Package:
 
     Attributes
     ----------
-    folder : Path
-    steps : list of deploy.st.commands.Step
     application : Application or Unfit
         ST's audio application, or why it cannot run the model.
     calls : int
@@ -64,13 +62,10 @@ def write_package(
     folder : str or Path
         May hold an older package: its files are replaced, others stay, and
         results of the tool are set aside.
-    graph : Graph
     runner : edgebrain.onnx.runner.OnnxRunner
         Of the same file.
-    target : Target
     report : Report
         Of the check, which is part of the package.
-    clips : list of deploy.st.vectors.Clip
     count : int
         Calls of the vectors.
     board : str, optional

@@ -10,15 +10,7 @@ _NAMES = 4
 
 
 def readme(package, metadata, target, report) -> str:
-    """Return README.md of a package.
-
-    Arguments
-    ---------
-    package : deploy.st.package.Package
-    metadata : edgebrain.onnx.metadata.GraphMetadata
-    target : deploy.st.targets.Target
-    report : deploy.st.findings.Report
-    """
+    """Return README.md of a package."""
     name = plain(metadata.model_class.rpartition(".")[2]) or "network"
     parts = [
         f"# {name} for {target.name}: {target.description}",

@@ -23,11 +23,8 @@ class StepResult:
 
     Attributes
     ----------
-    name : str
-    ok : bool
     reason : str
         Why it failed; of ``version`` the first line of the output.
-    log : Path
     """
 
     name: str
@@ -63,10 +60,8 @@ def run_steps(
 
     Arguments
     ---------
-    program : Path
     folder : Path
         Of the package.
-    todo : iterable of Step
     timeout : int
         Seconds a command.
 

@@ -103,8 +103,6 @@ def make_vectors(
 
     Arguments
     ---------
-    runner : edgebrain.onnx.runner.OnnxRunner
-    clips : list of Clip
     count : int
         Calls, evenly spread over the clips.
 

@@ -50,7 +50,6 @@ def write_examples(folder: Path, sample_rate: int) -> list[dict[str, str]]:
 
     Arguments
     ---------
-    folder : Path
     sample_rate : int
         In Hz.
 

@@ -221,7 +221,6 @@ def read_at(
 
     Arguments
     ---------
-    path : Path or str
     sample_rate : int
         Hz; a file of another rate is resampled.
     start, frames : int

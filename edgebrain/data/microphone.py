@@ -82,7 +82,6 @@ def record(
     ---------
     path : Path or str
         Written under its name only when whole.
-    seconds : float
     sample_rate : int
         In Hz; where the device does not have it, its own rate is taken and
         the file has that.

@@ -54,7 +54,6 @@ class EnhancementBrain(EdgeBrain):
         ---------
         batch : PaddedBatch
             With ``noisy_sig``: data (batch, samples).
-        stage : speechbrain.Stage
 
         Returns
         -------
@@ -106,7 +105,6 @@ class EnhancementBrain(EdgeBrain):
             Of :meth:`compute_forward`.
         batch : PaddedBatch
             With ``clean_sig``: data (batch, samples) and relative lengths.
-        stage : speechbrain.Stage
 
         Returns
         -------

@@ -140,7 +140,6 @@ def enhance_file(
 
     Arguments
     ---------
-    enhancer : Enhancer
     info : AudioInfo
         Of the input, from :func:`edgebrain.data.audio.inspect`.
     target : Path or str

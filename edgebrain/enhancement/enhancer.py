@@ -25,11 +25,8 @@ class Enhancer:
 
     Attributes
     ----------
-    signal : SignalSettings
     sample_rate : int
         In Hz, of what goes in and comes out.
-    form, precision : str
-    source : Path
     """
 
     def __init__(self, runner: Form, source: Path | str) -> None:
@@ -166,7 +163,6 @@ class EnhancerStream:
 
     Arguments
     ---------
-    masker : edgebrain.runners.Stream
     gain : float
         Applied before and taken back after.
     """

@@ -27,7 +27,6 @@ class Pair:
     ----------
     id : str
         Relative path without suffix, with "/".
-    noisy, clean : AudioInfo
     """
 
     id: str
@@ -125,7 +124,6 @@ class ClipFacts:
 
     Attributes
     ----------
-    seconds : float
     level_db : float
         Mean power of the noisy clip in dB of full scale.
     snr_db : float
@@ -151,7 +149,6 @@ class Evaluation:
         Rows as above for each level asked for, more than one.
     clips : dict of str to ClipFacts
         By id, at the level of the files.
-    sample_rate : int
     """
 
     sample_rate: int

@@ -288,7 +288,6 @@ class EnhancementLoss:
 
     Attributes
     ----------
-    terms : dict of str to float
     needs_wav : bool
         Whether the waveforms are used; else they may be None.
     needs_spec : bool
@@ -339,8 +338,6 @@ class EnhancementLoss:
 
         Arguments
         ---------
-        est_spec, clean_spec : complex tensor (batch, bins, frames) or None
-        est_wav, clean_wav : tensor (batch, samples) or None
         lengths : int64 tensor (batch,)
             Samples of each item; what lies behind is padding.
 

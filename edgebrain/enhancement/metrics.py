@@ -193,7 +193,6 @@ class Metric:
     ---------
     name, label, unit : str
         ``label`` is what a table's head says.
-    higher_is_better : bool
     function : callable
         ``(clean, estimate, sample_rate) -> float``, float64 arrays of one
         length. Raises `MetricFailure` with a reason.

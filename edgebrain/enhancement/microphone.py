@@ -31,7 +31,6 @@ def live(
 
     Arguments
     ---------
-    enhancer : Enhancer
     dry_wet : float
         0 gives the input, 1 the enhanced signal; the input is delayed
         alike.

@@ -35,7 +35,6 @@ def make_datasets(hparams, prepare=None) -> Data:
 
     Arguments
     ---------
-    hparams : dict
     prepare : callable, optional
         ``prepare(hparams)`` returns a PreparedData; called on one process
         only. Left out: the data folder, or the embedded corpus, as it is.
@@ -72,11 +71,6 @@ def _folder(hparams) -> PreparedData:
 
 def build_datasets(hparams, prepared) -> Data:
     """Build training, validation and test sets from manifests.
-
-    Arguments
-    ---------
-    hparams : dict
-    prepared : edgebrain.data.manifest.PreparedData
 
     Returns
     -------

@@ -40,7 +40,6 @@ def report(
 
     Arguments
     ---------
-    path : path-like
     result : edgebrain.enhancement.evaluation.Evaluation
         Its first row is the noisy input.
     models : mapping of str to dict
@@ -50,7 +49,6 @@ def report(
         ``noisy``, each model, ``clean``.
     n_clips : int
         Clips with players: the worst ones, and a median and the best one.
-    title : str
     """
     rows = result.rows
     names = [name for name in _CHARTED if _has(rows, name)]
@@ -156,8 +154,6 @@ def binned(result, metric: str, field: str, edges):
 
     Arguments
     ---------
-    result : Evaluation
-    metric : str
     field : str
         Of the facts of a clip: ``snr_db`` or ``level_db``.
     edges : sequence of float
@@ -203,7 +199,6 @@ def worst_first(result, metric: str, n_clips: int) -> list[tuple[str, str]]:
 
     Arguments
     ---------
-    result : Evaluation
     metric : str
         Clips are ranked by the smallest gain of any model in it.
     n_clips : int

@@ -50,8 +50,6 @@ class Scorer:
 
         Arguments
         ---------
-        ids : list of str
-        noisy, enhanced, clean : array (batch, samples)
         lengths : list of int
             Samples of each clip without padding.
         """

@@ -30,7 +30,6 @@ class Augmentation:
         coloured noise without one.
     noise_snr_db : sequence of (float, float)
         Lowest and highest ratio of clip to noise.
-    noise_folder : str or None
     speed : float
         Probability of a resampling, which moves pitch and speed together.
     max_speed : float
@@ -142,8 +141,6 @@ def mask(
     ---------
     mel : numpy.ndarray
         (patches, mels, frames), linear.
-    settings : Augmentation
-    rng : numpy.random.Generator
     """
     for patch in mel if settings.freq_masks or settings.time_masks else ():
         middle = np.median(patch)

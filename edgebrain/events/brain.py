@@ -161,7 +161,6 @@ def load_pretrained(model, source) -> None:
 
     Arguments
     ---------
-    model : EventModel
     source : Path or str
         YAMNet's TF Lite file, a results or checkpoint folder of this
         project, or a file of weights.
@@ -206,8 +205,6 @@ def fit_head(model, reader, loss, batch_size: int, penalty=0.02) -> None:
         Its head is set.
     reader : ClipReader
         Of the training clips.
-    loss : EventLoss
-    batch_size : int
     penalty : float
         Of the squares of the weights.
     """

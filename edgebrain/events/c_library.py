@@ -14,10 +14,6 @@ import numpy as np
 class Library(c_library.Library):
     """The library of a detector.
 
-    Arguments
-    ---------
-    path : Path or str
-
     Attributes
     ----------
     step : int
@@ -38,12 +34,7 @@ class Library(c_library.Library):
 
 
 class HopStream:
-    """One stream, as a device holds it.
-
-    Arguments
-    ---------
-    library : Library
-    """
+    """One stream, as a device holds it."""
 
     def __init__(self, library: Library) -> None:
         self._library, self._hop = library, library.setup.signal.hop_length
@@ -70,11 +61,6 @@ class HopStream:
 
 class LibraryDetector(Detector):
     """A C library behind the interface of every other form.
-
-    Arguments
-    ---------
-    library : Library
-    source : Path or str
 
     Notes
     -----
@@ -116,12 +102,7 @@ class LibraryDetector(Detector):
 
 
 class LibraryStream(DetectorStream):
-    """Probabilities of sound that arrives in pieces.
-
-    Arguments
-    ---------
-    detector : LibraryDetector
-    """
+    """Probabilities of sound that arrives in pieces."""
 
     def __init__(self, detector: LibraryDetector) -> None:
         self.detector = detector

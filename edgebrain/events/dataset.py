@@ -25,11 +25,6 @@ class ClipReader:
     ---------
     data : mapping of str to mapping
         By clip id: ``wav`` (a file at the rate of the features), ``labels``.
-    class_names : sequence of str
-    mel : MelSettings
-    patch : PatchSettings
-    seed : int
-    epoch : SharedEpoch
     augmentation : Augmentation or None
         None: the whole clip as it is.
     patches_per_clip : int

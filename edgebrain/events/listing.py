@@ -32,7 +32,6 @@ class LabelledClip:
     ---------
     id : str
         Unique in its data set.
-    path : Path
     labels : tuple of str
         One class, or several.
     group : str
@@ -58,7 +57,6 @@ def list_clips(
 
     Arguments
     ---------
-    folder : Path or str
     csv_file : str, optional
         Name of the table in the folder; left out: ``meta/esc50.csv``, the
         only csv in the folder, or a folder for each class.
@@ -174,7 +172,6 @@ def choose_classes(
 
     Arguments
     ---------
-    clips : sequence of LabelledClip
     class_names : sequence of str or None
         None takes every class there is, sorted.
     multi_label : bool
@@ -245,7 +242,6 @@ def split_by_fold(
 
     Arguments
     ---------
-    clips : iterable of LabelledClip
     fold : int
         Tested on.
     valid_fold : int or None

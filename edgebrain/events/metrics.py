@@ -16,14 +16,7 @@ _Z95 = 1.959964
 
 @dataclass(frozen=True)
 class Metric:
-    """How a score is called and printed.
-
-    Attributes
-    ----------
-    name, label, unit : str
-    higher_is_better : bool
-    format : str
-    """
+    """How a score is called and printed."""
 
     name: str
     label: str
@@ -71,7 +64,6 @@ class Predictions:
 
     Attributes
     ----------
-    ids : list of str
     scores : numpy.ndarray
         (clips, classes): probabilities.
     target : numpy.ndarray
@@ -110,7 +102,6 @@ def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
     ---------
     predictions : Predictions
         Of at least one clip.
-    multi_label : bool
 
     Returns
     -------

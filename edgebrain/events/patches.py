@@ -98,8 +98,6 @@ def trim(wav: np.ndarray, mel: MelSettings, patch: PatchSettings) -> np.ndarray:
     ---------
     wav : numpy.ndarray
         Shape (samples,), at least one sample.
-    mel : MelSettings
-    patch : PatchSettings
 
     Returns
     -------
@@ -126,7 +124,6 @@ def cut(features: np.ndarray, patch: PatchSettings) -> np.ndarray:
     ---------
     features : numpy.ndarray
         (mels, frames), at least ``patch_length`` frames.
-    patch : PatchSettings
 
     Returns
     -------

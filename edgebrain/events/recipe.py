@@ -74,7 +74,6 @@ class Listing:
     ----------
     clips : list of LabelledClip
         Of the classes that are trained.
-    class_names : list of str
     unknown : list of LabelledClip
         Of classes that are kept out of training, to be told apart.
     """
@@ -89,7 +88,6 @@ def list_data(hparams, find: Callable | None = None) -> Listing:
 
     Arguments
     ---------
-    hparams : dict
     find : callable, optional
         ``find(hparams)`` returns LabelledClips; left out: those of the data
         folder, or of the embedded set without one.
@@ -132,9 +130,6 @@ class Prepared:
     ----------
     sets : dict of str to dict
         Split to manifest: clip id to ``wav``, ``labels``, ``source``.
-    class_names : list of str
-    summary : str
-    notes : tuple of str
     """
 
     sets: dict[str, dict]

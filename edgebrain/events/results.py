@@ -38,9 +38,6 @@ def write_results(
     ---------
     folder : Path or str
         Made; files of these names in it are replaced.
-    predictions : Predictions
-    class_names : sequence of str
-    multi_label : bool
     facts : mapping
         Further entries of metrics.json: what was tested.
 

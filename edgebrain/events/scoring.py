@@ -10,7 +10,6 @@ class Scorer:
 
     Arguments
     ---------
-    multi_label : bool
     with_chance : bool
         Also say what chance gives.
     """

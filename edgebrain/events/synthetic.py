@@ -66,10 +66,8 @@ def make_embedded_sounds(
 
     Arguments
     ---------
-    folder : Path or str
     clips : int
         Of each class in each fold.
-    seed : int
     speech : bool
         With a class ``speech``, of the embedded corpus's synthesizer.
     sample_rate : int

@@ -19,7 +19,6 @@ class Event:
     ----------
     start, end : float
         Seconds.
-    label : str
     probability : float
         The highest within.
     """
@@ -86,7 +85,6 @@ class Timeline:
         (rows,): the middle of what each row was heard in, in seconds.
     probabilities : numpy.ndarray
         (rows, classes).
-    class_names : sequence of str
     step : float
         Seconds from one row to the next.
     """
@@ -97,12 +95,7 @@ class Timeline:
     step: float
 
     def events(self, rules: EventRules = DEFAULT_RULES) -> list[Event]:
-        """Return the events, by start.
-
-        Arguments
-        ---------
-        rules : EventRules
-        """
+        """Return the events, by start."""
         smooth = self.probabilities
         width = 2 * int(rules.median / self.step / 2) + 1
         if width > 1 and len(smooth):

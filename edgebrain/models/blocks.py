@@ -63,12 +63,8 @@ class DepthwiseConv1d(nn.Conv1d):
 
     Arguments
     ---------
-    channels : int
-    kernel_size : int
-    dilation : int
     padding : int
         Zeros on both sides, at most ``(kernel_size - 1) * dilation``.
-    bias : bool
 
     Notes
     -----
@@ -142,7 +138,6 @@ class LSTMStack(nn.Module):
 
     Arguments
     ---------
-    input_size, hidden_size, num_layers : int
     dropout : float
         Between layers, in training.
     single_bias : bool

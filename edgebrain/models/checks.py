@@ -66,7 +66,6 @@ def check_causality(model: nn.Module, channels: int, frames: int = 48) -> None:
 
     Arguments
     ---------
-    model : nn.Module
     channels : int
         Of the features: frequency bins, mel bands.
     frames : int

@@ -29,7 +29,6 @@ class Complexity:
         Multiply-accumulates of convolutions, linear and recurrent layers.
     macs_per_second : int
         At the frame rate of the signal settings.
-    causal : bool
     receptive_field_frames : int or None
         None: without bound or not known.
     recurrent : bool
@@ -149,7 +148,6 @@ def window_table(model: nn.Module, interface: Interface) -> str:
 
     Arguments
     ---------
-    model : nn.Module
     interface : edgebrain.tasks.Interface
         With a window.
     """
@@ -182,7 +180,6 @@ def count_macs(
 
     Arguments
     ---------
-    model : nn.Module
     bins, frames : int
         Of its input.
     """

@@ -25,7 +25,6 @@ class BlockStreamer:
         Values a frame of what it returns.
     receptive_field_frames, lookahead_frames : int or None
         Of the network, see :func:`context_of`.
-    causal : bool
     block : int, optional
         Frames of a block; left out: as long as the context, at least
         ``BLOCK_FRAMES``.

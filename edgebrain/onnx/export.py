@@ -35,9 +35,6 @@ def export_offline(
     model : nn.Module
         As its task wants it, see :class:`edgebrain.tasks.Interface`. Left
         as it was.
-    setup : edgebrain.tasks.Setup
-    path : str or Path
-    opset : int
     **options
         Further fields of :class:`.job.ExportOptions`.
 
@@ -92,7 +89,6 @@ def export_patch(
     ---------
     model, setup, path, opset, **options
         As for :func:`export_offline`.
-    frames_per_patch : int
     context : int or tuple of (int, int), optional
         Frames left and right; one number: of a causal network to the left,
         with the look-ahead to the right, of another one on both sides.
@@ -358,7 +354,6 @@ def patch_context(
 
     Arguments
     ---------
-    model : nn.Module
     context : int or tuple of (int, int), optional
         As for :func:`export_patch`.
 

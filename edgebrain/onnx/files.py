@@ -26,10 +26,6 @@ _FLOATS = (
 def load(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file.
 
-    Arguments
-    ---------
-    path : str or Path
-
     Raises
     ------
     UserError
@@ -94,7 +90,6 @@ def check_complete(model: onnx.ModelProto, source: str) -> None:
 
     Arguments
     ---------
-    model : onnx.ModelProto
     source : str
         What the error calls it.
 
@@ -159,7 +154,6 @@ def check_structure(model: onnx.ModelProto, static: bool) -> None:
 
     Arguments
     ---------
-    model : onnx.ModelProto
     static : bool
         Whether each shape must be fixed.
 

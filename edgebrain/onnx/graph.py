@@ -30,14 +30,11 @@ class Graph:
 
     Arguments
     ---------
-    model : onnx.ModelProto
     path : str or Path
         Where it is from, for messages.
 
     Attributes
     ----------
-    model : onnx.ModelProto
-    path : Path
     nodes : list of onnx.NodeProto
         In the order of the file, without those that hold a constant.
     constants : dict of str to numpy.ndarray
@@ -46,8 +43,6 @@ class Graph:
         By the tensor that they make.
     consumers : dict of str to list of onnx.NodeProto
         By the tensor that they take.
-    inputs, outputs : list of str
-    metadata : GraphMetadata or None
     shapes : dict of str to tuple
         With None for a size that is not fixed; a tensor whose shape is not
         known is missing.

@@ -37,14 +37,10 @@ class Exported:
 
     Attributes
     ----------
-    path : Path
-    metadata : GraphMetadata
     frames : int or None
         Frames a call; None: any number.
     difference : float
         Largest difference of its outputs from those of the network.
-    weight_bytes : int
-    state_bytes : int
     lookahead_frames : int or None
         Frames from a frame to its output; None: the whole clip.
     operators : dict
@@ -103,8 +99,6 @@ def probe(
 
     Arguments
     ---------
-    setup : edgebrain.tasks.Setup
-    frames : int
     wav : numpy.ndarray, optional
         Take this recording, repeated as often as needed; None: a speech-like
         signal.
@@ -187,20 +181,10 @@ def check_weights(model: nn.Module) -> None:
 class Job:
     """One export: what is checked first, traced, compared and written.
 
-    Arguments
-    ---------
-    model : nn.Module
-    setup : edgebrain.tasks.Setup
-    path : str or Path
-    form : str
-    options : ExportOptions
-
     Attributes
     ----------
     model : nn.Module
         A copy on the CPU, in evaluation mode.
-    traits : edgebrain.models.ModelTraits
-    input, output : edgebrain.tasks.Port
     window : tuple of (int, int) or None
         See :class:`edgebrain.tasks.Interface`.
 
@@ -257,7 +241,6 @@ class Job:
 
         Arguments
         ---------
-        module : nn.Module
         inputs : dict of str to Tensor
             In the order of its arguments.
         outputs : dict of str to tuple
@@ -317,7 +300,6 @@ class Job:
 
         Arguments
         ---------
-        proto : onnx.ModelProto
         frames : int or None
             Frames a call.
         compare : callable

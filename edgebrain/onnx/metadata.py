@@ -40,7 +40,6 @@ class GraphMetadata:
         Dotted name of the network's class.
     model_arguments : dict or None
         Its constructor arguments; None: not known.
-    signal : SignalSettings
     checkpoint_sha256 : str
         Of the file of weights, in hexadecimal; empty: not from a file.
     form : str
@@ -201,11 +200,6 @@ def write(onnx_model, metadata: GraphMetadata) -> None:
 
     With it go the names and shapes of the inputs and outputs as the graph
     states them, and a hash of its weights.
-
-    Arguments
-    ---------
-    onnx_model : onnx.ModelProto
-    metadata : GraphMetadata
     """
     from edgebrain.onnx.files import weights_sha256
 
@@ -243,10 +237,6 @@ def _ports(values) -> str:
 
 def read(path: str | Path) -> GraphMetadata | None:
     """Return the metadata of an ONNX file, None where there is none.
-
-    Arguments
-    ---------
-    path : str or Path
 
     Raises
     ------

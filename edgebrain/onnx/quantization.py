@@ -169,10 +169,8 @@ class Source:
 
     Attributes
     ----------
-    path : Path
     model : onnx.ModelProto
         Prepared, with a name on every node.
-    runner : OnnxRunner
     metadata : GraphMetadata
         Where the file has none: of the settings given, with the hash of the
         file in place of that of the weights.
@@ -189,7 +187,6 @@ def load_source(path: str | Path, **settings) -> Source:
 
     Arguments
     ---------
-    path : str or Path
     **settings
         As for :func:`edgebrain.onnx.runner.load_runner`.
 
@@ -232,10 +229,6 @@ def quantize(
 
     Arguments
     ---------
-    source : Source
-    target : str or Path
-    clips : Clips
-    settings : QuantizationSettings, optional
     ranges : dict of str to tuple of float, optional
         Of tensors, in place of calibrated ones (learnt by
         quantization-aware training).
@@ -321,8 +314,6 @@ def check_targets(
 
     Arguments
     ---------
-    source : Source
-    targets : list of Path
     precision : str
         What will be written.
     overwrite : bool

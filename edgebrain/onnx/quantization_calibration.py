@@ -119,8 +119,6 @@ def check_calibration(
     ---------
     folder : str or Path, optional
         Left out: the numbers alone are looked at.
-    count : int
-    clip_seconds : float
 
     Raises
     ------
@@ -160,12 +158,7 @@ def _read_part(path, sample_rate, seconds, rng) -> np.ndarray:
 
 
 class FeedReader(CalibrationDataReader):
-    """The inputs of each call of a graph, one after the other.
-
-    Arguments
-    ---------
-    feeds : iterable of dict
-    """
+    """The inputs of each call of a graph, one after the other."""
 
     def __init__(self, feeds: Iterable[dict[str, np.ndarray]]):
         self._feeds = iter(feeds)
@@ -254,7 +247,6 @@ def run_tensors(
 
     Arguments
     ---------
-    model : onnx.ModelProto
     runner : OnnxRunner
         Of the same network.
     clip : numpy.ndarray

@@ -117,7 +117,6 @@ def prologue(model: onnx.ModelProto, features: str) -> list[str]:
 
     Arguments
     ---------
-    model : onnx.ModelProto
     features : str
         Name of the graph's input.
 
@@ -156,7 +155,6 @@ def accumulators(
 
     Arguments
     ---------
-    model : onnx.ModelProto
     states : iterable of mapping
         With ``input`` and ``output``.
 
@@ -196,10 +194,6 @@ def saturating(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
     library's tanh decides: a C and an onnxruntime that differ there drift
     apart. And no gate of 1/256 steps reaches 1, so that an LSTM's cell
     forgets: |c| stays below 256.
-
-    Arguments
-    ---------
-    model : onnx.ModelProto
     """
     bounds = {"Tanh": (-1.0, 127 / 128), "Sigmoid": (0.0, 255 / 256)}
     return {
@@ -222,10 +216,8 @@ def tie_states(
 
     Arguments
     ---------
-    model : onnx.ModelProto
     states : iterable of mapping
         With ``input`` and ``output``.
-    ranges : mapping of str to tuple of float
     leading : container of str
         Tensors whose range the others take, where there are any.
 
@@ -286,8 +278,6 @@ def fix_shapes(
 
     Arguments
     ---------
-    model : onnx.ModelProto
-    frames : int
     axis : str or None
         Name of the axis of frames; None: as the input names it.
     features : str
@@ -332,7 +322,6 @@ def symmetric_constants(model: onnx.ModelProto, weight_type) -> dict:
 
     Arguments
     ---------
-    model : onnx.ModelProto
     weight_type : onnxruntime.quantization.QuantType
         Of slopes.
     """

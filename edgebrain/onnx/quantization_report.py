@@ -24,8 +24,6 @@ class Report:
 
     Attributes
     ----------
-    source, target : Path
-    precision, form : str
     float_nodes : dict of str to str
         Node left in float -> why.
     bytes_before, bytes_after : int
@@ -153,7 +151,6 @@ def output_snr(float_runner, runner, clips: Iterable[np.ndarray]) -> tuple:
 
     Arguments
     ---------
-    float_runner, runner : OnnxRunner
     clips : iterable of numpy.ndarray
         (channels, frames).
     """
@@ -181,7 +178,6 @@ def range_warnings(
 
     Arguments
     ---------
-    source : edgebrain.onnx.quantization.Source
     clips : sequence of numpy.ndarray
         The first few are run.
     ranges : dict of str to tuple of float

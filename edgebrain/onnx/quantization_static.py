@@ -57,7 +57,6 @@ def write_static(
         ``static_sequence_length``.
     axis : str, optional
         ``static_axis_name``; left out: as the file names it.
-    overwrite : bool
 
     Returns
     -------

@@ -39,13 +39,10 @@ class OnnxRunner:
 
     Attributes
     ----------
-    path : Path
     metadata : GraphMetadata
         That of the file, or made of the settings given.
-    setup : edgebrain.tasks.Setup
     form : str
         ``offline``, ``patch`` or ``stream``.
-    precision : str
     channels : int
         Of the features: frequency bins, mel bands.
     frames : int or None
@@ -340,15 +337,12 @@ def load_runner(
 
     Arguments
     ---------
-    path : str or Path
-    threads : int
     context : int or tuple of (int, int), optional
         Of a file without metadata that takes a fixed number of frames: on
         both sides, or left and right. 0 when not given.
     task : str
         Of a file without metadata, and ``features``: see
         :class:`edgebrain.tasks.Setup`.
-    features : mapping, optional
     **settings
         Fields of :class:`edgebrain.signal.SignalSettings`. A file without
         metadata needs at least sample_rate, n_fft, win_length, hop_length; with

@@ -42,7 +42,6 @@ def scatter(
         The text shows when the pointer rests on a point.
     title : str
         Read by screen readers.
-    x_label, y_label : str
     """
     points = [p for values in series.values() for p in values]
     xs, ys = [p[0] for p in points], [p[1] for p in points]
@@ -91,7 +90,6 @@ def lines(
         the class ``noisy``, the others ``s0``, ``s1``, ...
     places : sequence of str
         What stands below the axis; a line break starts a second line.
-    title, x_label, y_label : str
     joined : sequence of bool, optional
         False where no line leads to a place; left out: to all.
     """

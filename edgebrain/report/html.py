@@ -43,8 +43,6 @@ class Section:
 
     Attributes
     ----------
-    title, note : str
-    figures : sequence of Figure
     key : sequence of (str, str)
         CSS class and name of each colour.
     """
@@ -65,7 +63,6 @@ class Track:
         A row of the scores, or ``clean``.
     wav : numpy.ndarray
         (samples,); what is not finite becomes silence.
-    scores : str
     drawing : str
         SVG that stands below the spectrogram, as wide as it.
     """
@@ -110,7 +107,6 @@ def write_report(
     ---------
     path : path-like
         Ends in .html.
-    title, summary : str
     rows : mapping of str to sequence of ClipScores
         The baseline first.
     metrics : mapping of str to edgebrain.tasks.Metric
@@ -121,7 +117,6 @@ def write_report(
         ``file_bytes``, ``source``, ``checkpoint_sha256``).
     sample_rate : int
         Hz.
-    sections : sequence of Section
     clips : iterable of Clip
         Taken one by one until :data:`MEDIA_BYTES` are full.
     clip_note : str

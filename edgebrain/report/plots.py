@@ -114,7 +114,6 @@ def plot_learning_curves(
         PNG file, written atomically.
     task : edgebrain.tasks.Task
         Names its metrics and the baseline.
-    title : str, optional
 
     Raises
     ------
@@ -211,10 +210,8 @@ def plot_spectrograms(
     ---------
     noisy, enhanced, clean : array (samples,)
         Waveforms; without ``clean`` (None) there are two panels.
-    settings : SignalSettings
     path : path-like
         PNG file, written atomically.
-    title : str, optional
 
     Raises
     ------

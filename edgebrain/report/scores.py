@@ -11,7 +11,6 @@ class ClipScores:
 
     Arguments
     ---------
-    id : str
     values : dict of str to float
         By metric; NaN where it failed.
     failures : dict of str to str
@@ -25,10 +24,6 @@ class ClipScores:
 
 def summarise(scores: Sequence[ClipScores]) -> dict:
     """Return the mean of each metric and what failed.
-
-    Arguments
-    ---------
-    scores : sequence of ClipScores
 
     Returns
     -------
@@ -112,8 +107,6 @@ def example_clips(
     ---------
     rows : mapping of str to sequence of ClipScores
         The baseline, and what is compared with it.
-    metric : str
-    higher_is_better : bool
 
     Returns
     -------

@@ -195,7 +195,6 @@ def write_per_clip(
 
     Arguments
     ---------
-    path : path-like
     rows : mapping of str to sequence of ClipScores
         The first is the noisy input; clips are matched by id, in the order
         of the first row.
@@ -265,7 +264,6 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 
     Arguments
     ---------
-    path : path-like
     content : dict, list, str, number, None, nested
         numpy numbers and arrays, and paths, are converted.
     """

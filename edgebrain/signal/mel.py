@@ -178,7 +178,6 @@ def mel_spectrogram(wav: np.ndarray, settings: MelSettings) -> np.ndarray:
     ---------
     wav : numpy.ndarray
         Real, shape (samples,), at least one window of samples.
-    settings : MelSettings
 
     Returns
     -------
@@ -210,7 +209,6 @@ def log_mel(wav: np.ndarray, settings: MelSettings) -> np.ndarray:
     ---------
     wav : numpy.ndarray
         Real, shape (samples,).
-    settings : MelSettings
 
     Returns
     -------
@@ -224,10 +222,6 @@ class StreamingLogMel:
     """Log-mel frames as soon as their samples are there.
 
     All frames together equal those of :func:`log_mel` to float rounding.
-
-    Arguments
-    ---------
-    settings : MelSettings
 
     Raises
     ------

@@ -23,7 +23,6 @@ def speech_like(seconds: float, sample_rate: int) -> np.ndarray:
 
     Arguments
     ---------
-    seconds : float
     sample_rate : int
         Hz.
 
@@ -64,7 +63,6 @@ def probe_magnitude(
 
     Arguments
     ---------
-    settings : SignalSettings
     frames : int
         At least so many.
     wav : numpy.ndarray, optional

@@ -97,11 +97,6 @@ class EdgeBrain(sb.Brain):
     def check_model(cls, model, setup) -> str:
         """Refuse a network that does not fit; return what it costs.
 
-        Arguments
-        ---------
-        model : torch.nn.Module
-        setup : edgebrain.tasks.Setup
-
         Raises
         ------
         UserError
@@ -109,12 +104,7 @@ class EdgeBrain(sb.Brain):
         return ""
 
     def make_scorer(self, stage) -> Scorer | None:
-        """Return what scores the clips of a validation or test.
-
-        Arguments
-        ---------
-        stage : speechbrain.Stage
-        """
+        """Return what scores the clips of a validation or test."""
         return None
 
     def features(self, item):
@@ -175,8 +165,6 @@ class EdgeBrain(sb.Brain):
 
         Arguments
         ---------
-        epoch_counter : EpochCounter
-        train_set, valid_set : DynamicItemDataset
         **kwargs
             ``train_loader_kwargs``, ``valid_loader_kwargs``, ``progressbar``.
         """
@@ -234,10 +222,6 @@ class EdgeBrain(sb.Brain):
 
         Unlike the base class, gradients left over at the end of an epoch are
         applied, and dropout is drawn from (seed, epoch, step).
-
-        Arguments
-        ---------
-        batch : PaddedBatch
 
         Returns
         -------
@@ -392,7 +376,6 @@ class EdgeBrain(sb.Brain):
 
         Arguments
         ---------
-        test_set : DynamicItemDataset
         max_key, min_key : str, optional
             Metric that picks the checkpoint; left out: ``select_by``.
         **kwargs

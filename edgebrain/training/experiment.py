@@ -213,7 +213,6 @@ class Data:
 
     Attributes
     ----------
-    train, valid, test : SeededDataset
     train_loader, eval_loader : dict
         Arguments of the loaders.
     """
@@ -233,7 +232,6 @@ def prepare_once(prepare, hparams):
     prepare : callable
         ``prepare(hparams)`` returns what has ``summary`` (str) and ``notes``
         (tuple of str), both printed.
-    hparams : dict
     """
     prepared = None
     folder = Path(hparams["output_folder"])

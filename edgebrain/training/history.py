@@ -38,7 +38,6 @@ class History:
         ---------
         key : str
             Column.
-        higher_is_better : bool
 
         Returns
         -------
@@ -88,10 +87,8 @@ class PatientEpochCounter(EpochCounter):
     ---------
     limit : int
         Most epochs.
-    history : History
     key : str
         Column of the history, such as ``valid_stoi``.
-    higher_is_better : bool
     patience : int
         Epochs without a new best value before it stops; 0: never.
     """

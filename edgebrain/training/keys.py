@@ -27,7 +27,6 @@ class Built:
 
     Arguments
     ---------
-    kind : type
     optional : bool
         Whether null may stand there.
     """

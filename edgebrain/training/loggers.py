@@ -168,10 +168,6 @@ class Loggers(TrainLogger):
 
     Every process has to call it: SpeechBrain's logger among them waits for
     the others.
-
-    Arguments
-    ---------
-    loggers : list of TrainLogger
     """
 
     def __init__(self, loggers):
@@ -190,7 +186,6 @@ def build_loggers(output_folder, tensorboard=False, mlflow=False, **kwargs):
     ---------
     output_folder : path
         ``train_log.txt``, ``tensorboard/`` and ``mlflow/`` go there.
-    tensorboard, mlflow : bool
     **kwargs
         Passed to :class:`MLflowLogger`.
 

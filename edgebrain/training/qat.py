@@ -99,7 +99,6 @@ def fake_quantize_weight(weight: Tensor, axis: int | None = 0) -> Tensor:
 
     Arguments
     ---------
-    weight : Tensor
     axis : int or None
         Of the output channels, a scale each; None: one scale.
     """

@@ -38,10 +38,6 @@ _BARE = {F.conv1d, F.conv2d, F.linear, torch.matmul, operator.matmul}
 def follow(model: nn.Module) -> tuple[fx.GraphModule, list[str], dict]:
     """Return where a network's values are rounded.
 
-    Arguments
-    ---------
-    model : nn.Module
-
     Returns
     -------
     traced : torch.fx.GraphModule

@@ -34,7 +34,6 @@ def learned_ranges(
         Results folder of the training, or one of its checkpoints.
     source : Source
         A file exported from its best checkpoint.
-    precision : str
 
     Returns
     -------
@@ -73,7 +72,6 @@ def match(quantizer: QuantizationAware, model, source: Source) -> Ranges:
         Attached to the model.
     model : nn.Module
         In evaluation mode.
-    source : Source
     """
     frames = source.runner.frames if source.runner.form == "patch" else _FRAMES
     probe = probe_magnitude(source.metadata.signal, frames)

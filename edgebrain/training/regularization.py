@@ -91,7 +91,6 @@ class WeightClipper:
 
     Arguments
     ---------
-    max_value : float
     layer_types : str or iterable of str, optional
         Class names of the layers to clip. Left out: every layer with a
         weight of two or more dimensions (convolution, linear, recurrent),
@@ -208,7 +207,6 @@ class ActivationRegularizer:
     layer_types : str or iterable of str
         Class names of the layers whose output counts ("Conv1d", "ReLU",
         "PReLU", "BatchNorm1d", "LSTM", ...).
-    threshold : float
     penalty : str
         "l1" or "l2".
     weight : float

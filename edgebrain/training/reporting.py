@@ -20,13 +20,7 @@ def say(text: str) -> None:
 
 
 def warn_of_few(name: str, dataset) -> None:
-    """Warn of a set whose scores are a matter of luck.
-
-    Arguments
-    ---------
-    name : str
-    dataset : speechbrain.dataio.dataset.DynamicItemDataset
-    """
+    """Warn of a set whose scores are a matter of luck."""
     items = [dataset.data[item] for item in dataset.data_ids]
     files = {item.get("wav", item.get("noisy")) for item in items}
     if len(items) < FEW or len(files) == 1:
@@ -38,14 +32,7 @@ def warn_of_few(name: str, dataset) -> None:
 
 
 def write_history(history, folder, task) -> None:
-    """Write metrics.csv and learning_curves.png of a history.
-
-    Arguments
-    ---------
-    history : edgebrain.training.history.History
-    folder : path
-    task : edgebrain.tasks.Task
-    """
+    """Write metrics.csv and learning_curves.png of a history."""
     folder = Path(folder)
     history.write_csv(folder / "metrics.csv")
     picture = folder / "learning_curves.png"
@@ -79,12 +66,7 @@ def epoch_line(row, key, baseline, epochs, best) -> str:
 
 
 def places(output_folder, test_folder) -> str:
-    """Return what lies where after a test, a line each.
-
-    Arguments
-    ---------
-    output_folder, test_folder : path
-    """
+    """Return what lies where after a test, a line each."""
     output, test = Path(output_folder), Path(test_folder)
     lines = {
         "scores of each clip": test / "per_clip.csv",

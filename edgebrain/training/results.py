@@ -74,11 +74,8 @@ class LoadedModel(NamedTuple):
     ----------
     model : nn.Module
         In evaluation mode, on the CPU.
-    settings : SignalSettings
     sha256 : str
         Of the file of weights.
-    info : CheckpointInfo
-    setup : edgebrain.tasks.Setup
     """
 
     model: nn.Module

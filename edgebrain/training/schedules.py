@@ -22,10 +22,8 @@ class Schedule:
         A SpeechBrain scheduler (``!new:speechbrain.nnet.schedulers...``), or
         a torch one by ``!name:torch.optim.lr_scheduler...``; its
         ``total_steps`` or ``steps_per_epoch`` and ``epochs`` are filled in.
-    optimizer : torch.optim.Optimizer
     steps_per_epoch : int
         Optimiser steps in an epoch.
-    epochs : int
 
     Attributes
     ----------

@@ -29,7 +29,6 @@ class ModelCard:
     ---------
     model : torch.nn.Module
         Its class and, if it has ``config()``, its constructor arguments.
-    setup : edgebrain.tasks.Setup
     """
 
     def __init__(self, model, setup):
@@ -77,8 +76,6 @@ def load_checkpoint(model, checkpoint: Checkpoint, setup) -> None:
 
     Arguments
     ---------
-    model : torch.nn.Module
-    checkpoint : Checkpoint
     setup : edgebrain.tasks.Setup
         Must be that of the checkpoint.
 
@@ -110,7 +107,6 @@ def start_from(model, source) -> None:
 
     Arguments
     ---------
-    model : torch.nn.Module
     source : path
         A results folder (its best checkpoint), a checkpoint folder, a
         released ``models/<name>`` folder, or a file of weights. It is only

@@ -19,10 +19,6 @@ _ALIGNMENT = 4
 class Arena:
     """First-fit places by the time that each vector is needed.
 
-    Arguments
-    ---------
-    program : Program
-
     Attributes
     ----------
     places : dict of Vector to int

@@ -29,7 +29,6 @@ def harmless(text: str, other=lambda character: "_") -> str:
 
     Arguments
     ---------
-    text : str
     other : callable, optional
         Given each character but letters, digits, blanks and ``_.,:=/()+-`` of
         ASCII, what stands for it.

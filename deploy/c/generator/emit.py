@@ -19,7 +19,6 @@ class Emitter(StepEmitter):
 
     Arguments
     ---------
-    program : Program
     name : str
         Prefix of all public names, a C identifier.
     """

@@ -27,7 +27,6 @@ class PatchEmitter(ModelFiles):
 
     Arguments
     ---------
-    program : PatchProgram
     name : str
         Prefix of all public names, a C identifier.
     """

@@ -25,10 +25,6 @@ F32 = np.float32
 class StepEmitter(ModelFiles):
     """Writes the network.
 
-    Arguments
-    ---------
-    program : Program
-
     Attributes
     ----------
     body : list of str

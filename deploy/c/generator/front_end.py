@@ -18,10 +18,8 @@ class FrontEnd:
 
     Attributes
     ----------
-    signal : SignalSettings
     steps : list of tuple
         Float (name, argument) steps from the magnitude to the features.
-    bands : int
     spare : int
         Samples that a window ends before the newest one, so that frames lie
         where those of a whole recording do.

@@ -162,7 +162,6 @@ def check_reach(node: str, steps: float) -> None:
 
     Arguments
     ---------
-    node : str
     steps : float
         Greatest size of a result before saturation, in steps of the output.
 

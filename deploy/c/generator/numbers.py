@@ -57,7 +57,6 @@ def table(steps: list[tuple], source, target) -> np.ndarray:
 
     Arguments
     ---------
-    steps : list of tuple
     source, target : Quantization
         Of 8 bits.
     """

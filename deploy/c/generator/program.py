@@ -12,8 +12,6 @@ class Quantization:
 
     Attributes
     ----------
-    scale : numpy.float32
-    zero_point : int
     bits : int
         8 or 16, signed.
     """
@@ -57,8 +55,6 @@ class Vector:
     ----------
     name : str
         Of the tensor in the graph.
-    size : int
-    quantization : Quantization
     """
 
     name: str
@@ -74,8 +70,6 @@ class State:
     ----------
     name : str
         Of the graph's input.
-    columns, size : int
-    quantization : Quantization
     """
 
     name: str
@@ -95,10 +89,8 @@ class Column:
 
     Attributes
     ----------
-    source : Vector or State
     index : int
         First element of the vector, or number of the column.
-    size : int
     """
 
     source: Vector | State
@@ -206,15 +198,10 @@ class Program:
 
     Attributes
     ----------
-    metadata : GraphMetadata
     prologue : list of tuple
         Float (name, argument) steps from the magnitude to the features.
     features : Vector
         What the features are quantized to.
-    operations : list
-    mask : Column
-    states : list of State
-    cells : list of FloatState
     """
 
     metadata: GraphMetadata

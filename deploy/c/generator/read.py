@@ -58,10 +58,6 @@ TAKEN = {
 def read(path: str | Path) -> Program:
     """Read an int8 or int16x8 stream of this project.
 
-    Arguments
-    ---------
-    path : str or Path
-
     Returns
     -------
     Program
@@ -81,7 +77,6 @@ def checked_graph(path: str | Path, *wanted: str) -> Graph:
 
     Arguments
     ---------
-    path : str or Path
     *wanted : str
         Tasks; left out: any of :data:`TAKEN`.
 

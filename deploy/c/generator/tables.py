@@ -21,7 +21,6 @@ class Tables:
 
     Attributes
     ----------
-    tables : list of str
     scratch : int
         int16 elements that a layer needs.
     """

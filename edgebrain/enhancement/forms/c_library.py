@@ -18,10 +18,6 @@ _FULL_SCALE = 32768.0
 class Library(c_library.Library):
     """The library of an enhancer.
 
-    Arguments
-    ---------
-    path : Path or str
-
     Raises
     ------
     UserError
@@ -39,12 +35,7 @@ class Library(c_library.Library):
 
 
 class HopStream:
-    """One stream, as a device holds it.
-
-    Arguments
-    ---------
-    library : Library
-    """
+    """One stream, as a device holds it."""
 
     def __init__(self, library: Library) -> None:
         self._library, self._hop = library, library.setup.signal.hop_length
@@ -67,11 +58,6 @@ class HopStream:
 
 class LibraryEnhancer(Enhancer):
     """A C library behind the interface of every other form.
-
-    Arguments
-    ---------
-    library : Library
-    source : Path or str
 
     Notes
     -----
@@ -115,12 +101,7 @@ class LibraryEnhancer(Enhancer):
 
 
 class LibraryStream:
-    """Any number of samples in, those done out: a :class:`.runners.Stream`.
-
-    Arguments
-    ---------
-    library : Library
-    """
+    """Any number of samples in, those done out: a :class:`.runners.Stream`."""
 
     def __init__(self, library: Library) -> None:
         self._stream = library.start()

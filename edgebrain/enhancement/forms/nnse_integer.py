@@ -127,7 +127,6 @@ def fully_connected(layer: Layer, x: np.ndarray) -> np.ndarray:
 
     Arguments
     ---------
-    layer : Layer
     x : numpy.ndarray
         Integers within int16, (frames, inputs).
 
@@ -149,7 +148,6 @@ def lstm(
 
     Arguments
     ---------
-    layer : Layer
     x : numpy.ndarray
         Integers within int16, (frames, inputs).
     h, c : numpy.ndarray
@@ -195,7 +193,6 @@ class Network:
 
     Arguments
     ---------
-    layers : list of Layer
     features : int
         Of a frame; the first layer takes this and the frames before.
     """

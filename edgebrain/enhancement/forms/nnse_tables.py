@@ -34,12 +34,8 @@ class TableRunner:
 
     Attributes
     ----------
-    metadata : GraphMetadata
-    setup : edgebrain.tasks.Setup
     form : str
         ``stream``.
-    precision : str
-    layers : list of Layer
     mean, invstd : numpy.ndarray
         int32 in Q15, (features,).
     filters : numpy.ndarray
@@ -86,12 +82,7 @@ class TableRunner:
 
 
 class TableStreamer:
-    """The next masks of a stream.
-
-    Arguments
-    ---------
-    runner : TableRunner
-    """
+    """The next masks of a stream."""
 
     lookahead_frames = 0
     exact = True
@@ -117,10 +108,6 @@ class TableStreamer:
 
 def load_tables(folder: str | Path) -> TableRunner:
     """Return the runner of a folder that deploy/nnse_tables.py wrote.
-
-    Arguments
-    ---------
-    folder : str or Path
 
     Raises
     ------

@@ -10,12 +10,7 @@ import torch
 
 
 class TorchRunner:
-    """A network with its weights; an :class:`edgebrain.runners.Runner`.
-
-    Arguments
-    ---------
-    loaded : LoadedModel
-    """
+    """A network with its weights; an :class:`edgebrain.runners.Runner`."""
 
     form = "torch"
     precision = "float32"

@@ -48,7 +48,6 @@ def mel_filterbank(n_mels: int, bins: int, sample_rate: int) -> np.ndarray:
 
     Arguments
     ---------
-    n_mels, bins : int
     sample_rate : int
         Hz.
 
@@ -91,7 +90,6 @@ class LogSpectrum(nn.Module):
     ---------
     features : str
         ``mel`` or ``pspec``.
-    bins, n_mels, sample_rate : int
     """
 
     def __init__(self, features: str, bins: int, n_mels: int, sample_rate: int):
@@ -128,12 +126,7 @@ class LogSpectrum(nn.Module):
 
 
 class CausalConv1d(nn.Module):
-    """Full convolution over the current and the frames before.
-
-    Arguments
-    ---------
-    in_channels, out_channels, kernel_size : int
-    """
+    """Full convolution over the current and the frames before."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__()
@@ -172,7 +165,6 @@ class NNSE(MaskModel):
         holds the layers read, so a checkpoint needs no such file.
     features : str
         ``mel`` or ``pspec``.
-    bins, n_mels : int
     sample_rate : int
         Hz; places the mel bands.
     input_dropprob : float

@@ -81,10 +81,6 @@ def find_architecture(name: str | Path) -> Path:
 def read_architecture(path: str | Path) -> Architecture:
     """Read an architecture text.
 
-    Arguments
-    ---------
-    path : str or Path
-
     Returns
     -------
     Architecture

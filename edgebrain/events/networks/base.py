@@ -16,7 +16,6 @@ class EventModel(EdgeModel):
 
     Arguments
     ---------
-    n_classes : int
     mels : int
         Bands of the features.
     patch_frames : int

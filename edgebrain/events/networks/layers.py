@@ -22,10 +22,6 @@ class ShiftNorm(nn.BatchNorm2d):
     """BatchNorm with a bias and no factor.
 
     A layer after the ReLU takes any factor into its own weights.
-
-    Arguments
-    ---------
-    channels : int
     """
 
     def __init__(self, channels: int):
@@ -44,14 +40,12 @@ class MelConv(nn.Module):
 
     Arguments
     ---------
-    in_channels, out_channels : int
     mels : int
         Bands that come in.
     frames : int or None
         Frames that come in, for "same" along time as well; None: no padding
         along time ("valid"), so that a frame of the output depends on the
         same frames of the input whatever lies beside them.
-    kernel, stride : int
     depthwise : bool
         A filter each channel; then ``out_channels`` equals ``in_channels``.
     """

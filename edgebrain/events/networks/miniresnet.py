@@ -75,7 +75,6 @@ class MiniResNet(EventModel):
     pooling : str
         In front of the dense layer: "none" (flattened, as published), "avg"
         or "max".
-    mels, patch_frames : int
     dropout : float
         Before the dense layer, in training.
     """

@@ -38,8 +38,6 @@ class SeparableNet(EventModel):
         Stride and channels of each pair.
     time_padding : str
         "valid", or "same": zeros beside the patch, as Keras pads.
-    mels : int
-    patch_frames : int
     dropout : float
         Before the dense layer, in training.
     """
@@ -154,7 +152,6 @@ class SeparableNet(EventModel):
         ---------
         features : Tensor
             (batch, mels, step_frames).
-        state : dict of str to Tensor
 
         Returns
         -------
@@ -189,7 +186,6 @@ class YAMNet(SeparableNet):
         "same" is the published network; "valid" can be streamed.
     mels, patch_frames : int
         Those of the published weights are 64 and 96.
-    dropout : float
     """
 
     def __init__(
