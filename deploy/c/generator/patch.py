@@ -135,12 +135,35 @@ class PatchProgram:
         )
 
     @property
-    def stride(self) -> int:
-        """Frames from a row of the last tensor to the next."""
+    def strides(self) -> dict[Rows, int]:
+        """Frames from a row of each tensor to the next."""
         reached = {self.features: 1}
         for node in self.nodes:
             reached[node.out] = reached[node.inputs[0]] * node.window.stride[0]
-        return reached[self.last]
+        return reached
+
+    @property
+    def stride(self) -> int:
+        """Frames from a row of the last tensor to the next."""
+        return self.strides[self.last]
+
+    def frame_macs(self, step: int) -> int:
+        """Return the mean multiplications with weights of a frame.
+
+        Arguments
+        ---------
+        step : int
+            Frames from one time of scores to the next.
+        """
+        if not self.endless:
+            return round(self.macs / step)
+        macs = sum(op.weights.size for op in self.tail) / step
+        strides = self.strides
+        for node in self.nodes:
+            if node.kind in ("dense", "depthwise"):
+                row = node.layer.weights.size * node.out.width
+                macs += row / strides[node.out]
+        return round(macs)
 
     @property
     def macs(self) -> int:
