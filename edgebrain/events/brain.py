@@ -142,7 +142,9 @@ class EventBrain(EdgeBrain):
             self.hparams.loss.multi_label,
             {**self.tested, "loss": loss},
         )
-        print(f"\n{places(self.hparams.output_folder, folder)}\n\n{table}")
+        self.report = (
+            f"\n{places(self.hparams.output_folder, folder)}\n\n{table}"
+        )
         return summarise(self.scorer.rows()["network"])["mean"]
 
 

@@ -20,7 +20,7 @@ ROWS = [
     row
     for table in sorted(Path(__file__).parent.glob("*.csv"))
     for row in csv.DictReader(table.open(encoding="utf-8"))
-    if row["data"] != "sounds"
+    if row["data"] not in ("sounds", "fsd50k")
 ]
 LOADERS = "--num_workers 0 --n_jobs 1 --device cpu --noprogressbar".split()
 SCORES = ["--metrics", "[pesq, si_snr]", "--select_by", "si_snr"]

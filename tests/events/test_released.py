@@ -1,0 +1,59 @@
+"""The released detectors: whole, small, their forms alike."""
+
+from pathlib import Path
+
+from edgebrain.data.embedded.noises import make_noise
+from edgebrain.events.detector import load_detector
+from edgebrain.onnx.metadata import HASH, read
+import numpy as np
+import onnx
+import pytest
+
+MODELS = sorted((Path(__file__).parents[2] / "models").glob("*-esc10"))
+FORMS = {
+    *(("patch", p) for p in ("float32", "int8", "int16x8")),
+    *(("stream", p) for p in ("float32", "int8")),
+}
+
+
+@pytest.fixture(params=MODELS, ids=lambda p: p.name)
+def folder(request):
+    return request.param
+
+
+def test_a_folder_is_whole_and_small(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 3 * 2**20
+    text = (folder / "README.md").read_text()
+    assert (folder / "train.yaml").is_file()
+    for path in folder.glob("*.onnx"):
+        assert path.name in text
+        assert HASH in {p.key for p in onnx.load(path).metadata_props}
+    for word in ("ESC-10", "Apache-2.0", "five folds", "Known weaknesses"):
+        assert word in text
+
+
+def test_all_forms_come_from_one_checkpoint(folder):
+    cards = [read(path) for path in sorted(folder.glob("*.onnx"))]
+    assert len({card.checkpoint_sha256 for card in cards}) == 1
+    assert {card.task for card in cards} == {"events"}
+    assert {(card.form, card.precision) for card in cards} >= FORMS
+    assert all(len(card.class_names) == 10 for card in cards)
+
+
+def test_forms_agree_on_sounds(folder):
+    rain = make_noise("rain", "test", 0, 2.0, 16000, [1])[0]
+    keys = make_noise("keyboard", "test", 0, 2.0, 16000, [2])[0]
+    wav = (0.1 * np.concatenate([rain, keys])).astype(np.float32)
+    float_ = load_detector(folder)
+    whole = float_.classify(wav)
+    assert len(whole) >= 6 and np.ptp(whole, axis=0).max() > 0.3
+    names = np.array(float_.class_names)
+    assert names[whole[0].argmax()] == "rain"
+    stream = load_detector(folder, form="stream").classify(wav)
+    assert np.abs(stream - whole).max() < 1e-4
+    for precision, allowed in (("int8", 0.2), ("int16x8", 0.05)):
+        other = load_detector(folder, precision=precision).classify(wav)
+        assert np.abs(other - whole).max() < allowed, precision
+    other = load_detector(folder, form="stream", precision="int8")
+    assert np.abs(other.classify(wav) - whole).max() < 0.2
