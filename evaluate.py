@@ -15,7 +15,6 @@ file with charts and players.
 """
 
 import argparse
-import json
 from pathlib import Path
 import sys
 
@@ -29,7 +28,7 @@ from edgebrain.command_line import (
 )
 from edgebrain.enhancement.evaluation import model_names
 from edgebrain.errors import UserError
-from edgebrain.onnx.metadata import read as read_card
+from edgebrain.loading import task_of
 
 
 def parse(argv):
@@ -134,21 +133,6 @@ def main(argv):
         folder = Path("results") / "evaluation" / name
     table = task.evaluate(models, arguments, Path(folder))
     print(f"\n{table}\n\nResults are in {folder}")
-
-
-def task_of(path):
-    """Return the name of the task of a model: its card says which."""
-    path = Path(path)
-    places = ("", "CKPT*/", "save/CKPT*/")
-    for place in places:
-        for card in sorted(path.glob(f"{place}model_card.ckpt")):
-            content = json.loads(card.read_text(encoding="utf-8"))
-            return content.get("task", tasks.DEFAULT)
-    files = [path] if path.suffix == ".onnx" else sorted(path.glob("*.onnx"))
-    for card in map(read_card, files):
-        if card is not None:
-            return card.task
-    return tasks.DEFAULT
 
 
 def load_models(arguments, task):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from edgebrain.enhancement.loading import PRECISIONS
+from edgebrain.loading import PRECISIONS
 from edgebrain.onnx import metadata
 from edgebrain.tasks import Setup
 from edgebrain.training.checkpoints import AtomicCheckpointer

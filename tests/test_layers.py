@@ -28,6 +28,7 @@ FLOORS = {
     "report": 4,
     "onnx": 4,
     "training": 4,
+    "loading": 5,
     "enhancement": 6,
     "events": 6,
 }

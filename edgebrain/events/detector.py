@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgebrain.errors import UserError
+from edgebrain import loading
 from edgebrain.events.patches import clip_patches
 from edgebrain.events.task import settings_of
 from edgebrain.events.timeline import (
@@ -16,7 +16,6 @@ from edgebrain.signal.mel import StreamingLogMel, log_mel
 from edgebrain.tasks import Setup
 import numpy as np
 
-_PRECISIONS = ("float32", "int16x8", "int8")
 #: Patches that PyTorch is given at once.
 _BATCH = 32
 
@@ -353,65 +352,25 @@ def load_detector(
     UserError
         Nothing there that can be run, or no event network.
     """
-    path, kind = Path(path), {"form": form, "precision": precision}
-    if not path.exists():
-        raise UserError(
-            f"{path}: does not exist; give a results folder, an ONNX file, a "
-            "models/<name> folder or a C library"
-        )
-    if path.suffix in (".so", ".dylib", ".dll"):
-        from edgebrain.events.c_library import Library, LibraryDetector
+    kind, place = loading.locate(path, form, precision, ("patch", "stream"))
+    if kind == "onnx":
+        from edgebrain.onnx.runner import load_runner
 
-        return _checked(
-            _of_events(LibraryDetector, Library(path), path), **kind
-        )
-    patterns = ("model.ckpt", "CKPT*/model.ckpt", "save/CKPT*/model.ckpt")
-    trained = any(True for pattern in patterns for _ in path.glob(pattern))
-    if trained and form in (None, "torch") and precision in (None, "float32"):
-        from edgebrain.training.results import load_model
+        make, network = Detector, load_runner(place, **settings)
+    else:
+        loading.check_own_settings(path, settings)
+        if kind == "c":
+            from edgebrain.events.c_library import Library, LibraryDetector
 
-        return _of_events(Detector, TorchForm(load_model(path)), path)
-    from edgebrain.onnx.runner import load_runner
+            make, network = LibraryDetector, Library(place)
+        else:
+            from edgebrain.training.results import load_model
 
-    file = path if path.is_file() else _choose(path, form or "patch", precision)
-    runner = load_runner(file, **settings)
-    return _checked(_of_events(Detector, OnnxForm(runner), file), **kind)
-
-
-def _checked(detector: Detector, **kind) -> Detector:
-    """Return a detector if it is of the wanted kind."""
-    for what, wanted in kind.items():
-        got = getattr(detector, what)
-        if wanted not in (None, got):
-            raise UserError(
-                f"{detector.source}: its {what} is {got}, not {wanted}"
-            )
+            make, network = Detector, TorchForm(load_model(place))
+    loading.check_task(network.setup, place, "events")
+    if kind == "onnx":
+        network = OnnxForm(network)
+    detector = make(network, place)
+    if kind != "torch":
+        loading.check_kind(detector, place, form, precision)
     return detector
-
-
-def _of_events(make, network, path) -> Detector:
-    if network.setup.task != "events":
-        raise UserError(
-            f"{path}: is a network of {network.setup.task}, not of events"
-        )
-    return make(network, path)
-
-
-def _choose(folder: Path, form: str, precision: str | None) -> Path:
-    """Return the file of a folder in the wanted form and precision."""
-    from edgebrain.onnx.metadata import read
-
-    cards = {
-        file: read(file)
-        for place in (folder, folder / "export")
-        for file in sorted(place.glob("*.onnx"))
-    }
-    for wanted in [precision] if precision else _PRECISIONS:
-        for file, card in cards.items():
-            if card and (card.form, card.precision) == (form, wanted):
-                return file
-    names = ", ".join(file.name for file in cards) or "no ONNX file"
-    raise UserError(
-        f"{folder}: no {form} form{f' in {precision}' if precision else ''} "
-        f"(there is {names})"
-    )

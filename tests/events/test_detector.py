@@ -108,7 +108,7 @@ def test_says_what_it_is(forms, tmp_path):
     assert "3 classes" in forms["torch"].describe()
     with pytest.raises(UserError, match="does not exist"):
         load_detector(tmp_path / "nothing")
-    with pytest.raises(UserError, match="no patch form in int8"):
+    with pytest.raises(UserError, match="has no int8 form"):
         load_detector(tmp_path, precision="int8")
     with pytest.raises(UserError, match="its form is patch, not stream"):
         load_detector(tmp_path / "patch.onnx", form="stream")

@@ -1,0 +1,177 @@
+"""Find out what a path holds of a trained network, whatever its task."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgebrain import tasks
+from edgebrain.errors import UserError, unknown_name
+
+#: In a folder of ONNX files the first of these that is there is taken.
+PRECISIONS = ("float32", "int16x8", "int8")
+#: Made with deploy/c_engine.py and a C compiler.
+LIBRARIES = (".so", ".dylib", ".dll")
+#: Where weights, or their card, lie below a folder that is given.
+_CHECKPOINTS = ("", "CKPT*/", "save/CKPT*/")
+_MEND = "give a results folder, an ONNX file or a models/<name> folder"
+
+
+def locate(
+    path: Path | str,
+    form: str | None,
+    precision: str | None,
+    forms: tuple[str, ...],
+) -> tuple[str, Path]:
+    """Return what is to be loaded.
+
+    Arguments
+    ---------
+    path : Path or str
+        A results folder, a checkpoint, a folder of ONNX files, an ONNX file,
+        a shared library.
+    form : str, optional
+        ``torch``, ``c`` or one of ``forms``; left out: PyTorch for a results
+        folder, else the first of ``forms`` that is there.
+    precision : str, optional
+        Left out: the first of :data:`PRECISIONS` that is there.
+    forms : tuple of str
+        ONNX forms of the task, the preferred one first.
+
+    Returns
+    -------
+    kind : str
+        ``torch``, ``onnx`` or ``c``.
+    path : Path
+        The folder, or the file that was chosen.
+
+    Raises
+    ------
+    UserError
+        Nothing there that can be run, or not in that form.
+    """
+    path, known = Path(path), ("torch", "c", *forms)
+    if form is not None and form not in known:
+        raise unknown_name("form", form, known)
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    if not path.exists():
+        raise UserError(f"{path}: does not exist; {_MEND}")
+    if path.is_file():
+        suffix = path.suffix.lower()
+        if suffix in LIBRARIES:
+            return "c", path
+        if suffix == ".onnx":
+            return "onnx", path
+        raise UserError(
+            f"{path}: is not an ONNX file (*.onnx), a C library (*.so) nor a "
+            "results folder"
+        )
+    trained = any(
+        True for place in _CHECKPOINTS for _ in path.glob(f"{place}model.ckpt")
+    )
+    if trained and form in (None, "torch") and precision in (None, "float32"):
+        return "torch", path
+    if form == "torch":
+        raise UserError(f"{path}: holds no checkpoint, so no PyTorch form")
+    files = _onnx_files(path)
+    if not files:
+        mend = "export it first with export_onnx.py" if trained else _MEND
+        raise UserError(f"{path}: holds no ONNX file; {mend}")
+    return "onnx", _choose(path, files, form, precision, forms)
+
+
+def check_kind(
+    model: tasks.Model,
+    path: Path | str,
+    form: str | None,
+    precision: str | None,
+) -> None:
+    """Refuse a model that is in another form or precision than asked for.
+
+    Raises
+    ------
+    UserError
+    """
+    for what, got, wanted in (
+        ("form", model.form, form),
+        ("precision", model.precision, precision),
+    ):
+        if wanted is not None and got != wanted:
+            raise UserError(f"{path}: its {what} is {got}, not {wanted}")
+
+
+def check_task(setup: tasks.Setup, path: Path | str, task: str) -> None:
+    """Refuse a network of another task.
+
+    Raises
+    ------
+    UserError
+    """
+    if setup.task != task:
+        raise UserError(f"{path}: is a network of {setup.task}, not of {task}")
+
+
+def check_own_settings(path: Path | str, settings: dict[str, Any]) -> None:
+    """Refuse settings for what knows its own.
+
+    Raises
+    ------
+    UserError
+    """
+    if settings:
+        options = ", ".join(f"--{name}" for name in settings)
+        raise UserError(f"{path}: knows its own settings; leave out {options}")
+
+
+def task_of(path: Path | str) -> str:
+    """Return the name of the task of a model, as its card says.
+
+    Arguments
+    ---------
+    path : Path or str
+        As for :func:`locate`. What has no card is of enhancement.
+    """
+    path = Path(path)
+    for place in _CHECKPOINTS:
+        for card in sorted(path.glob(f"{place}model_card.ckpt")):
+            content = json.loads(card.read_text(encoding="utf-8"))
+            return content.get("task", tasks.DEFAULT)
+    if path.suffix.lower() in LIBRARIES:
+        from edgebrain.c_library import Library
+
+        return Library(path, {}).setup.task
+    from edgebrain.onnx.metadata import read
+
+    for card in map(read, [path] if path.is_file() else _onnx_files(path)):
+        if card is not None:
+            return card.task
+    return tasks.DEFAULT
+
+
+def _onnx_files(folder: Path) -> list[Path]:
+    places = (folder, folder / "export")
+    return [f for place in places for f in sorted(place.glob("*.onnx"))]
+
+
+def _choose(path, files, form, precision, forms) -> Path:
+    """Return the file of the wanted, or else the preferred, form."""
+    from edgebrain.onnx.metadata import read
+
+    found = []
+    for file in files:
+        card = read(file)
+        if card is not None:
+            found.append((card.form, card.precision, file))
+    if not found:
+        raise UserError(
+            f"{path}: none of its {len(files)} ONNX files carries metadata of "
+            "this project; give one of the files and its settings"
+        )
+    for a_precision in [precision] if precision else PRECISIONS:
+        for a_form in [form] if form else forms:
+            for got_form, got_precision, file in found:
+                if (got_form, got_precision) == (a_form, a_precision):
+                    return file
+    there = ", ".join(sorted({f"{f} {p}" for f, p, _ in found}))
+    wanted = " ".join(w for w in (form, precision) if w)
+    raise UserError(f"{path}: has no {wanted} form, only: {there}")
