@@ -46,7 +46,7 @@ def make_folder(folder, hparams_file, overrides, test_only) -> None:
     (folder / "env.log").write_text(get_environment_description())
 
 
-_locks: dict[Path, io.TextIOBase] = {}
+_locks: dict[tuple[int, int], io.TextIOBase] = {}
 
 
 def _lock(folder: Path) -> None:
@@ -54,10 +54,10 @@ def _lock(folder: Path) -> None:
 
     The system gives the lock back when the process ends, however it ends.
     """
-    path = (folder / ".lock").resolve()
-    if path in _locks:
+    file = (folder / ".lock").open("a+")
+    stat = os.fstat(file.fileno())
+    if (stat.st_dev, stat.st_ino) in _locks:
         return
-    file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -69,7 +69,7 @@ def _lock(folder: Path) -> None:
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
-    _locks[path] = file
+    _locks[stat.st_dev, stat.st_ino] = file
 
 
 def check_unchanged(hparams_file, hparams, overrides, test_only) -> None:

@@ -79,3 +79,10 @@ def test_dropout_depends_on_seed_epoch_and_step_alone():
     seed_step(1, 2, 3)
     assert torch.rand(3).tolist() == drawn[1, 2, 3]
     assert len({tuple(values) for values in drawn.values()}) == 4
+
+
+def test_a_compiled_network_is_known_below_its_wrapper():
+    made = brain([1.0])
+    model = made.modules["model"]
+    made.modules["model"] = torch.compile(model, backend="eager")
+    assert made.raw_model is model
