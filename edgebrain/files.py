@@ -1,5 +1,6 @@
 """Files and folders that are whole, and lose nothing of a user's."""
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 import hashlib
@@ -49,10 +50,23 @@ def replacing(path: Path | str) -> Iterator[Path]:
     mark = f"{os.getpid()}-{secrets.token_hex(4)}"
     name = f".{path.stem[:40]}.{mark}{_TEMPORARY}{path.suffix}"
     temporary = path.parent / name
+    _open.add(temporary)
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
+        temporary.unlink(missing_ok=True)
+        _open.discard(temporary)
+
+
+#: What is being written. A thread does not live to its ``finally`` when the
+#: process ends.
+_open: set[Path] = set()
+
+
+@atexit.register
+def _remove_open() -> None:
+    for temporary in list(_open):
         temporary.unlink(missing_ok=True)
 
 

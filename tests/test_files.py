@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 from edgebrain.errors import UserError
 from edgebrain.files import RECORD, check_folder, whole_folder
@@ -163,3 +165,19 @@ def test_what_this_user_cannot_write_is_refused(tmp_path):
     for name in ("shut", "shut/y"):
         with pytest.raises(UserError, match="cannot be written"):
             check_folder(tmp_path / name, MARKER)
+
+
+def test_a_thread_that_is_cut_off_leaves_no_half_file(tmp_path):
+    """As Ctrl-C does while the cache is filled in threads."""
+    code = (
+        "import sys, threading, time\n"
+        "from edgebrain.files import replacing\n"
+        "def work():\n"
+        "    with replacing(sys.argv[1] + '/a.wav') as path:\n"
+        "        path.write_text('half')\n"
+        "        time.sleep(60)\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "time.sleep(0.5)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert not list(tmp_path.iterdir())

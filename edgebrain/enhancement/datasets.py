@@ -192,6 +192,9 @@ class PairReader:
         info.samples = len(clean)
         rng = item_rng(self.seed, info.epoch, name, "level")
         settings = self.settings
+        if settings is not None and settings.high_pass:
+            pole = settings.high_pass
+            noisy, clean = (mixing.high_pass(x, pole) for x in (noisy, clean))
         if settings is not None and rng.random() < settings.level_prob:
             info.peak_db = float(draw(settings.level_db, rng))
             noisy, clean = mixing.fit_full_scale(

@@ -215,6 +215,10 @@ class Mixer:
                 )
             else:
                 noisy = mixing.band_limit(noisy, low, high, self.sample_rate)
+        if settings.high_pass:
+            noisy, clean = mixing.high_pass(
+                np.stack([noisy, clean]), settings.high_pass
+            )
         if rng := chance("clip", settings.clip_prob):
             info.clip_db = float(draw(settings.clip_db, rng))
             noisy = mixing.clip(noisy, info.clip_db)

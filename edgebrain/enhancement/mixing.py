@@ -14,7 +14,7 @@ import math
 from edgebrain.enhancement.mixing_settings import MixingSettings, draw
 from edgebrain.errors import UserError
 import numpy as np
-from scipy import fft
+from scipy import fft, signal
 
 __all__ = [
     "MixingSettings",
@@ -28,6 +28,7 @@ __all__ = [
     "equalise",
     "fit_full_scale",
     "frame_power",
+    "high_pass",
     "loop",
     "mean_power",
     "reverberate",
@@ -359,6 +360,23 @@ def clip(wav: np.ndarray, clip_db: float) -> np.ndarray:
     """Clip hard at ``clip_db`` below the peak of the signal."""
     limit = float(np.max(np.abs(wav), initial=0.0)) * 10 ** (-clip_db / 20)
     return np.clip(wav, -limit, limit)
+
+
+def high_pass(wav: np.ndarray, pole: float) -> np.ndarray:
+    """Filter by (1 - z^-1) / (1 - pole z^-1), from silence.
+
+    Arguments
+    ---------
+    wav : ndarray (..., n)
+    pole : float
+        From 0 to below 1.
+
+    Returns
+    -------
+    ndarray (..., n) of float32
+    """
+    filtered = signal.lfilter([1.0, -1.0], [1.0, -pole], wav, axis=-1)
+    return filtered.astype(np.float32)
 
 
 def band_limit(

@@ -368,3 +368,17 @@ def test_equalisation_is_smooth_and_delays_nothing():
     for frequency, gain in zip((316, 1000, 3162), gains[1:4], strict=True):
         assert level[frequency] == pytest.approx(gain, abs=0.2)
     assert level[562] == pytest.approx((gains[1] + gains[2]) / 2, abs=0.2)
+
+
+def test_the_high_pass_of_nnse():
+    time = np.arange(16000) / 16000
+    gains = []
+    for hertz in (0, 20, 90, 1000):
+        wav = np.cos(2 * np.pi * hertz * time).astype(np.float32)
+        out = mixing.high_pass(np.stack([wav, wav]), 0.965267)[1, 8000:]
+        gains.append(np.sqrt(np.mean(out**2) / np.mean(wav[8000:] ** 2)))
+    assert gains[0] < 1e-3 and gains[1] < 0.25
+    assert gains[2] == pytest.approx(0.71, abs=0.02)
+    assert gains[3] == pytest.approx(1.0, abs=0.03)
+    with pytest.raises(UserError, match="high_pass"):
+        MixingSettings(high_pass=1.5)
