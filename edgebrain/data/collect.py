@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 from edgebrain.data.checks import FileReport, examine_files, fault_of
-from edgebrain.data.layout import Clip, Found, find_audio, group_of
+from edgebrain.data.layout import (
+    ROLES,
+    Clip,
+    Found,
+    find_audio,
+    group_of,
+    shorten,
+)
 from edgebrain.errors import UserError
+from edgebrain.stamps import sha256
 
 
 @dataclass
@@ -191,3 +200,52 @@ def files_of(sets: Mapping[str, Mapping[str, list[Clip]]]) -> list[Path]:
         for clip in clips
         for path in clip.files.values()
     ]
+
+
+def shared_groups(role: str, splits: Mapping[str, list[Clip]]) -> list[str]:
+    """Return a line for each two splits with speakers (noises) in common."""
+    groups = {
+        split: {clip.group for clip in clips} for split, clips in splits.items()
+    }
+    lines = []
+    for one, other in combinations(groups, 2):
+        common = sorted(groups[one] & groups[other])
+        if common:
+            lines.append(
+                f"{role}: {len(common)} {ROLES[role]}s are in {one} and in "
+                f"{other} ({shorten(common)}); scores will flatter the model"
+            )
+    return lines
+
+
+def shared_files(
+    role: str,
+    splits: Mapping[str, list[Clip]],
+    reports: Mapping[Path, FileReport],
+) -> list[str]:
+    """Return a line for each recording that is in two splits.
+
+    Links to one file and copies of it are found too: files of equal size
+    and equal start are compared whole.
+    """
+    first: dict[tuple, dict[str, Path]] = {}
+    lines = []
+    for split, clips in splits.items():
+        for clip in clips:
+            for key, path in clip.files.items():
+                mark = (key, reports[path].fingerprint)
+                if not mark[1]:
+                    continue
+                seen = first.setdefault(mark, {})
+                lines += [
+                    f"{path}: is in {split} and, as {twin}, in {other}; "
+                    "remove it from one of them"
+                    for other, twin in seen.items()
+                    if other != split and _same_content(path, twin)
+                ]
+                seen.setdefault(split, path)
+    return lines
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    return one.samefile(other) or sha256(one) == sha256(other)

@@ -15,6 +15,15 @@ from edgebrain.errors import UserError
 #: The sets, in the order of tables.
 SPLITS = ("train", "valid", "test")
 
+#: What a recording is for -> what a group of them is called; no group should
+#: be in two splits.
+ROLES = {
+    "speech": "speaker",
+    "noise": "noise",
+    "rir": "room",
+    "paired": "speaker",
+}
+
 _SPLIT_NAMES = {
     "train": ("train",),
     "valid": ("valid", "dev", "val", "validation"),
@@ -156,7 +165,7 @@ def find_layout(data_folder: Path | str) -> tuple[str, dict, list[str]]:
             f"{_names(names)}); keep the folders of one.\n{LAYOUTS}"
         )
     if mixing:
-        roles = [role for role in ("speech", "noise", "rir") if role in names]
+        roles = [role for role in ROLES if role in names]
         folders = {
             role: split_folders(names[role]) or {None: names[role]}
             for role in roles
@@ -320,7 +329,7 @@ def group_of(relative: str, role: str, pattern: str | None = None) -> str:
     path = PurePosixPath(relative)
     if len(path.parts) > 1:
         return path.parts[0]
-    if role in ("speech", "paired"):
+    if ROLES[role] == "speaker":
         return re.split("[-_]", path.stem, maxsplit=1)[0] or path.stem
     return path.stem
 

@@ -11,9 +11,15 @@ import logging
 from pathlib import Path
 
 from edgebrain.data.cache import prepare_audio
-from edgebrain.data.collect import Findings, check_clips, files_of, gather
-from edgebrain.data.layout import SPLITS, Clip, find_layouts
-from edgebrain.data.overlap import shared_files, shared_groups
+from edgebrain.data.collect import (
+    Findings,
+    check_clips,
+    files_of,
+    gather,
+    shared_files,
+    shared_groups,
+)
+from edgebrain.data.layout import ROLES, SPLITS, Clip, find_layouts
 from edgebrain.data.resampling import resampled_length
 from edgebrain.data.splits import (
     FRACTIONS,
@@ -21,19 +27,10 @@ from edgebrain.data.splits import (
     complete_splits,
     take,
 )
-from edgebrain.data.summary import summary_table
 from edgebrain.errors import UserError
 from edgebrain.files import write_json
 
 logger = logging.getLogger(__name__)
-
-# What a manifest calls the group of a clip.
-_GROUP_KEY = {
-    "speech": "speaker",
-    "paired": "speaker",
-    "noise": "group",
-    "rir": "group",
-}
 
 #: Shortest speech, noise or pair in seconds that is not refused. A room
 #: response may have any length.
@@ -229,7 +226,7 @@ def prepare_sets(
     for role, by_split in (
         folders if kind == "mixing" else {"paired": folders}
     ).items():
-        main = role in ("speech", "paired")
+        main = ROLES[role] == "speaker"
         pattern = speaker_pattern if main else None
         given = {
             split: gather(role, where, pattern, found)
@@ -311,7 +308,7 @@ def find_prepared(
     """
     folder = Path(output_folder)
     manifests = {}
-    for role in _GROUP_KEY:
+    for role in ROLES:
         paths = {split: folder / f"{role}_{split}.json" for split in SPLITS}
         if all(path.is_file() for path in paths.values()):
             manifests[role] = paths
@@ -370,7 +367,8 @@ def _entry(role, clip, ready, reports, data_root, sample_rate) -> dict:
     info = reports[next(iter(clip.files.values()))].info
     frames = resampled_length(info.frames, info.sample_rate, sample_rate)
     entry["duration"] = round(frames / sample_rate, 6)
-    entry[_GROUP_KEY[role]] = clip.group
+    key = "speaker" if ROLES[role] == "speaker" else "group"
+    entry[key] = clip.group
     return entry
 
 
@@ -384,8 +382,29 @@ def _named(path: Path, data_root: Path) -> str:
 
 def _remove_stale(output_folder: Path, manifests) -> None:
     """Remove manifests of roles that are no longer there."""
-    for role in _GROUP_KEY:
+    for role in ROLES:
         if role not in manifests:
             for split in SPLITS:
                 path = output_folder / f"{role}_{split}.json"
                 path.unlink(missing_ok=True)
+
+
+def summary_table(sets, reports) -> str:
+    """Return clips, hours and speakers (noises, rooms) of each split."""
+    rows = [("set", "split", "clips", "hours", "speakers or groups")]
+    for role, splits in sets.items():
+        for split, clips in splits.items():
+            first = (next(iter(clip.files.values())) for clip in clips)
+            hours = sum(reports[path].info.duration for path in first) / 3600
+            groups = len({clip.group for clip in clips})
+            rows.append(
+                (role, split, str(len(clips)), f"{hours:.2f}", str(groups))
+            )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

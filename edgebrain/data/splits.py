@@ -7,20 +7,11 @@ leaves nearly all others where they are, on every machine.
 from collections.abc import Iterable, Mapping, Sequence
 import hashlib
 
-from edgebrain.data.layout import SPLITS, Clip
+from edgebrain.data.layout import ROLES, SPLITS, Clip
 from edgebrain.errors import UserError, unknown_name
 
 #: Parts of train, valid and test if nothing else is asked for.
 FRACTIONS = {"train": 0.8, "valid": 0.1, "test": 0.1}
-
-
-# What a group is, for messages.
-_UNIT = {
-    "speech": "speaker",
-    "paired": "speaker",
-    "noise": "noise",
-    "rir": "room",
-}
 
 
 def hash_order(names: Iterable[str], seed: int) -> list[str]:
@@ -174,7 +165,7 @@ def _carve(role, pool, fractions, seed, valid_groups):
     if len(fractions) > 1:
         made = " and ".join(split for split in fractions if split != "train")
         notes.append(
-            f"{role}: {made} split off by {_UNIT[role] if by_group else 'file'}"
+            f"{role}: {made} split off by {ROLES[role] if by_group else 'file'}"
             f", seed {seed}"
         )
     chosen = {
