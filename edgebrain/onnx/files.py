@@ -62,15 +62,16 @@ def weights_sha256(model: onnx.ModelProto) -> str:
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
+            if attribute.HasField("t") and node.output:
                 tensors[f"{node.output[0]}:{attribute.name}"] = attribute.t
     digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
+    # A name that is no UTF-8 comes as bytes.
+    for name, tensor in sorted(tensors.items(), key=lambda x: str(x[0])):
         shape = list(tensor.dims)
         digest.update(f"{name} {tensor.data_type} {shape}\n".encode())
         try:
             digest.update(numpy_helper.to_array(tensor).tobytes())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, KeyError):
             digest.update(tensor.SerializeToString())
     return digest.hexdigest()
 

@@ -129,6 +129,15 @@ def test_a_convolution_of_no_groups_is_refused(models, tmp_path):
         assert isinstance(error, UserError)
 
 
+def test_a_name_that_is_no_text_is_refused(models, tmp_path):
+    data = models["stream"].read_bytes()
+    assert b"enter.weight" in data
+    path = tmp_path / "name.onnx"
+    path.write_bytes(data.replace(b"enter.weight", b"\xe5nter.weight"))
+    for error in run_all(path, tmp_path).values():
+        assert isinstance(error, UserError)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_flipped_bits_are_judged_or_refused(models, tmp_path, seed):
     """Everywhere but in weights, the first bytes above all."""
