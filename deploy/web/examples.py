@@ -80,16 +80,16 @@ def _mix(
     seed: list[int],
     sample_rate: int,
 ) -> np.ndarray:
+    rng = np.random.default_rng(seed)
     speaker = speech.VOICES["test"][voice]
-    line = speech.vary(speaker, text, np.random.default_rng(seed))
-    [clean] = speech.speak(speaker, [line], sample_rate)
+    [(clean, _)] = speech.speak(speaker, [text], sample_rate, rng)
     pause = np.zeros(round(_PAUSE_SECONDS * sample_rate))
     clean = np.concatenate([pause, clean, pause])
     if in_room:
-        [room] = rooms.make_room("test", 0, 1, sample_rate, seed)
-        clean = fftconvolve(clean, room.wav)[: len(clean)]
+        [(response, _)] = rooms.make_room("test", 0, 1, sample_rate, rng)
+        clean = fftconvolve(clean, response)[: len(clean)]
     seconds = len(clean) / sample_rate
-    noise, _ = noises.make_noise(family, "test", 0, seconds, sample_rate, seed)
+    noise, _ = noises.make_noise(family, "test", seconds, sample_rate, rng)
     # Both have the same level before they are mixed.
     clean, noise = speech.set_level(clean), speech.set_level(noise)
     mixed = clean + noise[: len(clean)] * 10 ** (-snr_db / 20)

@@ -258,6 +258,7 @@ function hear({ raw, wet, dropouts }) {
 
 // -- The beginning -----------------------------------------------------------
 async function choose(chosen) {
+  if (model && model.rate !== chosen.rate) await stop();
   model = { ...chosen, bytes: await code(chosen) };
   showModel();
   if (mode === "live") sound.model(model.bytes, settings());
