@@ -41,14 +41,6 @@ if [ -e "$target/patch.onnx" ]; then # a recurrent network has none
   forms+=("$target/patch_int8.onnx")
 fi
 
-if [ -d "$target-patch" ]; then # ST's audio application: as much on the right
-  "$python" export_onnx.py "$results" ${checkpoint:+--checkpoint "$checkpoint"} \
-    --overwrite --forms patch --context 60 60 --output_folder "$target-patch"
-  quantize "$target-patch/patch.onnx" int8
-  rm "$target-patch/patch.onnx"
-  forms+=("$target-patch/patch_int8.onnx")
-fi
-
 scored=$results${checkpoint:+/save/$checkpoint}
 for set in hard mild; do
   "$python" evaluate.py "$scored" --compare "${forms[@]}" \

@@ -99,6 +99,8 @@ def check_source(source) -> Path | None:
     if not source:
         return None
     path = Path(source)
+    if (path / RELEASED).is_file():
+        return path / RELEASED
     return path if path.is_file() else pick_checkpoint(path)[0] / "model.ckpt"
 
 
