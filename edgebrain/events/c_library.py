@@ -7,7 +7,6 @@ from edgebrain import c_library
 from edgebrain.c_library import to_int16
 from edgebrain.events.detector import Detector, DetectorStream
 from edgebrain.events.patches import trim
-from edgebrain.events.timeline import Timeline
 import numpy as np
 
 
@@ -68,6 +67,10 @@ class LibraryDetector(Detector):
     the patches of the network follow each other, so does :meth:`stream`.
     """
 
+    def __init__(self, library: Library, source: Path | str) -> None:
+        super().__init__(library, source)
+        self.step = library.step
+
     def classify(self, wav: np.ndarray) -> np.ndarray:
         """Return the probabilities of the patches of a clip, as in training.
 
@@ -108,6 +111,7 @@ class LibraryStream(DetectorStream):
         self.detector = detector
         self._stream = HopStream(detector.network)
         self._first, self._rows = np.zeros(0, np.float32), 0
+        self._steps = None
 
     def reset(self) -> None:
         """Forget the sound so far."""
@@ -132,14 +136,3 @@ class LibraryStream(DetectorStream):
         hop = detector.setup.signal.hop_length
         self._stream.reset()
         return self.feed(np.resize(held, detector.latency_samples + hop))[:1]
-
-    def timeline(self, rows: np.ndarray) -> Timeline:
-        """Return rows of this stream, the first ones first, with their times.
-
-        A row stands for the middle of its patch.
-        """
-        detector = self.detector
-        step = detector._seconds(detector.network.step)
-        middle = detector._seconds(detector.patch.patch_length) / 2
-        times = middle + step * np.arange(len(rows))
-        return Timeline(times, rows, detector.class_names, step)
