@@ -15,7 +15,7 @@ from edgebrain.data.layout import (
     shorten,
 )
 from edgebrain.errors import UserError
-from edgebrain.stamps import sha256
+from edgebrain.files import sha256
 
 
 @dataclass
