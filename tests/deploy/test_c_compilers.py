@@ -38,19 +38,23 @@ OTHERS = [
 ]
 
 
-def compile_runtime(compiler, core, flags, folder):
-    run(
-        [*compiler, *core.split(), *flags.split(), *FLAGS, *STRICT]
-        + ["-c", *sorted(RUNTIME.glob("*.c"))],
-        folder,
-    )
+#: Sources with instructions by hand, and those that a compiler broke at.
+HAND_WRITTEN = "dense depthwise elements curves convert fft fft_x4".split()
+
+
+def compile_runtime(compiler, core, flags, folder, names=("*",)):
+    sources = [p for name in names for p in RUNTIME.glob(f"eb_{name}.c")]
+    words = [*compiler, *core.split(), *flags.split(), *FLAGS, *STRICT]
+    run([*words, "-c", *sources], folder)
 
 
 @pytest.mark.parametrize("core", [M4, M55], ids=["m4", "m55"])
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_the_runtime_compiles_with_any_flags(compiler, core, tmp_path):
     for flags in LEVELS:
-        compile_runtime(COMPILERS[compiler], core, flags, tmp_path)
+        compile_runtime(
+            COMPILERS[compiler], core, flags, tmp_path, HAND_WRITTEN
+        )
 
 
 @pytest.mark.parametrize("core", OTHERS)
