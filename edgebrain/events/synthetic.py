@@ -120,8 +120,7 @@ def _speech(fold, clips, seed, sample_rate):
     voice = voices[fold - 1]
     rng = np.random.default_rng([seed, 99, fold])
     texts = sentences.make_sentences(clips, seed + fold)
-    lines = [speech.vary(voice, text, rng) for text in texts]
-    for wav in speech.speak(voice, lines, sample_rate):
+    for wav, _ in speech.speak(voice, texts, sample_rate, rng):
         yield wav[: round(_SECONDS * sample_rate)]
 
 

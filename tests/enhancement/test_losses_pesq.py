@@ -25,8 +25,8 @@ def pairs():
     rng = np.random.default_rng(0)
     found = []
     for voice in list(speech.VOICES["train"])[::7][:3]:
-        line = speech.vary(voice, TEXT, rng)
-        clean = speech.speak(voice, [line], RATE)[0].astype(np.float32)
+        [(clean, _)] = speech.speak(voice, [TEXT], RATE, rng)
+        clean = clean.astype(np.float32)
         white = rng.standard_normal(len(clean)).astype(np.float32)
         for noise in (white, np.cumsum(white) - np.cumsum(white).mean()):
             for snr_db in (0, 10, 20, 30):
