@@ -41,8 +41,7 @@ def _noise_burst(rng, t, fold):
 
 def _family(name):
     def make(rng, t, fold):
-        seed = [fold, int(rng.integers(1 << 31))]
-        return make_noise(name, "train", fold, len(t) / _RATE, _RATE, seed)[0]
+        return make_noise(name, "train", len(t) / _RATE, _RATE, rng)[0]
 
     return make
 
@@ -51,7 +50,7 @@ CLASSES: dict[str, Callable] = {
     "chirp": _chirp,
     "noise_burst": _noise_burst,
     "tone": _tone,
-    **{name: _family(name) for name in ("clicks", "engine", "rain", "siren")},
+    **{name: _family(name) for name in ("engine", "keyboard", "rain", "siren")},
 }
 
 
