@@ -50,7 +50,7 @@ CLASSES: dict[str, Callable] = {
     "chirp": _chirp,
     "noise_burst": _noise_burst,
     "tone": _tone,
-    **{name: _family(name) for name in ("engine", "keyboard", "rain", "siren")},
+    **{name: _family(name) for name in ("fan", "keyboard", "rain", "siren")},
 }
 
 
