@@ -70,11 +70,12 @@ def places(output_folder, test_folder) -> str:
     output, test = Path(output_folder), Path(test_folder)
     lines = {
         "scores of each clip": test / "per_clip.csv",
-        "spectrograms": test / "spectrograms_*.png",
         "learning curves": output / "learning_curves.png",
         "a row an epoch": output / "metrics.csv",
         "checkpoints": output / "save",
     }
+    if list(test.glob("spectrograms_*.png")):
+        lines["spectrograms"] = test / "spectrograms_*.png"
     if (test / "enhanced").is_dir():
         lines["enhanced clips"] = test / "enhanced"
     return "\n".join(f"{what:20}  {path}" for what, path in lines.items())

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 
+from edgebrain.onnx import metadata
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -82,3 +85,27 @@ def test_settings_of_the_shared_rooms_are_checked(trained, tmp_path):
     text, _ = process.communicate()
     assert process.returncode == 2 and "lr: a number from 0" in text
     assert not (tmp_path / "new").exists()
+
+
+def test_it_is_exported_and_quantized(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.syspath_prepend(TOY)
+    import toy
+
+    import export_onnx
+    import quantize
+
+    out = tmp_path / "export"
+    export_onnx.main([str(trained), "--output_folder", str(out)])
+    assert [path.name for path in out.iterdir()] == ["patch.onnx"]
+    for number in range(4):
+        wav = np.sin(np.arange(16000) * (0.2 + 0.2 * (number % 2)))
+        wav += np.random.default_rng(number).normal(0, 0.1, len(wav))
+        soundfile.write(tmp_path / f"{number}.wav", 0.3 * wav, 16000)
+    calibration = ["--calibration_folder", str(tmp_path)]
+    quantize.main([str(out / "patch.onnx"), *calibration])
+    card = metadata.read(out / "patch_int8.onnx")
+    assert (card.task, card.form, card.precision) == ("toy", "patch", "int8")
+    assert tuple(card.class_names) == toy.CLASSES
+    printed = capsys.readouterr().out
+    assert float(printed.split("output SNR")[1].split()[0]) > 20
