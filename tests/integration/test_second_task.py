@@ -87,11 +87,12 @@ def test_settings_of_the_shared_rooms_are_checked(trained, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_it_is_exported_and_quantized(trained, tmp_path, monkeypatch, capsys):
+def test_it_is_exported_and_packaged(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT)
     monkeypatch.syspath_prepend(TOY)
     import toy
 
+    from deploy import stedgeai
     import export_onnx
     import quantize
 
@@ -109,3 +110,7 @@ def test_it_is_exported_and_quantized(trained, tmp_path, monkeypatch, capsys):
     assert tuple(card.class_names) == toy.CLASSES
     printed = capsys.readouterr().out
     assert float(printed.split("output SNR")[1].split()[0]) > 20
+    package = tmp_path / "package"
+    words = ["--target", "stm32n6", "--no_run", "--output_folder", str(package)]
+    stedgeai.main([str(out / "patch_int8.onnx"), *words])
+    assert (package / "model.onnx").exists() and any(package.glob("vectors/*"))
