@@ -5,7 +5,7 @@ from it; inference.yaml beside it holds the numbers, network.ckpt the network.
 """
 
 import sys
-from types import SimpleNamespace
+from types import ModuleType
 
 from speechbrain.inference.enhancement import SpectralMaskEnhancement
 from speechbrain.utils.checkpoints import (
@@ -65,4 +65,5 @@ class MaskEnhancement(SpectralMaskEnhancement):
 
 # foreign_class gives this module no name, and its folder comes last on the
 # path: under this name inference.yaml finds this file and no other.
-sys.modules["edgebrain_adapter"] = SimpleNamespace(**globals())
+sys.modules["edgebrain_adapter"] = ModuleType("edgebrain_adapter")
+sys.modules["edgebrain_adapter"].Network = Network
