@@ -58,7 +58,6 @@ KEYS = {
     "fold": Number(whole=True, least=1, optional=True),
     "valid_fold": _fold,
     "unknown_classes": None,
-    "false_alarm_rate": Number(least=0, most=1),
     "pretrained": None,
     "frozen_layers": _frozen,
     "freeze_norm": switch,
