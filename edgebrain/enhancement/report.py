@@ -14,6 +14,7 @@ from edgebrain.report.html import (
     key_of,
     write_report,
 )
+from edgebrain.report.plots import loudest
 from edgebrain.report.scores import summarise
 from edgebrain.report.tables import cell
 import numpy as np
@@ -232,7 +233,8 @@ def worst_first(result, metric: str, n_clips: int) -> list[tuple[str, str]]:
 
 def _clip(result, names, clip_id: str, why: str, read_clip) -> Clip:
     rate, waves = result.sample_rate, read_clip(clip_id)
-    start, stop = _excerpt(waves["clean"], rate)
+    start = loudest(waves["clean"], rate, CLIP_SECONDS)
+    stop = min(start + round(CLIP_SECONDS * rate), len(waves["clean"]))
     facts = result.clips[clip_id]
     tags = [why, f"SNR {facts.snr_db:.1f} dB", f"{facts.level_db:.0f} dB FS"]
     if stop - start < len(waves["clean"]):
@@ -249,14 +251,3 @@ def _clip(result, names, clip_id: str, why: str, read_clip) -> Clip:
                 )
         tracks.append(Track(name, wav[start:stop], scores))
     return Clip(clip_id, tags, tracks)
-
-
-def _excerpt(clean: np.ndarray, rate: int) -> tuple[int, int]:
-    """Return the start and stop of the piece with the most speech."""
-    size = round(CLIP_SECONDS * rate)
-    if len(clean) <= size:
-        return 0, len(clean)
-    energy = np.concatenate([[0.0], np.cumsum(clean.astype(np.float64) ** 2)])
-    starts = np.arange(0, len(clean) - size + 1, rate // 4)
-    start = int(starts[np.argmax(energy[starts + size] - energy[starts])])
-    return start, start + size

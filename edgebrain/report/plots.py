@@ -18,6 +18,9 @@ import numpy as np
 
 TRAIN, VALID, NOISY = "#7f7f7f", "#1f5fa8", "#c0504d"
 RANGE_DB = 80.0
+
+#: Longest piece of a clip that is drawn.
+EXCERPT_SECONDS = 10
 """From the loudest bin of a picture down to its darkest colour."""
 
 LOG_RATIO = 10.0
@@ -98,6 +101,7 @@ def plot_learning_curves(
     path: str | os.PathLike,
     task: Task,
     title: str = "",
+    selected: int | None = None,
 ) -> None:
     """Draw losses, metrics and learning rate over epochs.
 
@@ -114,6 +118,9 @@ def plot_learning_curves(
         PNG file, written atomically.
     task : edgebrain.tasks.Task
         Names its metrics and the baseline.
+    title : str
+    selected : int, optional
+        The epoch that is tested and exported, marked in every panel.
 
     Raises
     ------
@@ -129,15 +136,17 @@ def plot_learning_curves(
     )
     columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(len(names), 4)
     lines = math.ceil(len(names) / columns)
-    figure = _figure(4.2 * columns, 2.9 * lines + (0.4 if title else 0.1))
+    figure = _figure(4.2 * columns, 3.2 * lines + (0.4 if title else 0.1))
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
     for axis, name in zip(axes, names, strict=False):
         _draw_panel(axis, rows, epochs, name, task)
+        if selected is not None:
+            axis.axvline(selected, color=VALID, lw=1, ls=":", zorder=0)
     for axis in axes[len(names) :]:
         axis.remove()
     # The lowest panel of each column carries the epochs.
     for axis in axes[max(len(names) - columns, 0) : len(names)]:
-        axis.set_xlabel("epoch")
+        axis.set_xlabel("epoch", fontsize=9)
         axis.tick_params(labelbottom=True)
     if title:
         figure.suptitle(title, fontsize=12)
@@ -178,7 +187,9 @@ def _draw_panel(axis, rows, epochs, name: str, task: Task) -> None:
     elif name != "lr":
         higher = task.metrics[name].higher_is_better
         _mark_best(axis, epochs, _column(rows, f"valid_{name}"), higher)
-    _scale(axis, [curve[0] for curve in curves])
+    # Decibels are a logarithm already.
+    if name in ("loss", "lr") or task.metrics[name].unit != "dB":
+        _scale(axis, [curve[0] for curve in curves])
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axis.grid(True, alpha=0.3, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
@@ -188,12 +199,39 @@ def _draw_panel(axis, rows, epochs, name: str, task: Task) -> None:
         axis.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
         axis.set_xticks(epochs)
     if name != "lr":
-        axis.legend(fontsize=7.5, framealpha=0.85)
+        # Below the panel: within it, it would lie on some curve.
+        axis.legend(
+            fontsize=7,
+            frameon=False,
+            ncols=3,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.19),
+            columnspacing=1.0,
+        )
 
 
 def _decibels(wav: np.ndarray, settings: SignalSettings) -> np.ndarray:
     spec = np.abs(stft(np.asarray(wav, dtype=np.float32), settings))
     return 20 * np.log10(np.maximum(spec, 1e-10))
+
+
+def loudest(wav: np.ndarray, sample_rate: int, seconds: float) -> int:
+    """Return the sample where the piece with most energy starts.
+
+    Arguments
+    ---------
+    wav : numpy.ndarray
+        Shape (samples,).
+    sample_rate : int
+    seconds : float
+        Length of the piece; a shorter signal is one piece.
+    """
+    size = round(seconds * sample_rate)
+    if len(wav) <= size:
+        return 0
+    energy = np.concatenate([[0.0], np.cumsum(wav.astype(np.float64) ** 2)])
+    starts = np.arange(0, len(wav) - size + 1, sample_rate // 4)
+    return int(starts[np.argmax(energy[starts + size] - energy[starts])])
 
 
 def plot_spectrograms(
@@ -205,6 +243,8 @@ def plot_spectrograms(
     title: str = "",
 ) -> None:
     """Draw noisy | enhanced | clean with one colour scale.
+
+    Of a clip longer than 10 s the 10 s with most energy are drawn.
 
     Arguments
     ---------
@@ -226,6 +266,11 @@ def plot_spectrograms(
                 f"cannot draw the {name} waveform of shape {wav.shape}: it "
                 "must be finite samples in one dimension"
             )
+    rate = settings.sample_rate
+    voice = waves.get("clean", waves["noisy"])
+    start = loudest(voice, rate, EXCERPT_SECONDS)
+    stop = start + EXCERPT_SECONDS * rate
+    waves = {name: wav[start:stop] for name, wav in waves.items()}
     panels = {name: _decibels(wav, settings) for name, wav in waves.items()}
     top = max(panel.max() for panel in panels.values())
     figure = _figure(4.3 * len(panels) + 0.6, 3.9 if title else 3.6)
@@ -239,16 +284,17 @@ def plot_spectrograms(
             vmin=-RANGE_DB,
             vmax=0,
             extent=(
+                start / rate,
+                (start + len(waves[name])) / rate,
                 0,
-                len(waves[name]) / settings.sample_rate,
-                0,
-                settings.sample_rate / 2,
+                rate / 2,
             ),
         )
         axis.set_title(name, fontsize=11)
         axis.set_xlabel("time [s]")
         axis.tick_params(labelsize=8)
-    axes[0].set_xlim(0, max(map(len, waves.values())) / settings.sample_rate)
+    longest = max(map(len, waves.values()))
+    axes[0].set_xlim(start / rate, (start + longest) / rate)
     axes[0].set_ylabel("frequency [Hz]")
     bar = figure.colorbar(image, ax=list(axes), pad=0.01, aspect=28)
     bar.set_label("level [dB, 0 = loudest]", fontsize=9)

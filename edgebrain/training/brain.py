@@ -340,11 +340,12 @@ class EdgeBrain(sb.Brain):
         )
         if if_main_process():
             task = tasks.find(self.task)
-            write_history(history, self.hparams.output_folder, task)
             higher = self._higher_is_better(key)
-            best = history.best_epoch(f"valid_{key}", higher) == row["epoch"]
+            best = history.best_epoch(f"valid_{key}", higher)
+            write_history(history, self.hparams.output_folder, task, best)
             epochs = self.hparams.number_of_epochs
-            line = epoch_line(row, key, task.baseline, epochs, best)
+            found = best == row["epoch"]
+            line = epoch_line(row, key, task.baseline, epochs, found)
             seconds = (time.time() - self.started) * (epochs - row["epoch"])
             say(f"{line}  {seconds / 60:.1f} min left")
 

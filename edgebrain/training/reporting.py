@@ -31,12 +31,21 @@ def warn_of_few(name: str, dataset) -> None:
         )
 
 
-def write_history(history, folder, task) -> None:
-    """Write metrics.csv and learning_curves.png of a history."""
+def write_history(history, folder, task, selected=None) -> None:
+    """Write metrics.csv and learning_curves.png of a history.
+
+    Arguments
+    ---------
+    history : History
+    folder : path-like
+    task : edgebrain.tasks.Task
+    selected : int, optional
+        The epoch that is the best so far.
+    """
     folder = Path(folder)
     history.write_csv(folder / "metrics.csv")
     picture = folder / "learning_curves.png"
-    plots.plot_learning_curves(history.rows, picture, task)
+    plots.plot_learning_curves(history.rows, picture, task, selected=selected)
 
 
 def epoch_line(row, key, baseline, epochs, best) -> str:

@@ -63,6 +63,32 @@ def test_learning_curves(tmp_path, figures):
     assert rate.get_xlabel() == "epoch"
 
 
+def test_decibels_stay_linear_and_the_selected_epoch_is_marked(
+    tmp_path, figures
+):
+    history = [row(e, valid_si_snr=10.0**-e) for e in range(1, 5)]
+    path = tmp_path / "curves.png"
+    plots.plot_learning_curves(history, path, TASK, selected=2)
+    for axis in figures[0].axes:
+        assert any(list(line.get_xdata()) == [2, 2] for line in axis.lines)
+        if axis.get_title().startswith("SI-SNR"):
+            assert axis.get_yscale() == "linear"
+        # No legend lies on a curve.
+        if axis.get_legend():
+            figures[0].canvas.draw()
+            box = axis.get_legend().get_window_extent()
+            assert not box.overlaps(axis.get_window_extent())
+
+
+def test_long_clips_show_their_loudest_part(tmp_path, figures):
+    settings = SignalSettings()
+    wav = np.zeros(40 * 16000, np.float32)
+    wav[25 * 16000 : 30 * 16000] = 0.3
+    plots.plot_spectrograms(wav, wav, None, settings, tmp_path / "s.png")
+    low, high = figures[0].axes[0].get_xlim()
+    assert high - low == 10 and low <= 25 and high >= 30
+
+
 def test_every_metric_has_a_panel(tmp_path, figures):
     more = {f"valid_{name}": 0.5 for name in TASK.metrics}
     plots.plot_learning_curves([row(1, **more)], tmp_path / "a.png", TASK)
