@@ -51,7 +51,7 @@ class Library:
                 setattr(self, f"_{name}", function)
         except (OSError, AttributeError) as error:
             raise UserError(
-                f"{path}: is no such library of deploy/c_engine.py for this "
+                f"{path}: is no library of deploy/c_engine.py for this "
                 f"machine ({error}); make it with make in the folder that "
                 "c_engine.py wrote"
             ) from None
