@@ -371,7 +371,8 @@ def test_flags_are_those_of_the_scripts(name, monkeypatch, recordings):
     needed = ["--noisy_folder", noisy, "--clean_folder", clean]
     needed = {"evaluate": needed, "quantize": ["--calibration_folder", noisy]}
     needed["deploy/stedgeai"] = ["--target", "stm32"]
-    load(name).parse(["model", *needed.get(name, [])])
+    model = str(ROOT / "models" / "tcnn-120k" / "stream.onnx")
+    load(name).parse([model, *needed.get(name, [])])
     flags = {k for k, nargs in seen.items() if nargs == 0} - {"help"}
     flags -= {"check_options"}
     assert flags - chain.OURS <= chain.FLAGS
