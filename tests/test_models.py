@@ -19,7 +19,9 @@ MODELS = sorted(
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda p: p.name)
 def test_folder_is_complete_and_small(folder):
-    assert sum(p.stat().st_size for p in folder.rglob("*")) <= 2 * 2**20
+    sizes = [path.stat().st_size for path in folder.rglob("*")]
+    # A checkpoint of float weights besides the forms that run.
+    assert max(sizes) <= 2**20 and sum(sizes) <= 2.5 * 2**20
     card = (folder / "README.md").read_text()
     assert (folder / "train.yaml").is_file()
     for path in folder.glob("*.onnx"):

@@ -120,16 +120,18 @@ def deployed(tree, stream, noisy, folder, floats=True, int8=None) -> dict:
 def released(tree=ROOT) -> dict:
     """Return the hashes of what is made from the released models."""
     found = {}
-    for model in sorted((ROOT / "models").glob("*/stream.onnx")):
-        with tempfile.TemporaryDirectory() as folder:
-            folder = Path(folder)
-            write_pairs(folder, "set", ["a", "b"], 3)
-            noisy, int8 = (
-                folder / "noisy_set",
-                model.parent / "stream_int8.onnx",
-            )
-            found[model.parent.name] = deployed(
-                tree, model, noisy, folder, False, int8
+    # C is made of the stream of an enhancer, of the patch of a detector.
+    for folder in sorted((ROOT / "models").iterdir()):
+        form = "patch" if (folder / "patch.onnx").is_file() else "stream"
+        with tempfile.TemporaryDirectory() as made:
+            write_pairs(Path(made), "set", ["a", "b"], 3)
+            found[folder.name] = deployed(
+                tree,
+                folder / f"{form}.onnx",
+                Path(made, "noisy_set"),
+                Path(made),
+                False,
+                folder / f"{form}_int8.onnx",
             )
     return found
 
