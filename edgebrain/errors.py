@@ -40,7 +40,10 @@ def nearest(got: str, known: Iterable[str]) -> list[str]:
     >>> nearest("spec_mes", ["spec_mse", "wave_mse", "stoi"])
     ['spec_mse']
     """
-    return difflib.get_close_matches(str(got), list(known), n=3, cutoff=0.7)
+    # However they are written: L1 is l1.
+    names = {str(name).lower(): name for name in known}
+    found = difflib.get_close_matches(str(got).lower(), names, n=3, cutoff=0.7)
+    return [names[name] for name in found]
 
 
 def unknown_name(kind: str, got: str, known: Iterable[str]) -> UserError:

@@ -265,9 +265,11 @@ def quantize(
         settings.average,
         settings.calibrator_options,
     )
-    leading = dict(ranges or {})
+    leading = {}
     if settings.precision == "int8":
-        leading |= graphs.saturating(source.model)
+        leading = graphs.saturating(source.model)
+    # What was trained with its rounding ships with that rounding.
+    leading |= ranges or {}
     found.update(leading)
     found.update(graphs.tie_states(source.model, states, found, leading))
     model = _insert_qdq(source.model, settings, found, list(kept))
