@@ -135,7 +135,11 @@ class Transform:
         self.tables = tables(self.signal)
         self.library = library
         self.history = np.zeros(win_length + win_length % 2, np.int16)
-        self.overlap = np.zeros(max(win_length - hop_length, 1), np.float32)
+        # Not a number behind it: whoever reads past the end shows it.
+        kept = max(win_length - hop_length, 1)
+        self.overlap_and_more = np.full(kept + hop_length, np.nan, np.float32)
+        self.overlap = self.overlap_and_more[:kept]
+        self.overlap[:] = 0
         self.spectrum = np.zeros(n_fft + 2, np.float32)
         self.other = np.zeros(n_fft + 2, np.float32)
 
