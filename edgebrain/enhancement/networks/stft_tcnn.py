@@ -1,5 +1,7 @@
 """Temporal convolutional network on STFT magnitudes."""
 
+import math
+
 from edgebrain.enhancement.networks.prologue import (
     FeaturePrologue,
     check_prologue,
@@ -85,6 +87,22 @@ class ResidualLayer(nn.Module):
         return x + self.contract(seen), seen[..., -self.context :]
 
 
+def _bands(bins: int, count: int, linear: int) -> Tensor:
+    """Return triangles (count, bins) whose sum is 1 in each bin."""
+    places = torch.arange(bins)
+    # The last linear bin is the foot of the first triangle.
+    top = torch.logspace(
+        math.log2(linear - 1), math.log2(bins - 1), count - linear + 1, base=2
+    )
+    tops = torch.cat([torch.arange(linear), top[1:]])
+    after = torch.searchsorted(tops, places).clamp(1, count - 1)
+    share = (places - tops[after - 1]) / (tops[after] - tops[after - 1])
+    bands = torch.zeros(count, bins)
+    bands[after - 1, places] = 1 - share
+    bands[after, places] = share
+    return bands
+
+
 class STFTTCNN(MaskModel):
     """Blocks of residual temporal layers between magnitude and mask.
 
@@ -114,6 +132,10 @@ class STFTTCNN(MaskModel):
     bottleneck_channels : int, optional
         Run the blocks at this width, between a 1x1 convolution in and one
         out. None: at ``in_channels``, as published.
+    linear_bins : int, optional
+        Start those two convolutions as bands: this many bins as they are,
+        the rest in triangles on a logarithmic scale of frequency, as the
+        ear has it, ``bottleneck_channels`` in all. None: at random.
     lookahead_frames : int
         Of a causal network: its mask comes this many frames late and
         has seen so much more. That of one not causal follows from its
@@ -150,6 +172,7 @@ class STFTTCNN(MaskModel):
         kernel_size: int = 3,
         activation: str = "relu",
         bottleneck_channels: int | None = None,
+        linear_bins: int | None = None,
         lookahead_frames: int = 0,
         prologue: str = "linear",
         prologue_exponent: float = 0.3,
@@ -167,6 +190,14 @@ class STFTTCNN(MaskModel):
         check.integer("lookahead_frames", lookahead_frames, low=0)
         if bottleneck_channels is not None:
             check.integer("bottleneck_channels", bottleneck_channels)
+        if linear_bins is not None:
+            check.integer("linear_bins", linear_bins)
+            check.require(
+                linear_bins + 2 <= (bottleneck_channels or 0) <= in_channels,
+                f"linear_bins must be at least 2 below bottleneck_channels, "
+                f"and that at most in_channels, got {linear_bins}, "
+                f"{bottleneck_channels} and {in_channels}",
+            )
         check.flag("causal", causal)
         check.choice("mask_activation", mask_activation, MASK_ACTIVATIONS)
         check.choice("activation", activation, ACTIVATIONS)
@@ -201,6 +232,7 @@ class STFTTCNN(MaskModel):
         self.kernel_size = kernel_size
         self.activation = activation
         self.bottleneck_channels = bottleneck_channels
+        self.linear_bins = linear_bins
         self.lookahead_frames = lookahead_frames
         self.prologue = prologue
         self.prologue_exponent = prologue_exponent
@@ -212,6 +244,13 @@ class STFTTCNN(MaskModel):
         if bottleneck_channels is not None:
             self.enter = nn.Conv1d(in_channels, width, 1)
             self.leave = nn.Conv1d(width, in_channels, 1)
+        if linear_bins is not None:
+            bands = _bands(in_channels, width, linear_bins)
+            mean = bands / bands.sum(1, keepdim=True)
+            self.enter.weight.data = mean.unsqueeze(-1)
+            self.leave.weight.data = bands.T.contiguous().unsqueeze(-1)
+            nn.init.zeros_(self.enter.bias)
+            nn.init.zeros_(self.leave.bias)
         self.blocks = nn.ModuleDict(
             {
                 f"block{block}_layer{layer}": ResidualLayer(

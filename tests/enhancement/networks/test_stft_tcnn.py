@@ -75,6 +75,29 @@ def test_any_arguments_rebuild_and_state_their_field(
     assert first >= at + ahead - (field - 1)
 
 
+def test_bands_start_as_bins_and_triangles_that_sum_to_one():
+    """Through both convolutions alone a flat spectrum stays flat."""
+    model = STFTTCNN(1, 1, 33, 4, bottleneck_channels=16, linear_bins=8)
+    inwards = model.enter.weight[..., 0]
+    outwards = model.leave.weight[..., 0]
+    assert torch.equal(inwards[:7, :7], torch.eye(7))
+    assert torch.equal(outwards[:7, :7], torch.eye(7))
+    flat = torch.ones(1, 33, 5)
+    torch.testing.assert_close(model.leave(model.enter(flat)), flat)
+    # Each band is where the last ended, and the last one ends the spectrum.
+    tops = outwards.argmax(0)
+    assert (tops.diff() > 0).all() and tops[-1] == 32
+    widths = (outwards > 0).sum(0)
+    assert widths[0] == 1 and widths[-2] > widths[8]
+    assert STFTTCNN(**model.config()).config() == model.config()
+
+
+@pytest.mark.parametrize("bands", [None, 9, 34])
+def test_bands_that_cannot_be_are_refused(bands):
+    with pytest.raises(UserError, match="linear_bins"):
+        STFTTCNN(1, 1, 33, 4, bottleneck_channels=bands, linear_bins=8)
+
+
 def test_causal_field_reaches_as_far_back_as_stated():
     torch.manual_seed(0)
     model = STFTTCNN(2, 3, 9, 128, lookahead_frames=3)
