@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import inspect
 import json
 from pathlib import Path
 
@@ -33,6 +34,13 @@ class ModelCard:
 
     def __init__(self, model, setup):
         config = model.config() if hasattr(model, "config") else None
+        self._defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(
+                type(model)
+            ).parameters.items()
+            if config and parameter.default is not parameter.empty
+        }
         self.content = {
             "model_class": f"{type(model).__module__}.{type(model).__name__}",
             "model_arguments": config,
@@ -59,6 +67,10 @@ class ModelCard:
             The checkpoint belongs to another model or other signal settings.
         """
         saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        if saved.get("model_arguments"):
+            # Of an older version: an argument that came since is its default.
+            given = self._defaults | saved["model_arguments"]
+            saved["model_arguments"] = json.loads(json.dumps(given))
         ours = json.loads(json.dumps(self.content))
         problems = [
             f"{key}: {saved.get(key)} there, {ours[key]} here"

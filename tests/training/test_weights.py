@@ -1,12 +1,15 @@
 """The weights beside a released model are those of its ONNX files."""
 
+import json
 from pathlib import Path
 
 from edgebrain.enhancement.brain import EnhancementBrain
 from edgebrain.enhancement.networks import STFTTCNN
 from edgebrain.errors import UserError
+from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
 from edgebrain.training.config import load_hparams
-from edgebrain.training.weights import RELEASED, start_from
+from edgebrain.training.weights import RELEASED, ModelCard, start_from
 import numpy as np
 import onnxruntime
 import pytest
@@ -40,3 +43,17 @@ def test_released_weights_are_those_of_the_onnx_file():
 def test_weights_of_another_network_are_refused():
     with pytest.raises(UserError, match="weights of another model"):
         start_from(STFTTCNN(tcn_latent_dim=8), MODELS / "tcnn-120k")
+
+
+def test_card_of_before_an_argument_was_there_means_its_default(tmp_path):
+    def card(**arguments):
+        model = STFTTCNN(1, 1, bottleneck_channels=16, **arguments)
+        return ModelCard(model, Setup("enhancement", SignalSettings()))
+
+    old = card()
+    del old.content["model_arguments"]["linear_bins"]
+    path = tmp_path / "model_card.ckpt"
+    path.write_text(json.dumps(old.content))
+    card().load(path)
+    with pytest.raises(UserError, match="linear_bins"):
+        card(linear_bins=8).load(path)
