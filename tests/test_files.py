@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 
+from edgebrain import files
 from edgebrain.errors import UserError
 from edgebrain.files import RECORD, check_folder, whole_folder
 import pytest
@@ -181,3 +183,23 @@ def test_a_thread_that_is_cut_off_leaves_no_half_file(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_only_old_leftovers_are_removed(tmp_path):
+    old, young = tmp_path / ".a.wav.1-x.tmp", tmp_path / ".b.wav.1-x.tmp"
+    for path in (old, young):
+        path.touch()
+    past = time.time() - 7200
+    os.utime(old, (past, past))
+    files.remove_leftovers(tmp_path)
+    assert not old.exists() and young.exists()
+
+
+def test_json_is_written_only_if_it_differs(tmp_path):
+    path = tmp_path / "a.json"
+    assert files.write_json(path, {"a": "ü"})
+    assert not files.write_json(path, {"a": "ü"})
+    assert files.write_json(path, {"a": 2})
+    with pytest.raises(TypeError):
+        files.write_json(path, {"a": object()})
+    assert path.read_text() == '{\n  "a": 2\n}\n'

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
-from edgebrain.data.checks import FileReport, examine_files, fault_of
+from edgebrain.data.ingest import Recording
 from edgebrain.data.layout import (
     ROLES,
     Clip,
@@ -116,13 +116,12 @@ def _by_id(files: Mapping[str, Path], found) -> dict:
 
 def check_clips(
     sets: Mapping[str, dict[str, list[Clip]]],
+    recordings: Mapping[Path, Recording],
     min_seconds: float,
     skip_bad: bool,
-    cache_folder: Path | str,
-    n_jobs: int,
     found: Findings,
-) -> dict[Path, FileReport]:
-    """Examine every file and compare the files of each pair.
+) -> None:
+    """Note bad files, and pairs whose files differ.
 
     Arguments
     ---------
@@ -132,19 +131,7 @@ def check_clips(
         Shorter clips are bad, except room responses.
     skip_bad : bool
         Make bad clips warnings instead of problems.
-    cache_folder : Path or str
-        See :func:`edgebrain.data.checks.examine_files`, as ``n_jobs``.
-    n_jobs : int
-        Number of threads.
-    found : Findings
-        Takes problems and warnings.
-
-    Returns
-    -------
-    dict
-        Path -> :class:`~edgebrain.data.checks.FileReport`.
     """
-    reports = examine_files(files_of(sets), cache_folder, n_jobs)
     for role, splits in sets.items():
         least = 0.0 if role == "rir" else min_seconds
         for split, clips in splits.items():
@@ -153,9 +140,9 @@ def check_clips(
                 faults = [
                     f"{path}: {fault}"
                     for path in clip.files.values()
-                    if (fault := fault_of(reports[path], least))
+                    if (fault := recordings[path].fault_within(least))
                 ]
-                faults = faults or _differences(clip, reports)
+                faults = faults or _differences(clip, recordings)
                 bad += faults
                 if not faults:
                     kept.append(clip)
@@ -170,14 +157,15 @@ def check_clips(
                 )
             if not kept:
                 found.problems.append(f"{role} {split}: all files are bad")
-    return reports
 
 
-def _differences(clip: Clip, reports) -> list[str]:
+def _differences(clip: Clip, recordings) -> list[str]:
     """Say in what the two files of a pair differ."""
     if "noisy" not in clip.files:
         return []
-    noisy, clean = (reports[clip.files[key]].info for key in ("noisy", "clean"))
+    noisy, clean = (
+        recordings[clip.files[key]].info for key in ("noisy", "clean")
+    )
     if noisy.sample_rate != clean.sample_rate:
         return [
             f"{noisy.path}: has {noisy.sample_rate} Hz, its clean partner "
@@ -191,11 +179,10 @@ def _differences(clip: Clip, reports) -> list[str]:
     return []
 
 
-def files_of(sets: Mapping[str, Mapping[str, list[Clip]]]) -> list[Path]:
+def files_of(splits: Mapping[str, list[Clip]]) -> list[Path]:
     """Return the files of all clips."""
     return [
         path
-        for splits in sets.values()
         for clips in splits.values()
         for clip in clips
         for path in clip.files.values()
@@ -221,7 +208,7 @@ def shared_groups(role: str, splits: Mapping[str, list[Clip]]) -> list[str]:
 def shared_files(
     role: str,
     splits: Mapping[str, list[Clip]],
-    reports: Mapping[Path, FileReport],
+    recordings: Mapping[Path, Recording],
 ) -> list[str]:
     """Return a line for each recording that is in two splits.
 
@@ -233,7 +220,7 @@ def shared_files(
     for split, clips in splits.items():
         for clip in clips:
             for key, path in clip.files.items():
-                mark = (key, reports[path].fingerprint)
+                mark = (key, recordings[path].fingerprint)
                 if not mark[1]:
                     continue
                 seen = first.setdefault(mark, {})

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import logging
 from pathlib import Path
 
-from edgebrain.data.cache import prepare_audio
 from edgebrain.data.collect import (
     Findings,
     check_clips,
@@ -19,6 +18,7 @@ from edgebrain.data.collect import (
     shared_files,
     shared_groups,
 )
+from edgebrain.data.ingest import ingest
 from edgebrain.data.layout import ROLES, SPLITS, Clip, find_layouts
 from edgebrain.data.resampling import resampled_length
 from edgebrain.data.splits import (
@@ -167,7 +167,7 @@ def prepare_sets(
     """Check given folders and write their manifests.
 
     For data sets whose folders have names of their own. All files are
-    checked, then converted where needed (see :mod:`edgebrain.data.cache`),
+    checked, then converted where needed (see :mod:`edgebrain.data.ingest`),
     then the manifests are written; those of roles that are not there are
     removed.
 
@@ -243,26 +243,27 @@ def prepare_sets(
                 sets[role][split] = take(
                     sets[role][split], number, seed, f"num_{split}"
                 )
-    reports = check_clips(
-        sets, min_seconds, skip_bad, cache_folder, n_jobs, found
-    )
+    recordings = {}
     for role, splits in sets.items():
-        found.problems += shared_files(role, splits, reports)
+        recordings |= ingest(
+            files_of(splits), sample_rate, cache_folder, role == "rir", n_jobs
+        )
+    check_clips(sets, recordings, min_seconds, skip_bad, found)
+    for role, splits in sets.items():
+        found.problems += shared_files(role, splits, recordings)
         found.warnings += shared_groups(role, splits)
     if found.problems:
         raise UserError.collect(
             f"data in {data_root} cannot be used", found.problems
         )
-    ready = _convert(sets, sample_rate, cache_folder, reports, n_jobs, found)
     manifests = {}
     for role, splits in sets.items():
+        found.notes += _copies(role, splits, recordings, sample_rate)
         manifests[role] = {}
         for split, clips in splits.items():
             path = output_folder / f"{role}_{split}.json"
             entries = {
-                clip.id: _entry(
-                    role, clip, ready, reports, data_root, sample_rate
-                )
+                clip.id: _entry(role, clip, recordings, data_root, sample_rate)
                 for clip in sorted(clips, key=lambda clip: clip.id)
             }
             write_json(path, entries)
@@ -277,7 +278,7 @@ def prepare_sets(
         data_root=data_root,
         sample_rate=sample_rate,
         manifests=manifests,
-        summary=summary_table(sets, reports),
+        summary=summary_table(sets, recordings),
         notes=tuple(found.notes),
         warnings=tuple(found.warnings),
     )
@@ -327,44 +328,26 @@ def find_prepared(
     )
 
 
-def _convert(sets, sample_rate, cache_folder, reports, n_jobs, found):
-    """Return source path -> path to read, converting what needs it."""
-    infos = {path: report.info for path, report in reports.items()}
-    common = {"infos": infos, "n_jobs": n_jobs}
-    rooms = {role: sets[role] for role in sets if role == "rir"}
-    others = {role: sets[role] for role in sets if role != "rir"}
-    ready = prepare_audio(files_of(others), sample_rate, cache_folder, **common)
-    # The tail of a room response lies far below its peak, and the mean over
-    # microphones is the response of no room.
-    ready |= prepare_audio(
-        files_of(rooms),
-        sample_rate,
-        cache_folder,
-        subtype="FLOAT",
-        channel=0,
-        **common,
-    )
-    for role in sets:
-        paths = files_of({role: sets[role]})
-        copies = sum(ready[path] != path for path in paths)
-        if not copies:
-            continue
-        several = sum(infos[path].channels > 1 for path in paths)
-        how = "first channel" if role == "rir" else "mean of the channels"
-        found.notes.append(
-            f"{role}: {copies} of {len(paths)} files are read as "
-            f"{sample_rate} Hz mono copies in {cache_folder}"
-            + (f", {how} of {several} files" if several else "")
-        )
-    return ready
+def _copies(role, splits, recordings, sample_rate) -> list[str]:
+    """Return a line on the files that are read as copies."""
+    found = [recordings[path] for path in files_of(splits)]
+    copies = [r for r in found if r.ready != r.info.path]
+    if not copies:
+        return []
+    several = sum(r.info.channels > 1 for r in found)
+    how = "first channel" if role == "rir" else "mean of the channels"
+    return [
+        f"{role}: {len(copies)} of {len(found)} files are read as "
+        f"{sample_rate} Hz mono copies in {copies[0].ready.parent}"
+        + (f", {how} of {several} files" if several else "")
+    ]
 
 
-def _entry(role, clip, ready, reports, data_root, sample_rate) -> dict:
+def _entry(role, clip, recordings, data_root, sample_rate) -> dict:
     """Return what a manifest says of one clip."""
-    entry: dict = {}
-    for key, source in clip.files.items():
-        entry[key] = _named(ready[source], data_root)
-    info = reports[next(iter(clip.files.values()))].info
+    found = {key: recordings[path] for key, path in clip.files.items()}
+    entry = {key: _named(r.ready, data_root) for key, r in found.items()}
+    info = next(iter(found.values())).info
     frames = resampled_length(info.frames, info.sample_rate, sample_rate)
     entry["duration"] = round(frames / sample_rate, 6)
     key = "speaker" if ROLES[role] == "speaker" else "group"
@@ -389,13 +372,13 @@ def _remove_stale(output_folder: Path, manifests) -> None:
                 path.unlink(missing_ok=True)
 
 
-def summary_table(sets, reports) -> str:
+def summary_table(sets, recordings) -> str:
     """Return clips, hours and speakers (noises, rooms) of each split."""
     rows = [("set", "split", "clips", "hours", "speakers or groups")]
     for role, splits in sets.items():
         for split, clips in splits.items():
             first = (next(iter(clip.files.values())) for clip in clips)
-            hours = sum(reports[path].info.duration for path in first) / 3600
+            hours = sum(recordings[path].info.duration for path in first) / 3600
             groups = len({clip.group for clip in clips})
             rows.append(
                 (role, split, str(len(clips)), f"{hours:.2f}", str(groups))

@@ -9,8 +9,7 @@ import sys
 
 from edgebrain.checks import Number, switch
 from edgebrain.data.batching import ShuffledSampler
-from edgebrain.data.cache import prepare_audio
-from edgebrain.data.checks import examine_files, fault_of
+from edgebrain.data.ingest import ingest
 from edgebrain.data.layout import SPLITS
 from edgebrain.errors import UserError
 from edgebrain.events.dataset import EventDataset, PatchBatch
@@ -225,8 +224,8 @@ def _prepare(hparams) -> Prepared:
         splits["unknown_valid"], splits["unknown_test"] = parts
     cache = Path(hparams["cache_folder"])
     everything = {c.path for clips in splits.values() for c in clips}
-    reports = examine_files(sorted(everything), cache)
-    bad = {p: fault for p, r in reports.items() if (fault := fault_of(r))}
+    found = ingest(sorted(everything), hparams["sample_rate"], cache / "audio")
+    bad = {path: r.fault for path, r in found.items() if r.fault}
     unusable = [
         f"{path}: {fault}"
         for path, fault in bad.items()
@@ -240,17 +239,11 @@ def _prepare(hparams) -> Prepared:
             split: [clip for clip in clips if clip.path not in bad]
             for split, clips in splits.items()
         }
-    files = prepare_audio(
-        sorted(everything - set(bad)),
-        hparams["sample_rate"],
-        cache / "audio",
-        infos={path: r.info for path, r in reports.items()},
-    )
     sets, lines = {}, []
     for split, clips in splits.items():
         sets[split] = {
             clip.id: {
-                "wav": str(files[clip.path]),
+                "wav": str(found[clip.path].ready),
                 "labels": list(clip.labels),
                 "source": str(clip.path),
             }
@@ -258,7 +251,7 @@ def _prepare(hparams) -> Prepared:
         }
         folder = Path(hparams["output_folder"]) / "manifests"
         write_json(folder / f"{split}.json", sets[split])
-        hours = sum(reports[c.path].info.duration for c in clips) / 3600
+        hours = sum(found[c.path].info.duration for c in clips) / 3600
         sources = len({clip.group for clip in clips})
         lines.append(
             f"{split:13} {len(clips):6d} clips {hours:7.2f} h "

@@ -3,7 +3,7 @@ from pathlib import Path
 import shutil
 import time
 
-from edgebrain.data import audio, checks
+from edgebrain.data import audio, ingest
 from edgebrain.data.manifest import prepare_folder, prepare_sets
 from edgebrain.errors import UserError
 import numpy as np
@@ -299,7 +299,7 @@ def test_real_recordings(tmp_path, monkeypatch):
         "rir": [18, 6, 6],
     }
     assert data.warnings == ()
-    monkeypatch.setattr(checks, "_examine", None)
+    monkeypatch.setattr(ingest, "_ingest", None)
     start = time.perf_counter()
     assert run() == data
     assert time.perf_counter() - start < 5
