@@ -1,35 +1,28 @@
-"""Unpack archives that nobody vouches for.
+"""Unpack archives that nobody vouches for."""
 
-An archive is unpacked into a hidden folder that is renamed when it is whole:
-a folder with its final name is complete, whatever was killed when.
-"""
-
-from collections.abc import Iterator
-import contextlib
 import os
 from pathlib import Path, PurePosixPath
 import shutil
-import stat
 import tarfile
-from typing import BinaryIO
 import zipfile
 import zlib
 
 from edgebrain.errors import UserError
+from edgebrain.files import replacing
 from tqdm import tqdm
 
 #: Suffixes of archives that :func:`unpack` reads.
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
-_BLOCK = 1 << 20
 # What a damaged archive raises, depending on where the damage is.
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, tarfile.ReadError)
 
 
 def unpack(archive: Path | str, inside: str, destination: Path | str) -> Path:
     """Unpack one folder of an archive, whole or not at all.
 
-    Only plain files are made, never with more rights than the umask gives.
+    By the standard library, which lets nothing land outside the destination
+    and refuses devices and links that lead out.
 
     Arguments
     ---------
@@ -49,35 +42,35 @@ def unpack(archive: Path | str, inside: str, destination: Path | str) -> Path:
     Raises
     ------
     UserError
-        A damaged archive; one without that folder; a member that is a link
-        or a device, or would land elsewhere; too little disk.
+        A damaged archive; one without that folder or with a member that
+        would land elsewhere; too little disk.
     """
     archive, destination = Path(archive), Path(destination)
     wanted = PurePosixPath(inside).parts
     work = destination.with_name(f".unpacking-{destination.name}")
     try:
-        work.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(work, ignore_errors=True)
-        for name, data in _members(archive):
-            relative = _inside(_safe(archive, name), wanted)
-            if relative is None:
-                continue
-            if data is None:
-                raise _refused(archive, name)
-            target = work / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # "x": two members of one name would overwrite each other.
-            with open(target, "xb") as file:
-                shutil.copyfileobj(data, file, _BLOCK)
-        if not work.is_dir():
+        work.mkdir(parents=True)
+        if archive.suffix.lower() == ".zip":
+            with zipfile.ZipFile(archive) as bundle:
+                members = {i: i.filename for i in bundle.infolist()}
+                top = _extract(members, bundle.extract, wanted, work)
+        else:
+            with tarfile.open(archive) as bundle:
+                bundle.extraction_filter = tarfile.data_filter
+                members = {i: i.name for i in bundle}
+                top = _extract(members, bundle.extract, wanted, work)
+        if top is None:
             raise UserError(f"{archive}: holds no folder {inside}")
         if destination.is_dir():
             destination.rmdir()  # fails unless it is empty
-        os.replace(work, destination)
+        os.replace(work.joinpath(*top, *wanted), destination)
     except _DAMAGE as error:
         raise UserError(
             f"{archive}: is damaged ({error}); delete it and get it again"
         ) from error
+    except tarfile.FilterError as error:
+        raise UserError(f"{archive}: not unpacked: {error}") from error
     except OSError as error:
         raise UserError(
             f"{archive}: cannot be unpacked to {destination} ({error})"
@@ -85,6 +78,28 @@ def unpack(archive: Path | str, inside: str, destination: Path | str) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return destination
+
+
+def _extract(members: dict, extract, wanted: tuple, work: Path) -> tuple | None:
+    """Extract what lies in the wanted folder; return what is above that.
+
+    Hidden files, and what macOS puts beside the files of a zip archive, are
+    no part of a data set.
+    """
+    top = None
+    for member, name in tqdm(
+        members.items(), "unpacking", unit="file", disable=None
+    ):
+        path = PurePosixPath(name)
+        parts = path.parts
+        if "__MACOSX" in parts or path.name.startswith("."):
+            continue
+        for start in range(len(parts) - len(wanted)):
+            if parts[start : start + len(wanted)] == wanted:
+                extract(member, work)
+                top = parts[:start]
+                break
+    return top
 
 
 def archive_members(archive: Path | str) -> list[str]:
@@ -97,100 +112,16 @@ def archive_members(archive: Path | str) -> list[str]:
 
 
 def unpack_file(archive: Path | str, name: str, destination: Path | str):
-    """Unpack one file of a zip archive, which appears when it is whole.
-
-    Arguments
-    ---------
-    archive : Path or str
-        A zip archive.
-    name : str
-        Of the member, one of :func:`archive_members`.
-    destination : Path or str
-        The file to make.
-
-    Raises
-    ------
-    UserError
-        A damaged archive, too little disk.
-    """
-    archive, destination = Path(archive), Path(destination)
-    part = destination.with_name(destination.name + ".part")
+    """Unpack one of :func:`archive_members`, whole or not at all."""
     try:
         with (
             zipfile.ZipFile(archive) as bundle,
             bundle.open(name) as data,
-            open(part, "wb") as file,
+            replacing(destination) as part,
+            part.open("wb") as file,
         ):
-            shutil.copyfileobj(data, file, _BLOCK)
-        os.replace(part, destination)
+            shutil.copyfileobj(data, file)
     except (*_DAMAGE, OSError) as error:
         raise UserError(
             f"{archive}: {name} cannot be unpacked ({error})"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _members(archive: Path) -> Iterator[tuple[str, BinaryIO | None]]:
-    """Yield name and content of each file, None for a link or a device."""
-    with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(
-            tqdm(
-                total=archive.stat().st_size,
-                unit="B",
-                unit_scale=True,
-                desc=f"unpacking {archive.name}",
-                disable=None,
-            )
-        )
-        if archive.suffix.lower() == ".zip":
-            bundle = stack.enter_context(zipfile.ZipFile(archive))
-            for info in bundle.infolist():
-                progress.update(info.compress_size)
-                if info.is_dir():
-                    continue
-                if stat.S_ISLNK(info.external_attr >> 16):
-                    yield info.filename, None
-                    continue
-                with bundle.open(info) as data:
-                    yield info.filename, data
-            return
-        raw = stack.enter_context(archive.open("rb"))
-        tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r:*"))
-        for member in tar:
-            progress.update(raw.tell() - progress.n)
-            if member.isdir():
-                continue
-            data = tar.extractfile(member) if member.isreg() else None
-            yield member.name, data
-
-
-def _refused(archive: Path, name: str) -> UserError:
-    return UserError(
-        f"{archive}: {name} is a link or a device or lies outside the "
-        "archive's folder; a data set holds no such thing: not unpacked"
-    )
-
-
-def _safe(archive: Path, name: str) -> PurePosixPath:
-    """Return the path of a member, or raise UserError if it leads out."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    drive = path.parts and path.parts[0].endswith(":")
-    if path.is_absolute() or ".." in path.parts or drive:
-        raise _refused(archive, name)
-    return path
-
-
-def _inside(path: PurePosixPath, wanted: tuple) -> PurePosixPath | None:
-    """Return the path below the wanted folder, None for what is not there.
-
-    Hidden files, and what macOS puts beside the files of a zip archive, are
-    no part of a data set.
-    """
-    parts = path.parts
-    if "__MACOSX" in parts or path.name.startswith("."):
-        return None
-    for start in range(len(parts) - len(wanted)):
-        if parts[start : start + len(wanted)] == wanted:
-            return PurePosixPath(*parts[start + len(wanted) :])
-    return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgebrain.data.archives import unpack
 from edgebrain.data.download import download as fetch
 from edgebrain.data.download import verify
-from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
+from edgebrain.data.embedded.corpus import CorpusSizes, make_embedded_corpus
 from edgebrain.data.layout import SPLITS, Found, find_audio, split_folders
 from edgebrain.data.manifest import PreparedData, find_prepared, prepare_sets
 from edgebrain.errors import UserError, unknown_name
@@ -144,8 +144,8 @@ def prepare_mini_librispeech(
     mirrors : sequence of str
         Addresses, in order of preference.
     check_archives : bool
-        Whether an archive must have the published size and checksum; False
-        for archives of one's own making.
+        Whether an archive must have the published checksum; False for
+        archives of one's own making.
     num_train, num_valid, num_test : int, float or None
         Use that many utterances, or that fraction of them.
     skip_bad : bool
@@ -251,7 +251,7 @@ def find_or_fetch(
     mirrors : sequence of str
         Where to download from; empty: not at all.
     check_archives : bool
-        Whether size and checksum must be the published ones.
+        Whether checksums must be the published ones.
     **options
         Of :func:`edgebrain.data.download.download`.
 
@@ -284,20 +284,19 @@ def find_or_fetch(
     for name in missing:
         archive = ARCHIVES[name]
         path = data_folder / archive.name
-        expected = {"md5": archive.md5, "size": archive.size}
-        expected = expected if check_archives else {}
         if name in lacking:
             urls = [
                 f"{mirror.rstrip('/')}/{archive.path}" for mirror in mirrors
             ]
             print(f"downloading {urls[0]} to {path}")
             try:
-                fetch(urls, path, **expected, **options)
+                md5 = archive.md5 if check_archives else None
+                fetch(urls, path, md5, archive.size, **options)
             except UserError as error:
                 rest = lacking[lacking.index(name) :]
                 raise _missing(rest, data_folder, mirrors, error) from error
-        else:
-            verify(path, **expected)
+        elif check_archives:
+            verify(path, archive.md5)
         found[name] = unpack(path, archive.folder, data_folder / archive.folder)
     return found
 

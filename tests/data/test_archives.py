@@ -87,21 +87,18 @@ def test_truncated_archive_leaves_nothing(tmp_path, name):
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../evil", "Corpus/part/../../../evil", "/evil", "C:\\evil", "..\\evil"],
-)
-def test_members_that_lead_out_are_refused(tmp_path, name):
+@pytest.mark.parametrize("name", ["../evil", "Corpus/part/../../../evil"])
+def test_nothing_lands_elsewhere(tmp_path, name):
     folder = tmp_path / "in"
     folder.mkdir()
-    for path in (
-        make_tar(tmp_path / "c.tar", FILES | {name: b"!"}, "w"),
-        make_zip(tmp_path / "c.zip", FILES | {name: b"!"}),
-    ):
-        with pytest.raises(UserError, match="not unpacked"):
-            unpack(path, "", folder / "p")
+    path = make_tar(tmp_path / "c.tar", FILES | {name: b"!"}, "w")
+    with pytest.raises(UserError, match="not unpacked.*evil"):
+        unpack(path, "", folder / "p")
     assert list(folder.iterdir()) == []
-    assert not list(tmp_path.glob("**/*evil*"))
+    path = make_zip(tmp_path / "c.zip", FILES | {name: b"!", "/evil2": b"!"})
+    inside = unpack(path, "", folder / "p")
+    evils = list(tmp_path.glob("**/*evil*"))
+    assert evils and all(evil.is_relative_to(inside) for evil in evils)
 
 
 def special(name, kind):
@@ -114,23 +111,24 @@ def special(name, kind):
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE]
 )
-def test_links_and_devices_are_refused(tmp_path, kind):
+def test_links_out_and_devices_are_refused(tmp_path, kind):
     link = special("Corpus/part/1/z", kind)
     path = make_tar(tmp_path / "c.tar", special=[link], mode="w")
-    with pytest.raises(UserError, match="link or a device"):
+    with pytest.raises(UserError, match="not unpacked.*z"):
         unpack(path, "part", tmp_path / "p")
+    assert not (tmp_path / "p").exists()
     # Outside the wanted folder it does no harm.
     assert contents(unpack(path, "other", tmp_path / "o")) == {"c.wav": b"c"}
 
 
-def test_link_in_a_zip_is_refused(tmp_path):
+def test_link_in_a_zip_is_a_file(tmp_path):
     path = make_zip(tmp_path / "c.zip")
     with zipfile.ZipFile(path, "a") as bundle:
         info = zipfile.ZipInfo("Corpus/part/link")
         info.external_attr = 0o120777 << 16
         bundle.writestr(info, "/etc/passwd")
-    with pytest.raises(UserError, match="link or a device"):
-        unpack(path, "part", tmp_path / "p")
+    made = unpack(path, "part", tmp_path / "p") / "link"
+    assert made.read_text() == "/etc/passwd" and not made.is_symlink()
 
 
 def test_leftover_of_a_killed_run_is_replaced(tmp_path):
