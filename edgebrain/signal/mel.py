@@ -14,6 +14,7 @@ import functools
 import math
 from typing import Any
 
+from edgebrain.checks import Name, Number, check, switch
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.signal.settings import SignalSettings
 from edgebrain.signal.streaming import StreamingSTFT
@@ -23,6 +24,15 @@ import numpy as np
 #: Range in dB that ``to_db`` keeps below the loudest value of a clip.
 TOP_DB = 80.0
 _TINY = 1e-10
+_RULES = {
+    "n_mels": Number(whole=True, least=1),
+    "fmin": Number(least=0),
+    "fmax": Number(above=0),
+    "norm": Name("norm", ["slaney"], optional=True),
+    "htk": switch,
+    "to_db": switch,
+    "log_offset": Number(above=0),
+}
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,6 @@ class MelSettings:
     ---------
     signal : SignalSettings
         Frames; its ``power`` is that of the magnitude which is summed.
-    n_mels : int
-        Bands.
     fmin, fmax : float
         Hz, lowest and highest edge of the bands.
     norm : str or None
@@ -46,8 +54,6 @@ class MelSettings:
     to_db : bool
         dB below the loudest value of the clip, at most 80 (offline only: a
         stream does not know its loudest value); else ln(mel + log_offset).
-    log_offset : float
-        Added before the logarithm.
 
     Raises
     ------
@@ -67,37 +73,22 @@ class MelSettings:
     log_offset: float = 1e-4
 
     def __post_init__(self) -> None:
-        problems = []
-        if isinstance(self.n_mels, bool) or not isinstance(self.n_mels, int):
-            problems.append(f"n_mels: a whole number, not {self.n_mels!r}")
-        for name in ("fmin", "fmax", "log_offset"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                problems.append(f"{name}: a number, not {value!r}")
-        for name in ("htk", "to_db"):
-            if not isinstance(getattr(self, name), bool):
-                problems.append(f"{name}: true or false")
-        if self.norm not in (None, "slaney"):
-            problems.append(str(unknown_name("norm", self.norm, ["slaney"])))
+        for name, value in check(
+            "mel settings", self.to_dict(), _RULES
+        ).items():
+            object.__setattr__(self, name, value)
         nyquist = self.signal.sample_rate / 2
-        if not problems and not 0 <= self.fmin < self.fmax <= nyquist:
-            problems.append(
-                f"fmin {self.fmin:g} and fmax {self.fmax:g}: must rise and "
-                f"lie within 0 and {nyquist:g} Hz"
+        if not self.fmin < self.fmax <= nyquist:
+            raise UserError(
+                f"mel settings: fmin {self.fmin:g} and fmax {self.fmax:g}: "
+                f"must rise and lie within 0 and {nyquist:g} Hz"
             )
-        if not problems and self.log_offset <= 0:
-            problems.append("log_offset: must be above 0")
-        if not problems:
-            if self.n_mels < 1:
-                problems.append("n_mels: at least 1")
-            elif not self.filters.any(1).all():
-                problems.append(
-                    f"n_mels {self.n_mels}: some bands lie between two bins "
-                    "of the FFT and would be empty: fewer bands, a longer "
-                    "n_fft, or a higher fmin"
-                )
-        if problems:
-            raise UserError.collect("mel settings", problems)
+        if not self.filters.any(1).all():
+            raise UserError(
+                f"mel settings: n_mels {self.n_mels}: some bands lie between "
+                "two bins of the FFT and would be empty: fewer bands, a "
+                "longer n_fft, or a higher fmin"
+            )
 
     @functools.cached_property
     def filters(self) -> np.ndarray:
@@ -142,17 +133,10 @@ class MelSettings:
     def from_dict(
         cls, fields: Mapping[str, Any], signal: SignalSettings
     ) -> "MelSettings":
-        """Return the settings that :meth:`to_dict` described.
-
-        Raises
-        ------
-        UserError
-            An unknown key or a bad value.
-        """
-        known = [f.name for f in dataclasses.fields(cls) if f.name != "signal"]
-        unknown = [key for key in fields if key not in known]
+        """Return the settings that :meth:`to_dict` described."""
+        unknown = [key for key in fields if key not in _RULES]
         if unknown:
-            raise unknown_name("key of the mel settings", unknown[0], known)
+            raise unknown_name("key of the mel settings", unknown[0], _RULES)
         return cls(signal=signal, **fields)
 
 
@@ -276,8 +260,6 @@ def sounding(
         Shape (samples,).
     top_db : float
         A higher value keeps more.
-    frame_length, hop_length : int
-        Samples.
 
     Returns
     -------

@@ -21,11 +21,6 @@ def speech_like(seconds: float, sample_rate: int) -> np.ndarray:
     vowel a syllable; a hiss after every third; noise that rises from -60 dB;
     the level falls by 30 dB halfway, and digital silence ends it.
 
-    Arguments
-    ---------
-    sample_rate : int
-        Hz.
-
     Returns
     -------
     numpy.ndarray
@@ -63,8 +58,6 @@ def probe_magnitude(
 
     Arguments
     ---------
-    frames : int
-        At least so many.
     wav : numpy.ndarray, optional
         Take this recording, repeated as often as needed.
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 import dataclasses
 from dataclasses import dataclass
 import functools
-import math
-import numbers
 from typing import Any
 
-from edgebrain.errors import UserError, nearest, unknown_name
+from edgebrain.checks import Name, Number, check, switch
+from edgebrain.errors import UserError, unknown_name
 from edgebrain.signal.windows import (
     EDGE_FLOOR,
     WINDOWS,
@@ -16,8 +15,17 @@ from edgebrain.signal.windows import (
     split_hops,
 )
 
-_WHOLE = ("sample_rate", "n_fft", "win_length", "hop_length")
-_SWITCHES = ("center", "peak_normalize")
+_WHOLE = Number(whole=True, least=1)
+_RULES = {
+    "sample_rate": _WHOLE,
+    "n_fft": _WHOLE,
+    "win_length": _WHOLE,
+    "hop_length": _WHOLE,
+    "window": Name("window", WINDOWS),
+    "center": switch,
+    "power": Number(above=0),
+    "peak_normalize": switch,
+}
 
 
 @dataclass(frozen=True)
@@ -26,13 +34,9 @@ class SignalSettings:
 
     Arguments
     ---------
-    sample_rate : int
-        Hz.
     n_fft : int
         Samples of the FFT, even. The window lies in its middle, zeros
         around it.
-    win_length : int
-        Samples of the window.
     hop_length : int
         Samples from one frame to the next.
     window : str
@@ -65,13 +69,11 @@ class SignalSettings:
     peak_normalize: bool = False
 
     def __post_init__(self) -> None:
-        problems = _field_problems(self)
-        if not problems:
-            # Equal settings must be equal whatever number types came in.
-            for name in _WHOLE:
-                object.__setattr__(self, name, int(getattr(self, name)))
-            object.__setattr__(self, "power", float(self.power))
-            problems = _joint_problems(self)
+        # Equal settings must be equal whatever number types came in.
+        fields = check("signal settings", self.to_dict(), _RULES)
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        problems = _joint_problems(self)
         if problems:
             raise UserError.collect("signal settings", problems)
 
@@ -147,63 +149,19 @@ class SignalSettings:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "SignalSettings":
-        """Return settings from a dictionary; missing keys get defaults.
-
-        Arguments
-        ---------
-        fields : mapping of str to value
-            As :meth:`to_dict` gives.
-
-        Returns
-        -------
-        SignalSettings
-
-        Raises
-        ------
-        UserError
-            For anything but a mapping, an unknown key or a bad value.
-        """
+        """Return settings from a dictionary; missing keys get defaults."""
         if not isinstance(fields, Mapping):
             raise UserError(
                 "signal settings must be a mapping of names to values, not "
                 f"{type(fields).__name__}"
             )
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = [key for key in fields if key not in known]
+        unknown = [key for key in fields if key not in _RULES]
         if unknown:
             raise UserError.collect(
                 "signal settings",
-                [str(unknown_name("key", str(k), known)) for k in unknown],
+                [str(unknown_name("key", str(k), _RULES)) for k in unknown],
             )
         return cls(**fields)
-
-
-def _field_problems(settings: SignalSettings) -> list[str]:
-    """Return what is wrong with single fields."""
-    problems = []
-    for name in _WHOLE:
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            problems.append(f"{name} must be a whole number, not {value!r}")
-        elif value <= 0:
-            problems.append(f"{name} must be greater than 0, not {value}")
-    for name in _SWITCHES:
-        if not isinstance(getattr(settings, name), bool):
-            value = getattr(settings, name)
-            problems.append(f"{name} must be true or false, not {value!r}")
-    power = settings.power
-    if isinstance(power, bool) or not isinstance(power, numbers.Real):
-        problems.append(f"power must be a number, not {power!r}")
-    elif not (math.isfinite(power) and power > 0):
-        problems.append(f"power must be finite and above 0, not {power}")
-    window = settings.window
-    if window not in WINDOWS:
-        close = nearest(str(window), WINDOWS)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        problems.append(
-            f"unknown window {window!r}: {hint}(known: {', '.join(WINDOWS)})"
-        )
-    return problems
 
 
 def _joint_problems(settings: SignalSettings) -> list[str]:

@@ -60,11 +60,6 @@ class StreamingSTFT:
         -------
         numpy.ndarray
             complex64, shape (bins, frames), frames from 0.
-
-        Raises
-        ------
-        UserError
-            If the samples are not a 1-D array of real floating point.
         """
         samples = checked_samples(samples)
         self.samples += len(samples)
@@ -121,11 +116,6 @@ class StreamingISTFT:
     one gain for each phase of the hop; the first and last hops, which fewer
     frames cover, have their own. See :func:`edgebrain.signal.istft` for the
     floor of these sums.
-
-    Arguments
-    ---------
-    settings : SignalSettings
-        Those of the analysis.
     """
 
     def __init__(self, settings: SignalSettings) -> None:
@@ -161,11 +151,6 @@ class StreamingISTFT:
         numpy.ndarray
             float32, shape (samples,): a hop for each frame, less the
             samples before the start of a centred signal.
-
-        Raises
-        ------
-        UserError
-            If the spectrum has another shape.
         """
         settings = self.settings
         hop, win = settings.hop_length, settings.win_length
@@ -210,11 +195,6 @@ class StreamingISTFT:
         -------
         numpy.ndarray
             float32, so many samples that the total is ``length``.
-
-        Raises
-        ------
-        UserError
-            If the frames given in all are not num_frames(length).
         """
         settings = self.settings
         before = self.samples

@@ -95,8 +95,6 @@ def istft(spec: Any, settings: SignalSettings, length: int) -> Any:
     ---------
     spec : numpy.ndarray or torch.Tensor
         Complex, shape (..., bins, frames).
-    settings : SignalSettings
-        Those of the analysis.
     length : int
         Samples wanted, at least 1. Frames beyond num_frames(length) may be
         there; they count where they reach into the signal.
@@ -145,8 +143,6 @@ def magnitude(spec: Any, settings: SignalSettings) -> Any:
     ---------
     spec : numpy.ndarray or torch.Tensor
         Complex, any shape.
-    settings : SignalSettings
-        Gives ``power``.
 
     Returns
     -------
@@ -181,11 +177,6 @@ def peak_gain(wav: Any) -> Any:
     -------
     numpy.ndarray or torch.Tensor
         Shape (..., 1), 1 / max|wav|; 1 where the peak is under 1e-8.
-
-    Raises
-    ------
-    UserError
-        If there are no samples or they are not real floating point.
     """
     torch = _torch_of(wav)
     wav = _checked_wav(wav, torch)

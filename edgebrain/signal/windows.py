@@ -23,13 +23,6 @@ def make_window(name: str, length: int) -> np.ndarray:
     The NNSE networks of Ambiq scale sqrt_hann by sqrt(2 hop / length); here
     the envelope is divided by instead, so magnitudes differ by that factor.
 
-    Arguments
-    ---------
-    name : str
-        One of ``WINDOWS``.
-    length : int
-        Samples of the window.
-
     Returns
     -------
     numpy.ndarray
@@ -49,8 +42,6 @@ def split_hops(window: np.ndarray, hop_length: int) -> np.ndarray:
     ---------
     window : numpy.ndarray
         Shape (win_length,).
-    hop_length : int
-        Samples between frames.
 
     Returns
     -------
@@ -72,14 +63,8 @@ def envelope(
     ---------
     window : numpy.ndarray
         Shape (win_length,).
-    hop_length : int
-        Samples between frames.
     offset : int
         Samples of the first frame that lie before sample 0.
-    frames : int
-        Number of frames.
-    length : int
-        Samples wanted.
 
     Returns
     -------
