@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgebrain.data.embedded import make_embedded_corpus
+from edgebrain.data.embedded.corpus import make_embedded_corpus
 from edgebrain.data.manifest import prepare_folder
 from edgebrain.enhancement.datasets import mixing_dataset
 from edgebrain.enhancement.mixing import MixingSettings

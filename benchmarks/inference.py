@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from edgebrain.loading import PRECISIONS
-from edgebrain.onnx import metadata
+from edgebrain.onnx import files
 from edgebrain.tasks import Setup
 from edgebrain.training.checkpoints import AtomicCheckpointer
 from edgebrain.training.weights import ModelCard
@@ -69,7 +69,7 @@ def onnx_files(folder: Path) -> dict[tuple[str, str], Path]:
     """Return the ONNX files of a folder by form and precision."""
     found = {}
     for path in sorted(folder.glob("*.onnx")):
-        data = metadata.read(path)
+        data = files.read_card(path)
         if data is not None:
             found[data.form, data.precision] = path
     return found

@@ -140,9 +140,9 @@ def task_of(path: Path | str) -> str:
         from edgebrain.c_library import Library
 
         return Library(path, {}).setup.task
-    from edgebrain.onnx.metadata import read
+    from edgebrain.onnx.files import read_card
 
-    for card in map(read, [path] if path.is_file() else _onnx_files(path)):
+    for card in map(read_card, [path] if path.is_file() else _onnx_files(path)):
         if card is not None:
             return card.task
     return tasks.DEFAULT
@@ -155,11 +155,11 @@ def _onnx_files(folder: Path) -> list[Path]:
 
 def _choose(path, files, form, precision, forms) -> Path:
     """Return the file of the wanted, or else the preferred, form."""
-    from edgebrain.onnx.metadata import read
+    from edgebrain.onnx.files import read_card
 
     found = []
     for file in files:
-        card = read(file)
+        card = read_card(file)
         if card is not None:
             found.append((card.form, card.precision, file))
     if not found:

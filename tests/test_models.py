@@ -4,7 +4,8 @@ from pathlib import Path
 import re
 
 from edgebrain.enhancement import load_enhancer
-from edgebrain.onnx.metadata import HASH, read
+from edgebrain.onnx.files import read_card
+from edgebrain.onnx.metadata import HASH
 import numpy as np
 import onnx
 import pytest
@@ -32,7 +33,7 @@ def test_folder_is_complete_and_small(folder):
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda p: p.name)
 def test_all_forms_come_from_one_checkpoint(folder):
-    found = [read(path) for path in sorted(folder.glob("*.onnx"))]
+    found = [read_card(path) for path in sorted(folder.glob("*.onnx"))]
     assert len({m.checkpoint_sha256 for m in found}) == 1
     assert {m.task for m in found} == {"enhancement"}
     for path in folder.glob("*.onnx"):
@@ -56,7 +57,7 @@ def test_forms_agree_on_a_signal(folder):
         ).enhance(noisy)
         error = np.mean((quantized - whole) ** 2) / np.mean(whole**2)
         assert -10 * np.log10(error) > 15, precision
-    card = read(folder / "stream.onnx")
+    card = read_card(folder / "stream.onnx")
     late = load_enhancer(folder).latency_samples
     assert late == card.signal.win_length
 

@@ -8,7 +8,7 @@ from edgebrain.data.batching import (
     eval_loader_kwargs,
     train_loader_kwargs,
 )
-from edgebrain.data.embedded import make_embedded_corpus
+from edgebrain.data.embedded.corpus import make_embedded_corpus
 from edgebrain.data.manifest import PreparedData, prepare_folder
 from edgebrain.data.sources import load_manifest
 from edgebrain.enhancement.datasets import mixing_dataset, paired_dataset

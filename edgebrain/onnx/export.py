@@ -38,10 +38,6 @@ def export_offline(
     **options
         Further fields of :class:`.job.ExportOptions`.
 
-    Returns
-    -------
-    Exported
-
     Raises
     ------
     UserError
@@ -87,8 +83,6 @@ def export_patch(
 
     Arguments
     ---------
-    model, setup, path, opset, **options
-        As for :func:`export_offline`.
     context : int or tuple of (int, int), optional
         Frames left and right; one number: of a causal network to the left,
         with the look-ahead to the right, of another one on both sides.
@@ -112,69 +106,53 @@ def export_patch(
             f"frames_per_patch must be at least 1, got {frames_per_patch}"
         )
     if job.window is not None:
-        return _export_window(job, context)
-    context, needed = patch_context(model, context)
-    frames = frames_per_patch + sum(context)
+        if context is not None:
+            raise UserError(
+                f"{type(model).__name__} judges windows of {job.window[0]} "
+                "frames as a whole: leave --context out"
+            )
+        frames, hop = job.window
+        context = needed = (frames - hop, 0)
+        notes = [f"each call judges {frames} frames, {hop} of them new"]
+    else:
+        context, needed = patch_context(model, context)
+        frames = frames_per_patch + sum(context)
+        notes = [
+            f"each call computes {frames} frames for {frames_per_patch} new "
+            f"ones: {frames / frames_per_patch:.1f} times the work of the "
+            "offline form"
+        ]
     probe = job.probe(max(PROBE_FRAMES, 3 * frames))
-    proto = _trace_patch(job, probe[:, :frames])
-    notes = [
-        f"each call computes {frames} frames for {frames_per_patch} new ones: "
-        f"{frames / frames_per_patch:.1f} times the work of the offline form"
-    ]
-    whole = needed is not None and all(
-        given >= wanted for given, wanted in zip(context, needed, strict=True)
+    proto = job.trace(
+        job.model,
+        {job.input.name: torch.from_numpy(probe[None, :, :frames])},
+        {job.output.name: job.output_shape(1, frames)},
     )
 
     def compare(runner) -> float:
-        worst = _patch_difference(job, runner, probe)
+        worst = max(
+            _difference(job, runner, probe[None, :, start : start + frames])
+            for start in (0, frames // 2, probe.shape[1] - frames)
+        )
+        if job.window is not None:
+            return worst
         offline = job.forward(probe[None])[0]
         got = runner.run(probe)
-        if whole:
+        if needed and context[0] >= needed[0] and context[1] >= needed[1]:
             return max(worst, distance(got, offline))
         field = "without bound" if job.traits.recurrent else "not known"
         if needed is not None:
             field = f"{needed[0]} left and {needed[1]} right"
-        notes.append(_context_cost(context, field, got, offline))
+        error = np.abs(got - offline)
+        notes.append(
+            f"warning: the context of {context[0]} frames left and "
+            f"{context[1]} right does not hold the receptive field ({field}): "
+            f"outputs differ from the offline form by {error.mean():.2g} on "
+            f"average, up to {error.max():.2g}"
+        )
         return worst
 
     return job.finish(proto, frames, compare, notes=notes, context=context)
-
-
-def _export_window(job: Job, context) -> Exported:
-    """Export a network with one output for all frames of a window."""
-    frames, hop = job.window
-    if context is not None:
-        raise UserError(
-            f"{type(job.model).__name__} judges windows of {frames} frames "
-            "as a whole: leave --context out"
-        )
-    probe = job.probe(max(PROBE_FRAMES, 3 * frames))
-    proto = _trace_patch(job, probe[:, :frames])
-    return job.finish(
-        proto,
-        frames,
-        lambda runner: _patch_difference(job, runner, probe),
-        notes=[f"each call judges {frames} frames, {hop} of them new"],
-        context=(frames - hop, 0),
-    )
-
-
-def _trace_patch(job: Job, probe: np.ndarray):
-    frames = probe.shape[1]
-    return job.trace(
-        job.model,
-        {job.input.name: torch.from_numpy(probe[None])},
-        {job.output.name: job.output_shape(1, frames)},
-    )
-
-
-def _patch_difference(job: Job, runner, probe: np.ndarray) -> float:
-    frames = runner.frames
-    starts = (0, frames // 2, probe.shape[1] - frames)
-    return max(
-        _difference(job, runner, probe[None, :, start : start + frames])
-        for start in starts
-    )
 
 
 def _difference(job: Job, runner, features: np.ndarray) -> float:
@@ -197,17 +175,6 @@ def export_stream(
     Each state is an input and an output of its own, ``name`` and
     ``new_name``. The runner starts from zeros.
 
-    Arguments
-    ---------
-    model, setup, path, opset, **options
-        As for :func:`export_offline`.
-    stream_frames : int
-        Frames a call.
-
-    Returns
-    -------
-    Exported
-
     Raises
     ------
     UserError
@@ -216,77 +183,30 @@ def export_stream(
     """
     options = ExportOptions(opset, **options)
     job = Job(model, setup, path, "stream", options)
+    model, late = job.model, job.traits.lookahead_frames or 0
     if stream_frames < 1:
         raise UserError(f"stream_frames must be at least 1: {stream_frames}")
-    check_streamable(job.model)
-    if job.window is not None:
-        return _export_window_stream(job)
-    channels = job.input.shape[0]
-    check_step(job.model, channels, sorted({1, stream_frames}))
-    state = _zero_state(job.model)
-    late = job.traits.lookahead_frames or 0
-    probe = job.probe(PROBE_FRAMES - PROBE_FRAMES % stream_frames)
-    proto = job.trace(
-        _Step(job.model, list(state)),
-        {
-            job.input.name: torch.from_numpy(probe[None, :, :stream_frames]),
-            **state,
-        },
-        {
-            job.output.name: job.output_shape(1, stream_frames),
-            **{f"new_{n}": tuple(v.shape) for n, v in state.items()},
-        },
-    )
-    states = _state_list(state)
-
-    def compare(runner) -> float:
-        worst = distance(runner.run(probe), job.forward(probe[None])[0])
-        steps = _step_outputs(job.model, probe, stream_frames)
-        streamer = runner.streamer()
-        got = np.concatenate([streamer(probe), streamer.flush()], axis=1)
-        return max(worst, distance(got[:, : -late or None], steps[:, late:]))
-
-    notes = []
-    ahead = late + stream_frames - 1
-    if ahead:
-        notes.append(f"outputs come up to {ahead} frames late")
-    return job.finish(proto, stream_frames, compare, notes=notes, states=states)
-
-
-def _zero_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the state in front of a stream, which must be zeros."""
+    check_streamable(model)
     state = model.initial_state()
     if any(value.any() for value in state.values()):
         raise UserError(
             f"{type(model).__name__}: initial_state() is not all zeros; a "
             "runner starts from zeroed memory: store the difference instead"
         )
-    return state
-
-
-def _state_list(state: dict[str, Tensor]) -> list[dict]:
-    return [
-        {"input": name, "output": f"new_{name}", "shape": list(value.shape)}
-        for name, value in state.items()
-    ]
-
-
-def _export_window_stream(job: Job) -> Exported:
-    """Export the steps of a network that judges windows.
-
-    A step takes ``step_frames`` frames and gives the output of ``forward``
-    for the newest ``receptive_field_frames``, once there are so many.
-    """
-    model = job.model
-    size, field = model.step_frames, model.receptive_field_frames
-    state = _zero_state(model)
-    probe = job.probe(size * -(-max(PROBE_FRAMES, 3 * field) // size))
+    size, count, notes = stream_frames, PROBE_FRAMES, []
+    if job.window is not None:
+        # Judges the newest frames, once there are so many.
+        size, field = model.step_frames, model.receptive_field_frames
+        count = max(count, 3 * field)
+        notes = [f"each call takes {size} frames and judges the last {field}"]
+    else:
+        check_step(model, job.input.shape[0], sorted({1, size}))
+        if late + size > 1:
+            notes = [f"outputs come up to {late + size - 1} frames late"]
+    probe = job.probe(size * -(-count // size))
     proto = job.trace(
         _Step(model, list(state)),
-        {
-            job.input.name: torch.from_numpy(probe[None, :, :size]),
-            **state,
-        },
+        {job.input.name: torch.from_numpy(probe[None, :, :size]), **state},
         {
             job.output.name: job.output_shape(1, size),
             **{f"new_{n}": tuple(v.shape) for n, v in state.items()},
@@ -295,28 +215,27 @@ def _export_window_stream(job: Job) -> Exported:
 
     def compare(runner) -> float:
         got, worst = runner.run(probe), 0.0
-        for step in range(-(-field // size), probe.shape[1] // size + 1):
-            newest = probe[None, :, step * size - field : step * size]
-            wanted = job.forward(np.ascontiguousarray(newest))[0]
-            worst = max(worst, distance(got[:, step - 1], wanted))
-        return worst
+        if job.window is not None:
+            for step in range(-(-field // size), probe.shape[1] // size + 1):
+                newest = probe[None, :, step * size - field : step * size]
+                wanted = job.forward(np.ascontiguousarray(newest))[0]
+                worst = max(worst, distance(got[:, step - 1], wanted))
+            return worst
+        worst = distance(got, job.forward(probe[None])[0])
+        steps = _step_outputs(model, probe, size)
+        streamer = runner.streamer()
+        got = np.concatenate([streamer(probe), streamer.flush()], axis=1)
+        return max(worst, distance(got[:, : -late or None], steps[:, late:]))
 
-    return job.finish(
-        proto,
-        size,
-        compare,
-        notes=[f"each call takes {size} frames and judges the last {field}"],
-        states=_state_list(state),
-    )
+    states = [
+        {"input": name, "output": f"new_{name}", "shape": list(value.shape)}
+        for name, value in state.items()
+    ]
+    return job.finish(proto, size, compare, notes=notes, states=states)
 
 
 def check_offline(model: nn.Module, setup: Setup) -> None:
-    """Refuse a network that judges windows of so many frames.
-
-    Raises
-    ------
-    UserError
-    """
+    """Refuse a network that judges windows of so many frames."""
     interface = tasks.find(setup.task).interface(model, setup)
     if interface.window is not None:
         raise UserError(
@@ -326,13 +245,7 @@ def check_offline(model: nn.Module, setup: Setup) -> None:
 
 
 def check_streamable(model: nn.Module) -> None:
-    """Refuse a network without a frame-by-frame form.
-
-    Raises
-    ------
-    UserError
-        Saying what it lacks.
-    """
+    """Refuse a network without a frame-by-frame form."""
     traits, name = model_traits(model), type(model).__name__
     if traits.streaming:
         return
@@ -352,22 +265,12 @@ def patch_context(
 ) -> tuple[tuple[int, int], tuple[int, int] | None]:
     """Return the context of a patch, and what the receptive field needs.
 
-    Arguments
-    ---------
-    context : int or tuple of (int, int), optional
-        As for :func:`export_patch`.
-
     Returns
     -------
     context : tuple of (int, int)
         Frames left and right.
     needed : tuple of (int, int) or None
         None: without bound, or not known.
-
-    Raises
-    ------
-    UserError
-        When none is given and none is known, or it is negative.
     """
     traits, needed = model_traits(model), None
     field, ahead = traits.receptive_field_frames, traits.lookahead_frames
@@ -414,13 +317,3 @@ def _step_outputs(model, probe: np.ndarray, size: int) -> np.ndarray:
             output, state = model.step(part, state)
             outputs.append(output[0].numpy())
     return np.concatenate(outputs, axis=1)
-
-
-def _context_cost(context, field, got, offline) -> str:
-    error = np.abs(got - offline)
-    return (
-        f"warning: the context of {context[0]} frames left and {context[1]} "
-        f"right does not hold the receptive field ({field}): outputs differ "
-        f"from the offline form by {error.mean():.2g} on average, up to "
-        f"{error.max():.2g}"
-    )

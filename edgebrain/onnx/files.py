@@ -1,10 +1,11 @@
 """Reading and judging ONNX files."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from edgebrain.onnx.metadata import HASH
+from edgebrain.onnx.metadata import HASH, PREFIX, GraphMetadata
 import numpy as np
 
 try:
@@ -24,15 +25,7 @@ _FLOATS = (
 
 
 def load(path: str | Path) -> onnx.ModelProto:
-    """Read an ONNX file.
-
-    Raises
-    ------
-    UserError
-        When there is no such file, or it is no ONNX file, or its weights
-        lie in another file that is missing, or are not those that its card
-        was written with.
-    """
+    """Read an ONNX file."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -76,14 +69,56 @@ def weights_sha256(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
-def nonfinite_weights(model: onnx.ModelProto) -> list[str]:
-    """Return the names of weights that hold NaN or infinity."""
-    return [
-        tensor.name
-        for tensor in model.graph.initializer
-        if tensor.data_type in _FLOATS
-        and not np.isfinite(numpy_helper.to_array(tensor)).all()
-    ]
+def write_card(model: onnx.ModelProto, card: GraphMetadata) -> None:
+    """Put a card into a model, in place of what it holds.
+
+    With it go the names and shapes of the inputs and outputs as the graph
+    states them, and a hash of its weights.
+    """
+    entries = {
+        p.key: p.value
+        for p in model.metadata_props
+        if not p.key.startswith(PREFIX)
+    }
+    graph = model.graph
+    entries |= card.to_properties()
+    entries[PREFIX + "inputs"] = _ports(graph.input)
+    entries[PREFIX + "outputs"] = _ports(graph.output)
+    entries[HASH] = weights_sha256(model)
+    del model.metadata_props[:]
+    for key, value in entries.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+
+
+def _ports(values) -> str:
+    """Return names and shapes as JSON; a free dimension by its name."""
+    return json.dumps(
+        [
+            {
+                "name": value.name,
+                "shape": [
+                    d.dim_value if d.HasField("dim_value") else d.dim_param
+                    for d in value.type.tensor_type.shape.dim
+                ],
+            }
+            for value in values
+        ]
+    )
+
+
+def read_card(path: str | Path) -> GraphMetadata | None:
+    """Return the card of an ONNX file, None where there is none.
+
+    Raises
+    ------
+    UserError
+        When it is no ONNX file, or the metadata is damaged.
+    """
+    model = load(path)
+    return GraphMetadata.from_properties(
+        {p.key: p.value for p in model.metadata_props}, str(path)
+    )
 
 
 def check_complete(model: onnx.ModelProto, source: str) -> None:
@@ -93,12 +128,6 @@ def check_complete(model: onnx.ModelProto, source: str) -> None:
     ---------
     source : str
         What the error calls it.
-
-    Raises
-    ------
-    UserError
-        With what the ONNX checker says, or naming weights whose data do not
-        have their shape.
     """
     try:
         onnx.checker.check_model(model)
@@ -126,15 +155,14 @@ def _check_data(model: onnx.ModelProto, source: str) -> None:
 
 
 def check_finite(model: onnx.ModelProto, source: str) -> None:
-    """Refuse a model with NaN or infinite weights.
-
-    Raises
-    ------
-    UserError
-        Naming the weights.
-    """
+    """Refuse a model with NaN or infinite weights."""
     _check_data(model, source)
-    bad = nonfinite_weights(model)
+    bad = [
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.data_type in _FLOATS
+        and not np.isfinite(numpy_helper.to_array(tensor)).all()
+    ]
     if bad:
         raise UserError(
             f"{source}: NaN or infinite weights in {_some(bad)}: take "
@@ -157,13 +185,6 @@ def check_structure(model: onnx.ModelProto, static: bool) -> None:
     ---------
     static : bool
         Whether each shape must be fixed.
-
-    Raises
-    ------
-    UserError
-        Listing: an invalid graph, an operator set besides ONNX's own,
-        weights in another file, a shape that is not fixed, a batch
-        normalisation of its own.
     """
     problems = []
     try:

@@ -50,11 +50,6 @@ class Graph:
         Tensors that hold floating point.
     inference_error : str or None
         Why shapes could not be inferred: those written in the file count.
-
-    Raises
-    ------
-    UserError
-        When a constant or the metadata is damaged.
     """
 
     def __init__(self, model: onnx.ModelProto, path: str | Path):

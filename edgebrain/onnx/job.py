@@ -12,7 +12,7 @@ from edgebrain import tasks
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
 from edgebrain.models import check_output, model_traits
-from edgebrain.onnx import files, metadata
+from edgebrain.onnx import files
 from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
 from edgebrain.onnx.runner import OnnxRunner
@@ -43,8 +43,6 @@ class Exported:
         Largest difference of its outputs from those of the network.
     lookahead_frames : int or None
         Frames from a frame to its output; None: the whole clip.
-    operators : dict
-        Name to count.
     notes : tuple of str
         What its user should know, a line each.
     """
@@ -120,13 +118,7 @@ def probe(
 
 
 def check_opset(opset: int) -> None:
-    """Refuse an operator set that is not supported.
-
-    Raises
-    ------
-    UserError
-        Outside 13 to 20.
-    """
+    """Refuse an operator set that is not supported."""
     if opset not in OPSETS:
         raise UserError(
             f"opset {opset} is out of range: {OPSETS[0]} to {OPSETS[-1]} "
@@ -147,7 +139,7 @@ def check_target(
     if overwrite or not path.exists():
         return None
     try:
-        found = metadata.read(path)
+        found = files.read_card(path)
     except UserError:
         found = None
     if found is None:
@@ -158,13 +150,7 @@ def check_target(
 
 
 def check_weights(model: nn.Module) -> None:
-    """Refuse a network whose weights are not finite.
-
-    Raises
-    ------
-    UserError
-        Listing the names.
-    """
+    """Refuse a network whose weights are not finite."""
     bad = [
         name
         for name, value in model.state_dict().items()
@@ -185,13 +171,6 @@ class Job:
     ----------
     model : nn.Module
         A copy on the CPU, in evaluation mode.
-    window : tuple of (int, int) or None
-        See :class:`edgebrain.tasks.Interface`.
-
-    Raises
-    ------
-    UserError
-        When the model, an option or the target is not fit.
     """
 
     def __init__(
@@ -247,10 +226,6 @@ class Job:
             Name to shape, in the order of its results.
         dynamic : bool
             Whether batch and frames of input and output are free.
-
-        Returns
-        -------
-        onnx.ModelProto
         """
         axes = {0: "batch", 2: "frames"}
         names = [self.input.name, self.output.name]
@@ -300,21 +275,13 @@ class Job:
 
         Arguments
         ---------
-        frames : int or None
-            Frames a call.
         compare : callable
             ``compare(runner) -> float``, the largest difference.
         notes : list of str
             ``compare`` may add to it.
-        states, context
-            For the metadata.
-
-        Returns
-        -------
-        Exported
         """
         card = self._metadata(states, context)
-        metadata.write(proto, card)
+        files.write_card(proto, card)
         notes = notes if isinstance(notes, list) else list(notes)
         data = proto.SerializeToString()
         runner = OnnxRunner(self.path, make_session(data), card)
@@ -383,13 +350,7 @@ def _strip_prefix(proto, prefix: str) -> None:
 
 
 def distance(got: np.ndarray, wanted: np.ndarray) -> float:
-    """Return the largest difference; NaN counts as infinite.
-
-    Raises
-    ------
-    UserError
-        When the shapes differ.
-    """
+    """Return the largest difference; NaN counts as infinite."""
     if got.shape != wanted.shape:
         raise UserError(
             f"the exported graph gives an output of shape {got.shape}, the "

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import dataclasses
 from dataclasses import dataclass, field
 import json
-from pathlib import Path
 from typing import Any
 
 from edgebrain import tasks
@@ -45,8 +44,6 @@ class GraphMetadata:
     form : str
         ``offline`` (any number of frames), ``patch`` (so many frames a call,
         no memory) or ``stream`` (the next frames, with states).
-    precision : str
-        ``float32``, ``int8`` or ``int16x8``.
     states : tuple of dict
         ``{"input": name, "output": name, "shape": list of int}`` of each
         state of a stream, in the order of the graph's inputs.
@@ -148,11 +145,6 @@ class GraphMetadata:
         -------
         GraphMetadata or None
             None: there is none.
-
-        Raises
-        ------
-        UserError
-            When it is there but damaged.
         """
         names = [f.name for f in dataclasses.fields(cls)]
         found = {n: properties.get(PREFIX + n) for n in names}
@@ -193,59 +185,3 @@ def _state(state: Mapping[str, Any]) -> dict[str, Any]:
         "output": str(state["output"]),
         "shape": shape,
     }
-
-
-def write(onnx_model, metadata: GraphMetadata) -> None:
-    """Put the metadata into a model, in place of what it holds.
-
-    With it go the names and shapes of the inputs and outputs as the graph
-    states them, and a hash of its weights.
-    """
-    from edgebrain.onnx.files import weights_sha256
-
-    entries = {
-        p.key: p.value
-        for p in onnx_model.metadata_props
-        if not p.key.startswith(PREFIX)
-    }
-    graph = onnx_model.graph
-    entries |= metadata.to_properties()
-    entries[PREFIX + "inputs"] = _ports(graph.input)
-    entries[PREFIX + "outputs"] = _ports(graph.output)
-    entries[HASH] = weights_sha256(onnx_model)
-    del onnx_model.metadata_props[:]
-    for key, value in entries.items():
-        entry = onnx_model.metadata_props.add()
-        entry.key, entry.value = key, value
-
-
-def _ports(values) -> str:
-    """Return names and shapes as JSON; a free dimension by its name."""
-    return json.dumps(
-        [
-            {
-                "name": value.name,
-                "shape": [
-                    d.dim_value if d.HasField("dim_value") else d.dim_param
-                    for d in value.type.tensor_type.shape.dim
-                ],
-            }
-            for value in values
-        ]
-    )
-
-
-def read(path: str | Path) -> GraphMetadata | None:
-    """Return the metadata of an ONNX file, None where there is none.
-
-    Raises
-    ------
-    UserError
-        When it is no ONNX file, or the metadata is damaged.
-    """
-    from edgebrain.onnx.files import load
-
-    model = load(path)
-    return GraphMetadata.from_properties(
-        {p.key: p.value for p in model.metadata_props}, str(path)
-    )

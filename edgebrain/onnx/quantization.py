@@ -185,11 +185,6 @@ class Source:
 def load_source(path: str | Path, **settings) -> Source:
     """Load a float network, by this project or by others.
 
-    Arguments
-    ---------
-    **settings
-        As for :func:`edgebrain.onnx.runner.load_runner`.
-
     Raises
     ------
     UserError
@@ -198,7 +193,7 @@ def load_source(path: str | Path, **settings) -> Source:
     path = Path(path)
     runner = load_runner(path, **settings)
     model = files.load(path)
-    ours = metadata.read(path) is not None
+    ours = files.read_card(path) is not None
     card = runner.metadata
     linear = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
     if card.precision != "float32" or linear & set(files.operators(model)):
@@ -234,10 +229,6 @@ def quantize(
         quantization-aware training).
     overwrite : bool
         Replace a file of other content.
-
-    Returns
-    -------
-    Report
 
     Raises
     ------
@@ -277,7 +268,7 @@ def quantize(
         precision=settings.precision,
         versions=_versions(source.metadata.versions),
     )
-    metadata.write(model, card)
+    files.write_card(model, card)
     reasons = float_nodes(source.model, model, kept, _operators(settings))
     if "QuantizeLinear" not in files.operators(model):
         raise UserError(
@@ -316,17 +307,10 @@ def check_targets(
 
     Arguments
     ---------
-    precision : str
-        What will be written.
     overwrite : bool
         Replace other files too, but never the source.
     form : str, optional
         What will be written; left out: the form of the source.
-
-    Raises
-    ------
-    UserError
-        Listing what is in the way.
     """
     problems, card = [], source.metadata
     for path in map(Path, targets):
@@ -347,7 +331,7 @@ def check_targets(
 
 def _made_of(path: Path) -> tuple | None:
     try:
-        card = metadata.read(path)
+        card = files.read_card(path)
     except UserError:
         return None
     if card is None:

@@ -67,24 +67,12 @@ def read_clips(
     ---------
     folder : str or Path
         Searched with all its folders; any sample rate.
-    setup : edgebrain.tasks.Setup
-        Of the network.
     count : int
         Clips for the calibration, drawn at random.
     seed : int
         Of the draw, and of the part taken of a long clip.
     clip_seconds : float
         Longest part of a clip that is used.
-
-    Returns
-    -------
-    Clips
-
-    Raises
-    ------
-    UserError
-        When the folder is missing, holds no audio, a file that cannot be
-        read, or less than a second in all.
     """
     paths = check_calibration(folder, count, clip_seconds)
     rng = np.random.default_rng(seed)
@@ -119,11 +107,6 @@ def check_calibration(
     ---------
     folder : str or Path, optional
         Left out: the numbers alone are looked at.
-
-    Raises
-    ------
-    UserError
-        As :func:`read_clips`.
     """
     if count < 1:
         raise UserError(f"num_quantization_samples: at least 1, not {count}")
@@ -180,8 +163,6 @@ def collect_ranges(
 
     Arguments
     ---------
-    model : onnx.ModelProto
-        The float network.
     runner : OnnxRunner
         Of the same network; threads the states of a stream.
     clips : iterable of numpy.ndarray
@@ -195,10 +176,6 @@ def collect_ranges(
         single frames would cut off most of the speech.
     options : mapping, optional
         ``symmetric``, ``percentile``, ``num_bins`` of the calibrators.
-
-    Returns
-    -------
-    dict of str to tuple of float
     """
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, quiet:
@@ -247,8 +224,6 @@ def run_tensors(
 
     Arguments
     ---------
-    runner : OnnxRunner
-        Of the same network.
     clip : numpy.ndarray
         (channels, frames).
     names : iterable of str

@@ -32,16 +32,10 @@ def prepare(model: onnx.ModelProto, ours: bool) -> onnx.ModelProto:
 
     Arguments
     ---------
-    model : onnx.ModelProto
-        Not changed.
     ours : bool
         Whether it was exported by this project, that is, is tidy already.
         Others' graphs go through onnxruntime's own preparation, which folds
         batch normalisation and constants.
-
-    Returns
-    -------
-    onnx.ModelProto
     """
     if ours:
         return copy.deepcopy(model)
@@ -89,13 +83,7 @@ def float_tensors(model: onnx.ModelProto) -> set[str]:
 
 
 def check_names(names: Iterable[str], model: onnx.ModelProto) -> None:
-    """Refuse names of nodes that are not there: onnxruntime ignores them.
-
-    Raises
-    ------
-    UserError
-        Listing each with the nearest names there.
-    """
+    """Refuse names of nodes that are not there: onnxruntime ignores them."""
     known = {node.name for node in model.graph.node}
     problems = []
     for name in names:
@@ -152,11 +140,6 @@ def accumulators(
     and comes out worse than int8 with a float cell. Kept float, these few
     element-wise nodes cost next to nothing. The state that goes through a
     layer (h) is none of these.
-
-    Arguments
-    ---------
-    states : iterable of mapping
-        With ``input`` and ``output``.
 
     Returns
     -------
@@ -216,8 +199,6 @@ def tie_states(
 
     Arguments
     ---------
-    states : iterable of mapping
-        With ``input`` and ``output``.
     leading : container of str
         Tensors whose range the others take, where there are any.
 
@@ -280,13 +261,6 @@ def fix_shapes(
     ---------
     axis : str or None
         Name of the axis of frames; None: as the input names it.
-    features : str
-        Name of the input.
-
-    Raises
-    ------
-    UserError
-        When no axis has that name, or the shapes are fixed already.
     """
     own = dynamic_axis(model, features)
     if own is None:
@@ -319,11 +293,6 @@ def symmetric_constants(model: onnx.ModelProto, weight_type) -> dict:
     """Return overrides that give constants of element-wise nodes zero point 0.
 
     onnxruntime would treat a PReLU's slope, or a factor, as an activation.
-
-    Arguments
-    ---------
-    weight_type : onnxruntime.quantization.QuantType
-        Of slopes.
     """
     known, overrides = constants(model), {}
     for node in model.graph.node:

@@ -26,10 +26,6 @@ class Report:
     ----------
     float_nodes : dict of str to str
         Node left in float -> why.
-    bytes_before, bytes_after : int
-        Of the files.
-    weights_before, weights_after : int
-        Bytes of all constants.
     snr_db : tuple of float
         Of the result (:meth:`edgebrain.tasks.Task.result`) against that of
         the float network, dB, a clip each.
@@ -93,8 +89,6 @@ def float_nodes(
         Float graph and QDQ graph.
     kept : mapping of str to str
         Nodes kept float on purpose -> why.
-    operators : iterable of str
-        Operators asked for.
 
     Returns
     -------
@@ -182,8 +176,6 @@ def range_warnings(
         The first few are run.
     ranges : dict of str to tuple of float
         By which tensors are quantized.
-    quantized : onnx.ModelProto
-        Tells which tensors are.
     """
     used = {
         node.input[0].removesuffix("_QuantizeLinear_Input")

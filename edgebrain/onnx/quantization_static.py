@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
-from edgebrain.onnx import files, metadata
+from edgebrain.onnx import files
 from edgebrain.onnx import quantization_graph as graphs
 from edgebrain.onnx.quantization import Source, check_targets
 from edgebrain.onnx.runner import OnnxRunner
@@ -20,14 +20,7 @@ def check_static(
     precision: str,
     overwrite: bool = False,
 ) -> None:
-    """Refuse what :func:`write_static` would refuse, before any work.
-
-    Raises
-    ------
-    UserError
-        For an axis that is not there, shapes that are fixed already, or a
-        file that must not be replaced.
-    """
+    """Refuse what :func:`write_static` would refuse, before any work."""
     if frames < 1:
         raise UserError(f"static_sequence_length: at least 1, not {frames}")
     graphs.fix_shapes(source.model, frames, axis, source.runner.input_name)
@@ -46,15 +39,11 @@ def write_static(
 
     Arguments
     ---------
-    source : Source
-        Of the float network.
     path : str or Path
         The quantized file, of any number of frames.
     target : str or Path
         A patch. Its context is the receptive field where that leaves new
         frames, else there is none.
-    frames : int
-        ``static_sequence_length``.
     axis : str, optional
         ``static_axis_name``; left out: as the file names it.
 
@@ -62,13 +51,8 @@ def write_static(
     -------
     str
         What the context is.
-
-    Raises
-    ------
-    UserError
-        As for :func:`check_static`.
     """
-    model, card = files.load(path), metadata.read(path)
+    model, card = files.load(path), files.read_card(path)
     check_static(source, target, frames, axis, card.precision, overwrite)
     model = graphs.fix_shapes(model, frames, axis, source.runner.input_name)
     field_, ahead = card.receptive_field_frames, card.lookahead_frames or 0
@@ -77,7 +61,7 @@ def write_static(
         context = (max(field_ - 1 - ahead, 0), ahead)
         note = f"with a context of {context[0]} frames left, {ahead} right"
     card = card.replace(form="patch", context=context)
-    metadata.write(model, card)
+    files.write_card(model, card)
     data = model.SerializeToString()
     runner = OnnxRunner(Path(target), make_session(data), card)
     runner.run(np.ones((runner.channels, frames), np.float32))

@@ -4,12 +4,11 @@ Needs onnxruntime and onnx, not torch. The audio around it is not here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from edgebrain import tasks
-from edgebrain.errors import UserError, unknown_name
+from edgebrain.errors import UserError
 from edgebrain.onnx import files
 from edgebrain.onnx.blocks import BlockStreamer
 from edgebrain.onnx.graph import Graph
@@ -41,8 +40,6 @@ class OnnxRunner:
     ----------
     metadata : GraphMetadata
         That of the file, or made of the settings given.
-    form : str
-        ``offline``, ``patch`` or ``stream``.
     channels : int
         Of the features: frequency bins, mel bands.
     frames : int or None
@@ -179,13 +176,7 @@ class OnnxRunner:
         yield from seen
 
     def call(self, feeds: Feeds) -> list[np.ndarray]:
-        """Run the graph once: the output first, then the new states.
-
-        Raises
-        ------
-        UserError
-            When the output has another shape than its task wants.
-        """
+        """Run the graph once: the output first, then the new states."""
         results = self.session.run(self._output_names, feeds)
         batch, _, frames = feeds[self.input_name].shape
         self._check_output(results[0].shape, batch, frames)
@@ -200,8 +191,6 @@ class OnnxRunner:
         ---------
         features : numpy.ndarray
             (channels, k): what is missing is filled up with zeros.
-        observe : callable, optional
-            Is given the inputs.
 
         Returns
         -------
@@ -222,14 +211,7 @@ class OnnxRunner:
         return np.zeros((self._outputs, 0), np.float32)
 
     def fixed_output(self) -> tuple[str, tuple[int, ...]]:
-        """Return name and shape of the output of a stream.
-
-        Raises
-        ------
-        UserError
-            When the graph says that it has another shape than its task
-            wants.
-        """
+        """Return name and shape of the output of a stream."""
         name = self._output_names[0]
         shapes = {v.name: tuple(v.shape) for v in self.session.get_outputs()}
         if all(isinstance(size, int) for size in shapes[name]):
@@ -348,10 +330,6 @@ def load_runner(
         metadata needs at least sample_rate, n_fft, win_length, hop_length; with
         metadata none is needed, and one that contradicts is refused.
 
-    Returns
-    -------
-    OnnxRunner
-
     Raises
     ------
     UserError
@@ -361,53 +339,29 @@ def load_runner(
     path = Path(path)
     graph = Graph.read(path)
     files.check_finite(graph.model, str(path))
-    metadata = graph.metadata
-    _check_names(settings)
-    session = make_session(path, threads)
-    if metadata is None:
-        settings = _given(path, settings)
-        setup = tasks.Setup(task, settings, dict(features or {}))
-        metadata = _from_settings(path, session, context, setup)
-        metadata = metadata.replace(precision=graph.precision)
-    else:
-        _check_agreement(path, metadata, context, settings)
-    return OnnxRunner(path, session, metadata)
-
-
-def _check_names(settings: Mapping[str, Any]) -> None:
-    known = [f.name for f in dataclasses.fields(SignalSettings)]
-    for name in settings:
-        if name not in known:
-            raise unknown_name("signal setting", name, known)
-
-
-def _check_agreement(path, metadata, context, settings) -> None:
-    problems = [
-        f"{name}: {getattr(metadata.signal, name)} there, {value} given"
-        for name, value in settings.items()
-        if value is not None and value != getattr(metadata.signal, name)
-    ]
-    if context is not None and _sides(context) != metadata.context:
-        problems.append(f"context: {metadata.context} there, {context} given")
-    if problems:
-        raise UserError.collect(
-            f"{path}: its metadata say otherwise; leave the settings out",
-            problems,
-        )
-
-
-def _given(path, settings) -> SignalSettings:
-    missing = [n for n in REQUIRED_SETTINGS if settings.get(n) is None]
+    session, card = make_session(path, threads), graph.metadata
+    given = {k: v for k, v in settings.items() if v is not None}
+    if card is not None:
+        wanted = SignalSettings.from_dict(card.signal.to_dict() | given)
+        problems = [
+            f"{name}: {getattr(card.signal, name)} there, {value} given"
+            for name, value in given.items()
+            if getattr(wanted, name) != getattr(card.signal, name)
+        ]
+        if context is not None and _sides(context) != card.context:
+            problems.append(f"context: {card.context} there, {context} given")
+        if problems:
+            raise UserError.collect(
+                f"{path}: its metadata say otherwise; leave the settings out",
+                problems,
+            )
+        return OnnxRunner(path, session, card)
+    missing = [n for n in REQUIRED_SETTINGS if n not in given]
     if missing:
         raise UserError(
             f"{path}: the file has no metadata: give {', '.join(missing)} "
             "(as its training used them)"
         )
-    given = {k: v for k, v in settings.items() if v is not None}
-    return SignalSettings.from_dict(given)
-
-
-def _from_settings(path, session, context, setup) -> GraphMetadata:
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs)
@@ -416,19 +370,23 @@ def _from_settings(path, session, context, setup) -> GraphMetadata:
             "says which are states: export it with export_onnx.py, or give "
             "a model with one input"
         )
-    channels = tasks.find(setup.task).interface(None, setup).input.shape[0]
+    signal = SignalSettings.from_dict(given)
+    setup = tasks.Setup(task, signal, dict(features or {}))
+    channels = tasks.find(task).interface(None, setup).input.shape[0]
     fixed = _frames(path, inputs[0].shape, channels) is not None
-    return GraphMetadata(
+    card = GraphMetadata(
         model_class="",
         model_arguments=None,
-        task=setup.task,
-        signal=setup.signal,
+        task=task,
+        signal=signal,
         features=setup.features,
         checkpoint_sha256="",
         form="patch" if fixed else "offline",
+        precision=graph.precision,
         lookahead_frames=None,
         context=_sides(context or 0) if fixed else None,
     )
+    return OnnxRunner(path, session, card)
 
 
 def _sides(context: int | tuple[int, int]) -> tuple[int, int]:

@@ -56,16 +56,6 @@ def make_session(model: str | Path | bytes, threads: int = 1) -> Session:
     threads : int
         For the work inside an operator.
 
-    Returns
-    -------
-    Session
-
-    Raises
-    ------
-    UserError
-        When the file is missing, no ONNX file, or holds what onnxruntime
-        cannot run.
-
     Notes
     -----
     ``session.qdqisint8allowed`` lets signed int8 depthwise convolutions and

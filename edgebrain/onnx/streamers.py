@@ -15,22 +15,12 @@ class BoundGraph:
     turns as input and output, so that a call copies and allocates nothing:
     of a small recurrent network that is a quarter of the time.
 
-    Arguments
-    ---------
-    runner : edgebrain.onnx.runner.OnnxRunner
-        Of the stream form.
-
     Attributes
     ----------
     features : numpy.ndarray
         float32, (1, channels, frames), to be filled before :meth:`run`.
     output : numpy.ndarray
         (1, channels, frames), as the last call left it.
-
-    Raises
-    ------
-    UserError
-        When the output has another shape than its task wants.
     """
 
     def __init__(self, runner):
@@ -75,92 +65,13 @@ def _bind(bind: Callable, name: str, array: np.ndarray) -> None:
     bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
 
-class FrameStreamer:
-    """The next frames of a stream through a graph with named states.
+class _Streamer:
+    """What all have: frames that wait for the next call of the graph.
 
     Arguments
     ---------
-    runner : edgebrain.onnx.runner.OnnxRunner
-        Of the stream form.
     observe : callable, optional
         Is given the inputs of each call of the graph.
-    """
-
-    exact = True
-
-    def __init__(self, runner, observe: Callable | None = None):
-        self._runner = runner
-        self._observe = observe
-        self._graph = BoundGraph(runner)
-        self.lookahead_frames = runner.lookahead_frames
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the stream so far."""
-        self._graph.reset()
-        self._late = self._runner.metadata.lookahead_frames or 0
-        self._waiting = np.zeros((self._runner.channels, 0), np.float32)
-        self._owed = 0
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Take (channels, k) frames, return the (outputs, j) that are done."""
-        self._owed += features.shape[1]
-        done = self._run(features)
-        self._owed -= done.shape[1]
-        return done
-
-    def flush(self) -> np.ndarray:
-        """Return the outputs still owed: zeros follow the last frame."""
-        parts, left = [self._graph.output[0, :, :0]], self._owed
-        zeros = np.zeros_like(self._graph.features[0])
-        while left > 0:
-            # Completes what waits, or pushes out what is late.
-            missing = zeros.shape[1] - self._waiting.shape[1]
-            done = self._run(zeros[:, :missing])
-            parts.append(done[:, :left])
-            left -= parts[-1].shape[1]
-        self.reset()
-        return np.concatenate(parts, axis=1)
-
-    def _run(self, features: np.ndarray) -> np.ndarray:
-        if self._waiting.shape[1]:
-            features = np.concatenate([self._waiting, features], axis=1)
-        size, graph = self._runner.frames, self._graph
-        calls = features.shape[1] // size
-        outputs = np.empty((graph.output.shape[1], calls * size), np.float32)
-        for call in range(calls):
-            at = slice(call * size, (call + 1) * size)
-            graph.features[0] = features[:, at]
-            if self._observe is not None:
-                self._observe(graph.feeds())
-            graph.run()
-            outputs[:, at] = graph.output[0]
-        self._waiting = features[:, calls * size :].copy()
-        skipped = min(self._late, outputs.shape[1])
-        self._late -= skipped
-        return outputs[:, skipped:]
-
-
-class PatchStreamer:
-    """Overlapping patches of a stream through a graph without memory.
-
-    Arguments
-    ---------
-    runner : edgebrain.onnx.runner.OnnxRunner
-        Of the patch form.
-    observe : callable, optional
-        Is given the inputs of each call of the graph.
-
-    Notes
-    -----
-    Each call gives the outputs of ``frames_per_patch`` new frames, with
-    ``context`` frames on both sides. The first patches start at the first
-    frame and not before it: what lies there is the network's own padding, as
-    offline, and not a history of zeros, which would cost quality. In the
-    same way the last patch ends with the last frame. With a context of the
-    receptive field all outputs are those of the offline form, provided that
-    the clip is no shorter than a patch; a shorter one is filled up with
-    zeros on the right.
     """
 
     exact = True
@@ -174,18 +85,94 @@ class PatchStreamer:
     def reset(self) -> None:
         """Forget the stream so far."""
         self._frames = np.zeros((self._runner.channels, 0), np.float32)
+
+    def _append(self, features: np.ndarray) -> list[np.ndarray]:
+        """Take frames; return a list of no output, to add some to."""
+        new = np.asarray(features, np.float32)
+        self._frames = np.concatenate([self._frames, new], axis=1)
+        return [self._runner.no_output()]
+
+
+class FrameStreamer(_Streamer):
+    """The next frames of a stream through a graph with named states."""
+
+    def __init__(self, runner, observe: Callable | None = None):
+        self._graph = BoundGraph(runner)
+        super().__init__(runner, observe)
+
+    def reset(self) -> None:
+        """Forget the stream so far."""
+        super().reset()
+        self._graph.reset()
+        self._late = self._runner.metadata.lookahead_frames or 0
+        self._owed = 0
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Take (channels, k) frames, return the (outputs, j) that are done."""
+        self._owed += features.shape[1]
+        done = self._run(features)
+        self._owed -= done.shape[1]
+        return done
+
+    def flush(self) -> np.ndarray:
+        """Return the outputs still owed: zeros follow the last frame."""
+        parts, left = [self._runner.no_output()], self._owed
+        zeros = np.zeros_like(self._graph.features[0])
+        while left > 0:
+            # Completes what waits, or pushes out what is late.
+            missing = zeros.shape[1] - self._frames.shape[1]
+            done = self._run(zeros[:, :missing])
+            parts.append(done[:, :left])
+            left -= parts[-1].shape[1]
+        self.reset()
+        return np.concatenate(parts, axis=1)
+
+    def _run(self, features: np.ndarray) -> np.ndarray:
+        if self._frames.shape[1]:
+            features = np.concatenate([self._frames, features], axis=1)
+        size, graph = self._runner.frames, self._graph
+        calls = features.shape[1] // size
+        outputs = np.empty((graph.output.shape[1], calls * size), np.float32)
+        for call in range(calls):
+            at = slice(call * size, (call + 1) * size)
+            graph.features[0] = features[:, at]
+            if self._observe is not None:
+                self._observe(graph.feeds())
+            graph.run()
+            outputs[:, at] = graph.output[0]
+        self._frames = features[:, calls * size :].copy()
+        skipped = min(self._late, outputs.shape[1])
+        self._late -= skipped
+        return outputs[:, skipped:]
+
+
+class PatchStreamer(_Streamer):
+    """Overlapping patches of a stream through a graph without memory.
+
+    Notes
+    -----
+    Each call gives the outputs of ``frames_per_patch`` new frames, with
+    ``context`` frames on both sides. The first patches start at the first
+    frame and not before it: what lies there is the network's own padding, as
+    offline, and not a history of zeros, which would cost quality. In the
+    same way the last patch ends with the last frame. With a context of the
+    receptive field all outputs are those of the offline form, provided that
+    the clip is no shorter than a patch; a shorter one is filled up with
+    zeros on the right.
+    """
+
+    def reset(self) -> None:
+        """Forget the stream so far."""
+        super().reset()
         self._first = 0  # number of the first frame that is kept
         self._done = 0  # outputs returned so far
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Take (channels, k) frames, return the (outputs, j) that are done."""
-        new = np.asarray(features, np.float32)
-        self._frames = np.concatenate([self._frames, new], axis=1)
-        count, (left, right) = self._runner.frames_per_patch, self._context
-        parts = [self._runner.no_output()]
+        parts, count = self._append(features), self._runner.frames_per_patch
+        left, right = self._runner.context
         while self._end - self._done >= count + right:
-            start = max(0, self._done - left)
-            parts.append(self._patch(start, count))
+            parts.append(self._patch(max(0, self._done - left), count))
         surplus = self._frames.shape[1] - self._runner.frames
         if surplus > 0:
             self._frames = self._frames[:, surplus:].copy()
@@ -202,10 +189,6 @@ class PatchStreamer:
         return rest
 
     @property
-    def _context(self) -> tuple[int, int]:
-        return self._runner.context
-
-    @property
     def _end(self) -> int:
         return self._first + self._frames.shape[1]
 
@@ -218,38 +201,21 @@ class PatchStreamer:
         return output[:, offset : offset + count]
 
 
-class WindowStreamer:
+class WindowStreamer(_Streamer):
     """One output for each window of a stream, a hop from one to the next.
 
     Frames after the last whole window give none. A stream that is shorter
     than a window is repeated until it fills one.
-
-    Arguments
-    ---------
-    runner : edgebrain.onnx.runner.OnnxRunner
-        Of the patch form, with one output a window.
-    observe : callable, optional
-        Is given the inputs of each call of the graph.
     """
-
-    exact = True
-
-    def __init__(self, runner, observe: Callable | None = None):
-        self._runner = runner
-        self._observe = observe
-        self.lookahead_frames = runner.lookahead_frames
-        self.reset()
 
     def reset(self) -> None:
         """Forget the stream so far."""
-        self._frames = np.zeros((self._runner.channels, 0), np.float32)
+        super().reset()
         self._started = False
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Take (channels, k) frames, return (classes, j) of whole windows."""
-        new = np.asarray(features, np.float32)
-        self._frames = np.concatenate([self._frames, new], axis=1)
-        parts = [self._runner.no_output()]
+        parts = self._append(features)
         while self._frames.shape[1] >= self._runner.frames:
             parts.append(self._runner.call_padded(self._frames, self._observe))
             self._frames = self._frames[:, self._runner.frames_per_patch :]
@@ -268,47 +234,29 @@ class WindowStreamer:
         return output
 
 
-class StepStreamer:
+class StepStreamer(_Streamer):
     """One output for each step of a stream that judges its last frames.
 
     The first outputs are those of a stream that was zero in every layer.
-
-    Arguments
-    ---------
-    runner : edgebrain.onnx.runner.OnnxRunner
-        Of the stream form, with one output a call.
-    observe : callable, optional
-        Is given the inputs of each call of the graph.
     """
-
-    exact = True
-
-    def __init__(self, runner, observe: Callable | None = None):
-        self._runner = runner
-        self._observe = observe
-        self.lookahead_frames = runner.frames - 1
-        self.reset()
 
     def reset(self) -> None:
         """Forget the stream so far."""
-        self._waiting = np.zeros((self._runner.channels, 0), np.float32)
+        super().reset()
         self._states = self._runner.zero_states()
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Take (channels, k) frames, return (classes, j) of whole steps."""
-        new = np.asarray(features, np.float32)
-        frames = np.concatenate([self._waiting, new], axis=1)
-        size, parts = self._runner.frames, [self._runner.no_output()]
-        while frames.shape[1] >= size:
-            step = np.ascontiguousarray(frames[None, :, :size])
+        parts, size = self._append(features), self._runner.frames
+        while self._frames.shape[1] >= size:
+            step = np.ascontiguousarray(self._frames[None, :, :size])
             feeds = {self._runner.input_name: step, **self._states}
             if self._observe is not None:
                 self._observe(feeds)
             output, *states = self._runner.call(feeds)
             self._states = dict(zip(self._states, states, strict=True))
             parts.append(output.T)
-            frames = frames[:, size:]
-        self._waiting = frames
+            self._frames = self._frames[:, size:]
         return np.concatenate(parts, axis=1)
 
     def flush(self) -> np.ndarray:

@@ -25,11 +25,6 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     gathered frames without dilation. Nodes and tensors are named after the
     weights that they use or come from.
 
-    Arguments
-    ---------
-    model : onnx.ModelProto
-        Changed too.
-
     Returns
     -------
     onnx.ModelProto

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 
-from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
+from edgebrain.data.embedded.corpus import CorpusSizes, make_embedded_corpus
 from edgebrain.enhancement.networks import STFTTCNN
 import pytest
 

@@ -9,7 +9,7 @@ import sys
 from c_models import build, frames
 from c_reference import Reference
 from edgebrain.data import audio
-from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
+from edgebrain.data.embedded.corpus import CorpusSizes, make_embedded_corpus
 from edgebrain.enhancement import load_enhancer
 from edgebrain.enhancement.metrics import score_clips
 from edgebrain.report.scores import summarise

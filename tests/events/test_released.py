@@ -4,7 +4,8 @@ from pathlib import Path
 
 from edgebrain.data.embedded.noises import make_noise
 from edgebrain.events.detector import load_detector
-from edgebrain.onnx.metadata import HASH, read
+from edgebrain.onnx.files import read_card
+from edgebrain.onnx.metadata import HASH
 import numpy as np
 import onnx
 import pytest
@@ -34,7 +35,7 @@ def test_a_folder_is_whole_and_small(folder):
 
 
 def test_all_forms_come_from_one_checkpoint(folder):
-    cards = [read(path) for path in sorted(folder.glob("*.onnx"))]
+    cards = [read_card(path) for path in sorted(folder.glob("*.onnx"))]
     assert len({card.checkpoint_sha256 for card in cards}) == 1
     assert {card.task for card in cards} == {"events"}
     assert {(card.form, card.precision) for card in cards} >= FORMS

@@ -6,7 +6,7 @@ from pathlib import Path
 import subprocess
 import sys
 
-from edgebrain.data.embedded import CorpusSizes, make_embedded_corpus
+from edgebrain.data.embedded.corpus import CorpusSizes, make_embedded_corpus
 import pytest
 
 ROOT = Path(__file__).parents[2]

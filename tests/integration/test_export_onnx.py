@@ -7,7 +7,7 @@ import shutil
 import sys
 
 from edgebrain.enhancement.networks import STFTTCNN, LSTMMask
-from edgebrain.onnx.metadata import read
+from edgebrain.onnx.files import read_card
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings
 from edgebrain.signal.probe import probe_magnitude
@@ -147,7 +147,9 @@ def test_another_checkpoint_needs_overwrite(export, tcnn, capsys):
     export(tcnn, "--checkpoint", old)
     export(tcnn, "--overwrite")
     digest = load_model(tcnn).sha256
-    assert read(tcnn / "export" / "stream.onnx").checkpoint_sha256 == digest
+    assert (
+        read_card(tcnn / "export" / "stream.onnx").checkpoint_sha256 == digest
+    )
     assert not [p for p in (tcnn / "export").iterdir() if p.suffix != ".onnx"]
 
 
@@ -195,6 +197,6 @@ def test_from_a_training_of_a_custom_model(
     assert "best by stoi" in printed
     assert "stream: none. CustomModel has no stream form" in printed
     for form in ("offline", "patch"):
-        metadata = read(results / "export" / f"{form}.onnx")
+        metadata = read_card(results / "export" / f"{form}.onnx")
         assert metadata.model_class == "custom_model.CustomModel"
         assert metadata.model_arguments["hidden_size"] == 8

@@ -8,7 +8,7 @@ import sys
 from edgebrain.data import audio
 from edgebrain.enhancement import load_enhancer
 from edgebrain.errors import UserError
-from edgebrain.onnx import metadata
+from edgebrain.onnx import files
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal.probe import speech_like
 from edgebrain.training.checkpoints import AtomicCheckpointer
@@ -187,7 +187,7 @@ def test_aware_training_goes_on_resumes_and_is_exported(
     capsys.readouterr()
     script("quantize").main(list(map(str, words)))
     assert "ranges learnt in" in capsys.readouterr().out
-    card = metadata.read(whole / "export/stream_int8.onnx")
+    card = files.read_card(whole / "export/stream_int8.onnx")
     assert card.precision == "int8"
     with pytest.raises(UserError, match="8-bit activations, not of int16x8"):
         script("quantize").main([*map(str, words), "--precision", "int16x8"])

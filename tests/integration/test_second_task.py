@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from edgebrain.onnx import metadata
+from edgebrain.onnx import files
 import numpy as np
 import pytest
 import soundfile
@@ -105,7 +105,7 @@ def test_it_is_exported_and_packaged(trained, tmp_path, monkeypatch, capsys):
         soundfile.write(tmp_path / f"{number}.wav", 0.3 * wav, 16000)
     calibration = ["--calibration_folder", str(tmp_path)]
     quantize.main([str(out / "patch.onnx"), *calibration])
-    card = metadata.read(out / "patch_int8.onnx")
+    card = files.read_card(out / "patch_int8.onnx")
     assert (card.task, card.form, card.precision) == ("toy", "patch", "int8")
     assert tuple(card.class_names) == toy.CLASSES
     printed = capsys.readouterr().out

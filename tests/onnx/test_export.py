@@ -7,8 +7,8 @@ from edgebrain.errors import UserError
 from edgebrain.models import MaskModel
 from edgebrain.onnx import files
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
+from edgebrain.onnx.files import read_card
 from edgebrain.onnx.job import TOLERANCE
-from edgebrain.onnx.metadata import read
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal.probe import probe_magnitude, speech_like
 from edgebrain.tasks import Setup
@@ -253,7 +253,7 @@ def test_metadata_say_how_to_run_it(make_model, settings, tmp_path):
     export_stream(
         model, Setup("enhancement", settings), path, checkpoint_sha256=digest
     )
-    metadata = read(path)
+    metadata = read_card(path)
     assert metadata.signal == settings
     assert metadata.checkpoint_sha256 == digest
     assert metadata.form == "stream" and metadata.precision == "float32"
@@ -434,7 +434,7 @@ def test_only_the_same_checkpoint_may_replace(make_model, settings, tmp_path):
         export_offline(
             model, Setup("enhancement", settings), path, checkpoint_sha256="bb"
         )
-    assert read(path).checkpoint_sha256 == "aa"
+    assert read_card(path).checkpoint_sha256 == "aa"
     export_offline(
         model,
         Setup("enhancement", settings),
@@ -442,7 +442,7 @@ def test_only_the_same_checkpoint_may_replace(make_model, settings, tmp_path):
         checkpoint_sha256="bb",
         overwrite=True,
     )
-    assert read(path).checkpoint_sha256 == "bb"
+    assert read_card(path).checkpoint_sha256 == "bb"
     path.write_text("my notes")
     with pytest.raises(UserError, match="no export of this project"):
         export_offline(model, Setup("enhancement", settings), path)

@@ -5,7 +5,8 @@ import json
 from edgebrain.errors import UserError
 from edgebrain.onnx import files, metadata
 from edgebrain.onnx.export import export_stream
-from edgebrain.onnx.metadata import GraphMetadata, read
+from edgebrain.onnx.files import read_card
+from edgebrain.onnx.metadata import GraphMetadata
 from edgebrain.tasks import Setup
 import numpy as np
 import onnx
@@ -71,8 +72,8 @@ def test_a_file_from_before_the_second_task(stream, settings, tmp_path):
     model.metadata_props.extend(kept)
     path = tmp_path / "old.onnx"
     onnx.save(model, path)
-    assert read(path) == read(stream)
-    assert read(path).setup == Setup("enhancement", settings)
+    assert read_card(path) == read_card(stream)
+    assert read_card(path).setup == Setup("enhancement", settings)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_file_from_before_the_second_task(stream, settings, tmp_path):
     ],
 )
 def test_values_that_cannot_be(name, value, stream):
-    properties = read(stream).to_properties()
+    properties = read_card(stream).to_properties()
     properties[metadata.PREFIX + name] = json.dumps(value)
     with pytest.raises(UserError, match="m.onnx: the metadata is damaged"):
         GraphMetadata.from_properties(properties, "m.onnx")

@@ -5,8 +5,8 @@ from edgebrain.errors import UserError
 from edgebrain.models import EdgeModel, check_output
 from edgebrain.onnx import quantization as q
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
+from edgebrain.onnx.files import read_card
 from edgebrain.onnx.job import probe
-from edgebrain.onnx.metadata import read
 from edgebrain.onnx.quantization_calibration import read_clips
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings, stft
@@ -129,7 +129,7 @@ def test_a_patch_gives_one_output_a_window(windowed):
 
 
 def test_the_card_says_what_a_tool_must_know(windowed):
-    card = read(windowed[1])
+    card = read_card(windowed[1])
     assert card.setup == SETUP
     assert (card.form, card.context) == ("patch", (WINDOW - HOP, 0))
     properties = {p.key: p.value for p in onnx.load(windowed[1]).metadata_props}
@@ -179,7 +179,7 @@ def test_both_are_quantized(form, precision, tmp_path):
     settings = q.QuantizationSettings(precision=precision)
     report = q.quantize(q.load_source(path), target, clips, settings)
     assert min(report.snr_db) > {"int8": 25, "int16x8": 40}[precision]
-    assert read(target).setup == SETUP
+    assert read_card(target).setup == SETUP
 
 
 def test_a_network_of_windows_has_no_other_form(windowed, tmp_path):

@@ -4,7 +4,7 @@ import copy
 
 from edgebrain.data import audio
 from edgebrain.errors import UserError
-from edgebrain.onnx import export, files, metadata
+from edgebrain.onnx import export, files
 from edgebrain.onnx import quantization as q
 from edgebrain.onnx import quantization_graph as graphs
 from edgebrain.onnx.quantization_calibration import (
@@ -405,7 +405,7 @@ def test_other_files_are_not_replaced(exported, clips, tmp_path):
         q.quantize(other, target, clips)
     with pytest.raises(UserError, match="is the float file itself"):
         q.quantize(source, source.path, clips, overwrite=True)
-    assert metadata.read(source.path).precision == "float32"
+    assert files.read_card(source.path).precision == "float32"
 
 
 def test_quantized_file_is_not_quantized_again(exported, clips, tmp_path):

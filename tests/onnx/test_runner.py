@@ -265,8 +265,8 @@ def test_a_mask_of_another_shape(settings, tmp_path):
 def test_a_stream_whose_mask_has_another_shape(files, tmp_path):
     path = write_foreign(tmp_path / "f.onnx", (1, 17, 1), transposed=True)
     model = onnx.load(path)
-    known = metadata.read(files["stream"])
-    metadata.write(model, known.replace(states=[], lookahead_frames=0))
+    known = files.read_card(files["stream"])
+    files.write_card(model, known.replace(states=[], lookahead_frames=0))
     onnx.save(model, path)
     with pytest.raises(UserError, match="no mask network"):
         load_runner(path).streamer()
@@ -328,7 +328,7 @@ def test_damaged_metadata(spoilt):
 
 def test_metadata_of_another_graph(spoilt):
     model = onnx.load(spoilt["offline"])
-    metadata.write(model, metadata.read(spoilt["stream"]))
+    files.write_card(model, files.read_card(spoilt["stream"]))
     onnx.save(model, spoilt["offline"])
     with pytest.raises(UserError, match="besides the states"):
         load_runner(spoilt["offline"])

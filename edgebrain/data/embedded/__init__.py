@@ -8,12 +8,3 @@ Room responses are 24-bit FLAC; each begins 40 samples before its direct path,
 which is positive, the largest sample, and scaled to 1. Train, valid and test
 share no voice, sentence, noise or room.
 """
-
-from edgebrain.data.embedded.corpus import (
-    CorpusSizes,
-    contents,
-    make_embedded_corpus,
-    read_manifest,
-)
-
-__all__ = ["CorpusSizes", "contents", "make_embedded_corpus", "read_manifest"]

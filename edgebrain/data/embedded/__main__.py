@@ -3,7 +3,7 @@
 import argparse
 
 from edgebrain.command_line import exit_on_user_error
-from edgebrain.data.embedded import contents, make_embedded_corpus
+from edgebrain.data.embedded.corpus import contents, make_embedded_corpus
 
 
 def main(arguments=None):

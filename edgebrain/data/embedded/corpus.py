@@ -61,8 +61,6 @@ def make_embedded_corpus(
     folder : Path or str
         Where the corpus folder goes; its name holds the version of the
         generator, the seed and the sample rate (and a mark of other sizes).
-    seed : int
-        Of everything in it.
     sample_rate : int
         Hz, 8000 to 48000.
     n_jobs : int, optional

@@ -92,11 +92,6 @@ def synthesise(voice: str, lines: list[tuple]) -> tuple[list[np.ndarray], int]:
     -------
     list of np.ndarray, int
         float32 samples of each line, and their sample rate (22050 Hz).
-
-    Raises
-    ------
-    UserError
-        When espeak-ng cannot be loaded, has no such voice or fails.
     """
     try:
         import espeakng_loader

@@ -5,14 +5,12 @@ import sys
 import time
 
 from edgebrain.data import audio
-from edgebrain.data.embedded import (
+from edgebrain.data.embedded import __main__, corpus, speech
+from edgebrain.data.embedded.corpus import (
     CorpusSizes,
-    __main__,
     contents,
-    corpus,
     make_embedded_corpus,
     read_manifest,
-    speech,
 )
 from edgebrain.errors import UserError
 import pytest
