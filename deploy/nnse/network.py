@@ -84,13 +84,7 @@ class FloatNetwork:
 
 
 def find_model(path: str | Path) -> Path:
-    """Return the float stream of a file, export or results folder.
-
-    Raises
-    ------
-    UserError
-        When there is none.
-    """
+    """Return the float stream of a file, export or results folder."""
     path = Path(path)
     if not path.is_dir():
         return path

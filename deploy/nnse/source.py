@@ -36,13 +36,7 @@ def pack_gates(kernel: np.ndarray) -> np.ndarray:
 
 
 def header(net_id: int, name: str) -> str:
-    """Return def_nn{id}_{name}.h.
-
-    Arguments
-    ---------
-    name : str
-        A C identifier.
-    """
+    """Return def_nn{id}_{name}.h."""
     guard = f"__DEF_NN{net_id}_{name.upper()}__"
     return "\n".join(
         [
@@ -70,13 +64,7 @@ def source(
     invstd: np.ndarray,
     signal,
 ) -> str:
-    """Return def_nn{id}_{name}.c.
-
-    Arguments
-    ---------
-    mean, invstd : numpy.ndarray
-        int32.
-    """
+    """Return def_nn{id}_{name}.c."""
     window = f"stft_win_coeff_w{signal.win_length}_h{signal.hop_length}"
     parameters = {
         "samplingRate": signal.sample_rate,

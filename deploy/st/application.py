@@ -23,17 +23,11 @@ def fit(
 
     Arguments
     ---------
-    graph : Graph
-        With metadata.
     silence_db : float
         Of speech enhancement: output below it is set to zero.
     unknown_below : float
         Of event detection: a probability that is not above it is called
         unknown.
-
-    Raises
-    ------
-    Unfit
     """
     card = graph.metadata
     frames = (graph.known_shape(graph.inputs[0]) or [None])[-1]
@@ -71,8 +65,6 @@ def adapted(
 
     Arguments
     ---------
-    graph : Graph
-    application : Application or Unfit
     folder : Path
         For the file of another graph: the application may want another last
         operator, behind the first output.

@@ -26,8 +26,6 @@ class Application:
 
     Attributes
     ----------
-    frames_per_patch : int
-        New frames a call.
     lookahead_frames : int
         Frames on each side that are computed and thrown away.
     rows : dict of str to str

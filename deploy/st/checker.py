@@ -22,14 +22,8 @@ def check(graph: Graph, target: Target, **settings: float) -> Report:
 
     Arguments
     ---------
-    graph : Graph
-    target : Target
     **settings
         Of ST's audio application, see :func:`deploy.st.application.fit`.
-
-    Returns
-    -------
-    Report
     """
     results = []
     for name, (title, rule) in RULES.items():

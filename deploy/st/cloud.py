@@ -76,13 +76,7 @@ class Service:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def call(self, method: str, path: str, kind: type = dict, **more):
-        """Return the answer to a call: JSON of a kind, or bytes.
-
-        Raises
-        ------
-        CloudError
-            For every other answer, and for none.
-        """
+        """Return the answer to a call: JSON of a kind, or bytes."""
         answer = self._send(method, path, **more)
         if answer.status_code == 401 and self._refresh:
             self._renew()
@@ -157,11 +151,6 @@ class Cloud:
     environ : mapping of str to str
         Holds the token, or the JSON that the web page copies, whose refresh
         token gets a new one when it expires.
-
-    Raises
-    ------
-    UserError
-        When there is no token, or the address is none.
     """
 
     def __init__(

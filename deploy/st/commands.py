@@ -16,8 +16,6 @@ class Step:
 
     Attributes
     ----------
-    words : tuple of str
-        Without the program.
     artefacts : tuple of tuple of str
         Of each group at least one file must be there afterwards, anywhere
         below ``tool/<name>``: the exit code says little.
@@ -50,10 +48,6 @@ def steps(
         the host.
     int8_input : bool
         Whether the firmware is to give levels instead of floats.
-
-    Returns
-    -------
-    list of Step
     """
     tool = target.tool
     art = (

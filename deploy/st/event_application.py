@@ -26,12 +26,7 @@ _OFFSET = 1e-4
 
 
 def fit(card: GraphMetadata, frames: int, unknown_below: float) -> Application:
-    """Return how the application runs an event network.
-
-    Raises
-    ------
-    Unfit
-    """
+    """Return how the application runs an event network."""
     signal = card.signal
     mel = MelSettings.from_dict(card.features["mel"], signal)
     if signal.center:

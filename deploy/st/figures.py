@@ -23,8 +23,6 @@ class Figures:
     ----------
     ram_bytes : int or None
         Activations, inputs and outputs.
-    flash_bytes : int or None
-        Weights.
     hardware_nodes, software_nodes : int or None
         Epochs on the accelerator and on the processor.
     milliseconds : float or None
@@ -77,11 +75,6 @@ def read_figures(folder: Path) -> Figures:
     ---------
     folder : Path
         Of the package; what ``generate`` wrote comes before ``analyze``.
-
-    Raises
-    ------
-    UserError
-        When a report is damaged.
     """
     info = _load(folder, "network_c_info.json")
     report = _load(folder, "network_report.json")

@@ -23,8 +23,6 @@ class Finding:
         The node, tensor or part of the file.
     reason : str
         What is wrong with it.
-    mend : str
-        What to do.
     level : str
         One of LEVELS; empty: as the target says for the rule.
     """

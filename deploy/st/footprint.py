@@ -22,8 +22,6 @@ class Footprint:
         element. **A lower bound** for a tool that computes layer after layer
         in the order of the file: outputs take the place of inputs that end
         there, and there is no scratch memory.
-    peak_node : str
-        Where that is.
     """
 
     macs: int | None

@@ -7,12 +7,7 @@ from deploy.st.targets import Target
 
 
 def files(target: Target) -> dict[str, str]:
-    """Return the files by name; none where the target has no accelerator.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """Return the files by name; none where the target has no accelerator."""
     if not target.tool.get("neural_art"):
         return {}
     pools = f"{target.tool['name']}.mpool"

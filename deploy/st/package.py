@@ -29,8 +29,6 @@ class Package:
     ----------
     application : Application or Unfit
         ST's audio application, or why it cannot run the model.
-    calls : int
-        Rows of the vectors.
     audio : list of str
         Names of the clips that the vectors are of.
     set_aside : str or None
@@ -62,24 +60,8 @@ def write_package(
     folder : str or Path
         May hold an older package: its files are replaced, others stay, and
         results of the tool are set aside.
-    runner : edgebrain.onnx.runner.OnnxRunner
-        Of the same file.
     report : Report
         Of the check, which is part of the package.
-    count : int
-        Calls of the vectors.
-    board : str, optional
-        As :func:`deploy.st.commands.steps`.
-
-    Returns
-    -------
-    Package
-
-    Raises
-    ------
-    UserError
-        When the folder holds something else or edited files, or the clips
-        are too short.
     """
     vectors, audio = make_vectors(runner, clips, count)
     inputs = [f"vectors/{_file('in_' + name)}" for name in graph.inputs]

@@ -17,12 +17,7 @@ from deploy.st.application_header import (
 
 
 def fit(card: GraphMetadata, frames: int, silence_db: float) -> Application:
-    """Return how the application runs a mask network.
-
-    Raises
-    ------
-    Unfit
-    """
+    """Return how the application runs a mask network."""
     signal = card.signal
     if signal.power != 1:
         raise Unfit(

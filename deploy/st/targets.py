@@ -184,13 +184,7 @@ def load_targets(extra: Path | None = None) -> dict[str, Target]:
 
 
 def get_target(name: str, extra: Path | None = None) -> Target:
-    """Return the target of a name.
-
-    Raises
-    ------
-    UserError
-        As :func:`load_targets`; for an unknown name, with the nearest.
-    """
+    """Return the target of a name."""
     known = load_targets(extra)
     if name not in known:
         raise unknown_name("target", name, known)

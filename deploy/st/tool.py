@@ -34,13 +34,7 @@ class StepResult:
 
 
 def find_tool(given: str | None) -> Path | None:
-    """Return the program, None where there is none on the PATH.
-
-    Raises
-    ------
-    UserError
-        When one is given that is not there or no program.
-    """
+    """Return the program, None where there is none on the PATH."""
     if given is None:
         found = shutil.which(PROGRAM)
         return Path(found) if found else None
@@ -56,19 +50,7 @@ def find_tool(given: str | None) -> Path | None:
 def run_steps(
     program: Path, folder: Path, todo: Iterable[Step], timeout: int = _TIMEOUT
 ) -> list[StepResult]:
-    """Run commands in a package until one fails.
-
-    Arguments
-    ---------
-    folder : Path
-        Of the package.
-    timeout : int
-        Seconds a command.
-
-    Returns
-    -------
-    list of StepResult
-    """
+    """Run commands in a package until one fails."""
     results = []
     for step in todo:
         results.append(_run(program, folder, step, timeout))

@@ -31,13 +31,7 @@ class Clip:
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """Return audio files, those of folders among them.
-
-    Raises
-    ------
-    UserError
-        When there is no such file, none in a folder, or one cannot be read.
-    """
+    """Return audio files, those of folders among them."""
     from edgebrain.data import audio
     from edgebrain.data.layout import find_audio
 
@@ -62,8 +56,6 @@ def read_clips(
     ---------
     paths : iterable of Path
         Audio files, or folders of them.
-    sample_rate : int
-        Hz.
     most : int
         Of more files so many are read, evenly spread.
 
@@ -71,11 +63,6 @@ def read_clips(
     -------
     list of Clip
         At most SECONDS long.
-
-    Raises
-    ------
-    UserError
-        When there is no such file, or it cannot be read.
     """
     from edgebrain.data import audio
     from edgebrain.signal.probe import speech_like
@@ -112,11 +99,6 @@ def make_vectors(
         ``in_<input>`` and ``out_<output>``, float32, the calls in front.
     names : list of str
         Of the clips that they are of; others were too short or too many.
-
-    Raises
-    ------
-    UserError
-        When the clips are too short for one call.
     """
     task = tasks.find(runner.setup.task)
     outputs = [v.name for v in runner.session.get_outputs()]

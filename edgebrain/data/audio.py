@@ -61,14 +61,6 @@ class AudioInfo:
 
     Arguments
     ---------
-    path : Path
-        The file.
-    sample_rate : int
-        In Hz.
-    frames : int
-        Samples per channel.
-    channels : int
-        Number of channels.
     format : str
         Container as soundfile names it, e.g. "WAV", "FLAC", "OGG", "MP3".
     subtype : str
@@ -107,13 +99,7 @@ class AudioInfo:
 
 
 def inspect(path: Path | str) -> AudioInfo:
-    """Read the header of an audio file.
-
-    Raises
-    ------
-    UserError
-        If the file is missing or not audio that soundfile can read.
-    """
+    """Read the header of an audio file."""
     with open_audio(path) as file:
         return info_of(path, file)
 
@@ -180,8 +166,6 @@ def read(
         WAV, FLAC, OGG or MP3, or what else libsndfile reads.
     sample_rate : int, optional
         The rate the file must have, in Hz. None takes any.
-    start : int
-        First sample.
     frames : int
         Number of samples; -1 reads to the end. Where the file ends earlier,
         the result is shorter.
@@ -253,8 +237,6 @@ def read_blocks(
 
     Arguments
     ---------
-    path : Path or str
-        The file.
     frames : int
         Samples of a piece; the last is shorter.
     channel : int, optional
@@ -264,11 +246,6 @@ def read_blocks(
     ------
     numpy.ndarray
         float32, shape (n,).
-
-    Raises
-    ------
-    UserError
-        As :func:`read`.
     """
     with open_audio(path) as file:
         yield from blocks_of(file, frames, channel)
@@ -312,8 +289,6 @@ def write(
         are made.
     wav : numpy.ndarray
         Samples, shape (n,).
-    sample_rate : int
-        In Hz.
     subtype : str, optional
         Another coding of soundfile, e.g. "FLOAT" or "PCM_24" for .wav.
 
@@ -359,16 +334,8 @@ def write_blocks(
 
     Arguments
     ---------
-    path : Path or str
-        As in :func:`write`.
     blocks : iterable of numpy.ndarray
         Pieces of shape (n,), or (n, channels).
-    sample_rate : int
-        In Hz.
-    subtype : str, optional
-        As in :func:`write`.
-    channels : int
-        Number of channels.
 
     Returns
     -------

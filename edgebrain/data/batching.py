@@ -15,7 +15,6 @@ longest.
 
 from typing import Any
 
-from edgebrain.errors import UserError, unknown_name
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.sampler import (
     DynamicBatchSampler,
@@ -24,6 +23,8 @@ from speechbrain.dataio.sampler import (
 import torch
 
 STRATEGIES = ("crops", "pad", "trim", "dynamic")
+# How finely dynamic batches tell lengths apart.
+_BUCKETS = 20
 
 
 class TrimmedBatch(PaddedBatch):
@@ -51,13 +52,6 @@ class ShuffledSampler(ReproducibleRandomSampler):
     ``dataset.set_epoch(n)`` is enough: a sampler that nobody told of the
     epoch would repeat one order for ever. Its own ``set_epoch`` tells the
     data set.
-
-    Arguments
-    ---------
-    dataset : SeededDataset
-        What to shuffle.
-    seed : int
-        Of the experiment.
     """
 
     def __init__(self, dataset, seed: int):
@@ -76,15 +70,7 @@ class ShuffledSampler(ReproducibleRandomSampler):
 
 
 class DurationSampler(DynamicBatchSampler):
-    """Batches of like duration, from seed and the epoch of the data set.
-
-    Arguments
-    ---------
-    dataset : SeededDataset
-        What to shuffle.
-    *args, **kwargs
-        As SpeechBrain's DynamicBatchSampler.
-    """
+    """Batches of like duration, from seed and the epoch of the data set."""
 
     def set_epoch(self, epoch: int):
         """Set the epoch of the sampler and of the data set."""
@@ -108,9 +94,6 @@ def train_loader_kwargs(
     seed: int = 0,
     num_workers: int = 0,
     max_batch_seconds: float | None = None,
-    num_buckets: int = 20,
-    drop_last: bool = False,
-    **options: Any,
 ) -> dict[str, Any]:
     """Return what ``Brain.make_dataloader(dataset, TRAIN, **kwargs)`` needs.
 
@@ -119,59 +102,22 @@ def train_loader_kwargs(
 
     Arguments
     ---------
-    dataset : SeededDataset
-        The training set.
     batching : str
-        crops, pad, trim or dynamic.
+        One of ``STRATEGIES``.
     batch_size : int
         Items a batch; for dynamic the most there may be.
-    seed : int
-        Of the experiment.
     num_workers : int
         Worker processes; kept alive between epochs.
     max_batch_seconds : float or None
         dynamic only: sum of durations of a batch. None for ``batch_size``
         times the mean duration.
-    num_buckets : int
-        dynamic only: how finely lengths are told apart.
-    drop_last : bool
-        Leave out a smaller last batch; refused if nothing would be left.
-    **options
-        Further arguments of the loader (pin_memory, prefetch_factor, ...).
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    UserError
-        For an unknown strategy or a batch size that does not work.
     """
-    if batching not in STRATEGIES:
-        raise unknown_name("batching", batching, STRATEGIES)
-    problems = []
-    if batch_size < 1:
-        problems.append(f"batch_size: {batch_size} must be at least 1")
-    if num_workers < 0:
-        problems.append(f"num_workers: {num_workers} must be at least 0")
-    if max_batch_seconds is not None and not max_batch_seconds > 0:
-        problems.append(
-            f"max_batch_seconds: {max_batch_seconds} must be above 0"
-        )
-    if batching == "dynamic" and num_buckets < 2:
-        problems.append(f"num_buckets: {num_buckets} must be at least 2")
-    if batching != "dynamic" and drop_last and len(dataset) < batch_size:
-        problems.append(
-            f"drop_last: {len(dataset)} items make no batch of {batch_size}; "
-            "use a smaller batch_size"
-        )
-    if problems:
-        raise UserError.collect("batching", problems)
-    kwargs: dict[str, Any] = {"num_workers": num_workers, **options}
+    kwargs: dict[str, Any] = {
+        "num_workers": num_workers,
+        "collate_fn": TrimmedBatch if batching == "trim" else PaddedBatch,
+    }
     if num_workers > 0:
-        kwargs.setdefault("persistent_workers", True)
-    kwargs["collate_fn"] = TrimmedBatch if batching == "trim" else PaddedBatch
+        kwargs["persistent_workers"] = True
     if batching == "dynamic":
         durations = [
             dataset.data[name]["duration"] for name in dataset.data_ids
@@ -182,46 +128,24 @@ def train_loader_kwargs(
             dataset,
             # The last bucket has to hold the longest item.
             max(max_batch_seconds, *durations, 0.0),
-            num_buckets,
+            _BUCKETS,
             lengths_list=durations,
             max_batch_ex=batch_size,
             seed=seed,
-            drop_last=drop_last,
         )
         return kwargs
     kwargs["batch_size"] = batch_size
-    kwargs["drop_last"] = drop_last
     kwargs["sampler"] = ShuffledSampler(dataset, seed=seed)
     return kwargs
 
 
 def eval_loader_kwargs(
-    batch_size: int = 1, num_workers: int = 0, **options: Any
+    batch_size: int = 1, num_workers: int = 0
 ) -> dict[str, Any]:
-    """Return loader arguments for validation and test: in order, padded.
-
-    Arguments
-    ---------
-    batch_size : int
-        Items a batch.
-    num_workers : int
-        Worker processes.
-    **options
-        Further arguments of the loader.
-
-    Returns
-    -------
-    dict
-    """
-    if batch_size < 1 or num_workers < 0:
-        raise UserError(
-            f"batch_size {batch_size} must be at least 1 and num_workers "
-            f"{num_workers} at least 0"
-        )
+    """Return loader arguments for validation and test: in order, padded."""
     return {
         "batch_size": batch_size,
         "num_workers": num_workers,
         "shuffle": False,
         "collate_fn": PaddedBatch,
-        **options,
     }

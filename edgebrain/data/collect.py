@@ -43,8 +43,6 @@ def gather(
     where : Path, str, Found or mapping
         The folder, or chosen files of it; for pairs {"noisy": folder,
         "clean": folder}.
-    pattern : str or None
-        See :func:`edgebrain.data.layout.group_of`.
     found : Findings
         Takes what is wrong: empty folders, two files of one id, files
         without partner, names that manifests cannot hold.

@@ -119,8 +119,6 @@ def ingest(
 
     Arguments
     ---------
-    sample_rate : int
-        In Hz.
     cache_folder : Path or str
         May be shared by several data sets.
     rooms : bool
@@ -135,11 +133,6 @@ def ingest(
     dict of Path to Recording
         In the order given. Bad files are looked at again at each call, good
         ones only if they changed.
-
-    Raises
-    ------
-    UserError
-        If the cache cannot be written, or its disk has too little room.
     """
     paths = list(dict.fromkeys(Path(path) for path in paths))
     folder = Path(cache_folder)

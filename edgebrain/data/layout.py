@@ -109,11 +109,6 @@ def split_folders(folder: Path | str) -> dict[str, Path]:
 
     "dev", "val" and "validation" also name the validation set; upper and
     lower case do not matter.
-
-    Raises
-    ------
-    UserError
-        If two folders name the same set.
     """
     result = {}
     for path in _subfolders(folder):
@@ -141,11 +136,6 @@ def find_layout(data_folder: Path | str) -> tuple[str, dict, list[str]]:
         None where the files are still to be split.
     notes : list of str
         What lies there and is not used, for people.
-
-    Raises
-    ------
-    UserError
-        If the folder is missing or no layout fits, or two do.
     """
     data_folder = Path(data_folder)
     if not data_folder.is_dir():
@@ -200,12 +190,6 @@ def find_layouts(data_folders: Sequence[Path | str]) -> tuple:
     kind, folders, notes
         As :func:`find_layout`; of more than one folder, files instead of
         folders.
-
-    Raises
-    ------
-    UserError
-        As :func:`find_layout`; layouts that differ; a folder with train,
-        valid and test beside one without; two files of one relative path.
     """
     if not data_folders:
         raise UserError("data_folder: an empty list, give at least one folder")
@@ -312,11 +296,6 @@ def group_of(relative: str, role: str, pattern: str | None = None) -> str:
         "speech", "paired", "noise" or "rir".
     pattern : str, optional
         Regular expression with one group.
-
-    Raises
-    ------
-    UserError
-        If the pattern does not match.
     """
     if pattern is not None:
         match = re.search(pattern, relative)

@@ -116,12 +116,6 @@ def prepare_folder(
         Where converted audio and the results of checks are kept.
     seed : int
         Seed of splits and of ``num_train`` and its like.
-    **options
-        See :func:`prepare_sets`.
-
-    Returns
-    -------
-    PreparedData
 
     Raises
     ------
@@ -173,8 +167,6 @@ def prepare_sets(
 
     Arguments
     ---------
-    kind : str
-        "mixing" or "paired".
     folders : mapping
         Mixing: role ("speech", "noise", "rir") -> split -> folder. Paired:
         split -> {"noisy": folder, "clean": folder}. A split is "train",
@@ -183,8 +175,6 @@ def prepare_sets(
         stand chosen files as an ``edgebrain.data.layout.Found``.
     data_root : Path or str
         Files below it are named by ``{data_root}`` in the manifests.
-    output_folder, sample_rate, cache_folder, seed
-        As in :func:`prepare_folder`.
     fractions : mapping
         Parts of train, valid and test where they are split here. By speaker
         (noise, room) if there are at least three, else by file.
@@ -204,10 +194,6 @@ def prepare_sets(
         Threads that check and convert; -1 is one a core.
     notes : iterable of str
         Put before the notes of the result.
-
-    Returns
-    -------
-    PreparedData
 
     Raises
     ------
@@ -291,16 +277,10 @@ def find_prepared(
 
     Arguments
     ---------
-    output_folder : Path or str
-        Where the manifests are.
     data_root : Path or str
         What ``{data_root}`` stands for now.
     sample_rate : int
         In Hz, of the files that the manifests name.
-
-    Returns
-    -------
-    PreparedData
 
     Raises
     ------

@@ -12,13 +12,7 @@ BLOCK_SECONDS = 0.02
 
 
 def sound_device():
-    """Return the module sounddevice.
-
-    Raises
-    ------
-    UserError
-        It, or the PortAudio library under it, is not installed.
-    """
+    """Return the module sounddevice."""
     try:
         import sounddevice
     except ImportError:
@@ -35,13 +29,7 @@ def sound_device():
 
 
 def list_devices() -> str:
-    """Return a line for each device: number, name, channels, the defaults.
-
-    Raises
-    ------
-    UserError
-        No sounddevice.
-    """
+    """Return a line for each device: number, name, channels, the defaults."""
     return str(sound_device().query_devices()) or "no audio device"
 
 
@@ -52,13 +40,6 @@ def choose_device(given: str | None, kind: str) -> int | None:
     ---------
     given : str, optional
         A number of :func:`list_devices`, or a part of one name.
-    kind : str
-        ``input`` or ``output``.
-
-    Raises
-    ------
-    UserError
-        There is no such device, or several.
     """
     if given is None:
         return None
@@ -87,11 +68,6 @@ def record(
         the file has that.
     progress : callable, optional
         Is told the seconds recorded since its last call.
-
-    Raises
-    ------
-    UserError
-        No sounddevice, no microphone, or it failed.
     """
     if not seconds > 0:
         raise UserError(f"--record {seconds}: give a number of seconds > 0")
@@ -117,15 +93,6 @@ def heard(
     ---------
     sample_rate : int
         Hz; resampled where the device does not have it.
-    device : int, optional
-        From :func:`choose_device`.
-    seconds : float, optional
-        Stop after so long.
-
-    Raises
-    ------
-    UserError
-        No sounddevice, no microphone, or it failed.
     """
     sound = sound_device()
     try:

@@ -15,12 +15,8 @@ def item_rng(
 
     Arguments
     ---------
-    seed : int
-        Of the experiment.
     epoch : int
         Constant for validation and test.
-    utterance_id : str
-        The item.
     purpose : str
         Each purpose ("noise", "level", ...) has its own generator, so that
         switching one augmentation on leaves the others as they were.
@@ -39,13 +35,7 @@ def item_rng(
 
 
 class SharedEpoch:
-    """The epoch number, in memory that worker processes see.
-
-    Arguments
-    ---------
-    epoch : int
-        The first value.
-    """
+    """The epoch number, in memory that worker processes see."""
 
     def __init__(self, epoch: int = 0):
         self._value = torch.tensor([epoch], dtype=torch.int64).share_memory_()
@@ -72,10 +62,6 @@ class SeededDataset(DynamicItemDataset):
     ---------
     data : dict
         The data points, as in SpeechBrain.
-    dynamic_items : list
-        As in SpeechBrain.
-    output_keys : sequence of str
-        What an item holds.
     epoch : SharedEpoch
         What the dynamic items read.
     fixed : bool

@@ -28,10 +28,6 @@ def load_manifest(
     keys : tuple of str
         Keys that every entry must have.
 
-    Returns
-    -------
-    dict of str to dict
-
     Raises
     ------
     UserError
@@ -84,8 +80,6 @@ class Source:
 
     Arguments
     ---------
-    entries : dict of str to dict
-        From :func:`load_manifest`.
     sample_rate : int
         Every file must have it.
     cache_mb : float
@@ -134,10 +128,6 @@ class Source:
 
         Arguments
         ---------
-        name : str
-            Its id.
-        start : int
-            First sample.
         length : int
             Number of samples; -1 for all that follow.
 

@@ -39,18 +39,11 @@ def divide(
         Distinct names, at least as many as splits.
     fractions : mapping
         Split -> its part; their sum counts as the whole.
-    seed : int
-        Another seed, another assignment.
 
     Returns
     -------
     dict
         Unit -> split.
-
-    Raises
-    ------
-    UserError
-        If there are fewer units than splits.
     """
     if len(units) < len(fractions):
         raise UserError(
@@ -92,8 +85,6 @@ def complete_splits(
         "speech", "noise", "rir" or "paired", for messages.
     given : mapping
         Split or None -> clips.
-    seed : int
-        Seed of the assignment.
     fractions : mapping
         Split -> part of the whole.
     valid_groups : sequence of str, optional
@@ -105,11 +96,6 @@ def complete_splits(
         Split -> clips, all three.
     notes : list of str
         What was done, a line each, for people.
-
-    Raises
-    ------
-    UserError
-        If there are too few clips, or train is missing.
     """
     whole = None in given
     missing = [split for split in SPLITS if whole or split not in given]
@@ -185,20 +171,11 @@ def take(
 
     Arguments
     ---------
-    clips : sequence of Clip
-        All that there are.
     number : int, float or None
         A whole number of clips, a fraction in (0, 1], or None for all. More
         than there are gives all.
-    seed : int
-        Seed of the choice.
     name : str
         Name of the setting, for the error.
-
-    Raises
-    ------
-    UserError
-        If the number is neither.
     """
     if number is None:
         return list(clips)

@@ -80,11 +80,6 @@ class EdgeModel(nn.Module):
         -------
         dict of str to Tensor
             Named tensors, the batch dimension first.
-
-        Raises
-        ------
-        UserError
-            When the model has no streaming form.
         """
         raise self._no_streaming()
 
@@ -104,12 +99,6 @@ class EdgeModel(nn.Module):
             (batch, channels, frames), ``lookahead_frames`` late.
         state : dict of str to Tensor
             The same keys in the same order.
-
-        Raises
-        ------
-        UserError
-            When the model has no streaming form, or the state has other
-            names than ``initial_state`` gives.
         """
         raise self._no_streaming()
 
@@ -202,12 +191,8 @@ class ModelTraits:
     ----------
     causal : bool
         False where the network does not say.
-    lookahead_frames : int or None
-        None where not known.
     receptive_field_frames : int or None
         None where without bound or not known.
-    bins : int or None
-        None where not known.
     recurrent : bool
         Whether it holds an LSTM, GRU or RNN: its field has no bound.
     streaming : bool
@@ -230,10 +215,6 @@ def model_traits(model: nn.Module) -> ModelTraits:
     model : nn.Module
         Any module; wrapped in DistributedDataParallel or not. A causal one
         that states no look-ahead has none.
-
-    Returns
-    -------
-    ModelTraits
     """
     if isinstance(model, nn.parallel.DistributedDataParallel):
         model = model.module

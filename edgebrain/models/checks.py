@@ -31,8 +31,6 @@ def check_output(model: nn.Module, interface: Interface) -> None:
     ---------
     model : nn.Module
         Training mode and weights are left as they were.
-    interface : edgebrain.tasks.Interface
-        What its task wants.
 
     Raises
     ------
@@ -120,8 +118,6 @@ def check_step(
         Frames a call of step.
     frames : int
         Length of what is tried.
-    tolerance : float
-        Largest difference allowed.
 
     Returns
     -------

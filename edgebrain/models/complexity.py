@@ -21,10 +21,6 @@ class Complexity:
 
     Attributes
     ----------
-    name : str
-        Class of the network.
-    parameters : int
-        Trained numbers.
     macs_per_frame : int
         Multiply-accumulates of convolutions, linear and recurrent layers.
     macs_per_second : int
@@ -33,12 +29,8 @@ class Complexity:
         None: without bound or not known.
     recurrent : bool
         Whether the field has no bound.
-    lookahead_frames : int or None
-        None: not known.
     latency_samples : int or None
         Of the signal path and the look-ahead; None: not known.
-    latency_ms : float or None
-        The same in milliseconds.
     state_bytes : int or None
         Memory between frames as float32; None: no frame-by-frame form.
     uncounted : tuple of str
@@ -109,12 +101,6 @@ def describe(
         Its forward takes (batch, bins, frames). Left as it was.
     settings : SignalSettings
         Gives the frame rate, the latency of the signal path and the bins.
-    bins : int, optional
-        When other than ``settings.bins``.
-
-    Returns
-    -------
-    Complexity
     """
     bins = settings.bins if bins is None else bins
     traits = model_traits(model)
@@ -176,13 +162,7 @@ def _macs_per_frame(model: nn.Module, bins: int) -> tuple[int, tuple[str, ...]]:
 def count_macs(
     model: nn.Module, bins: int, frames: int
 ) -> tuple[int, tuple[str, ...]]:
-    """Return the multiply-accumulates of one call, and what is in no count.
-
-    Arguments
-    ---------
-    bins, frames : int
-        Of its input.
-    """
+    """Return the multiply-accumulates of one call, and what is in no count."""
     total, uncounted, handles = 0, set(), []
 
     def hook(module, inputs, output):

@@ -21,12 +21,8 @@ class Arena:
 
     Attributes
     ----------
-    places : dict of Vector to int
-        First element.
     gathered : dict of int to int
         First element of the joined columns of a layer, by its id().
-    size : int
-        Elements in all.
     """
 
     def __init__(self, program: Program) -> None:

@@ -23,13 +23,7 @@ F32 = np.float32
 
 
 class StepEmitter(ModelFiles):
-    """Writes the network.
-
-    Attributes
-    ----------
-    body : list of str
-        Calls in order.
-    """
+    """Writes the network."""
 
     def __init__(self, program: Program) -> None:
         super().__init__(program.bits)

@@ -38,13 +38,7 @@ class FrontEnd:
 
 
 def front_end(card: GraphMetadata) -> FrontEnd:
-    """Return the front end that a card describes.
-
-    Raises
-    ------
-    UserError
-        For features that a stream cannot have.
-    """
+    """Return the front end that a card describes."""
     mel = MelSettings.from_dict(card.features["mel"], card.signal)
     patch = PatchSettings.from_dict(card.features["patch"])
     if mel.to_db:

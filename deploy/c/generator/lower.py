@@ -132,10 +132,6 @@ def power_table(exponent: float) -> np.ndarray:
     exponent : float
         Above 0, at most 2: there parabolas are off by less than a unit in
         the last place.
-
-    Raises
-    ------
-    UserError
     """
     exponent = float(exponent)
     if not 0 < exponent <= 2:
@@ -164,10 +160,6 @@ def check_reach(node: str, steps: float) -> None:
     ---------
     steps : float
         Greatest size of a result before saturation, in steps of the output.
-
-    Raises
-    ------
-    UserError
     """
     if not steps < _ROUNDED - 256:
         raise UserError(
@@ -223,11 +215,6 @@ def unary_s16(op: Unary) -> tuple[str, tuple]:
     kind : str
         ``tanh`` or ``sigmoid``, with ((factor, shift), (factor, shift)) in
         and out; or ``bent``, with (positive, negative, shift, low, high).
-
-    Raises
-    ------
-    UserError
-        For functions that no 16-bit kernel computes.
     """
     source = float(op.source.quantization.scale)
     target = op.out.quantization

@@ -53,13 +53,7 @@ _FUNCTIONS = {
 
 
 def table(steps: list[tuple], source, target) -> np.ndarray:
-    """Return the integers that -128 to 127 become, int8.
-
-    Arguments
-    ---------
-    source, target : Quantization
-        Of 8 bits.
-    """
+    """Return the integers that -128 to 127 become, int8."""
     levels = np.arange(-128, 128)
     if [name for name, _ in steps] in (["mul_level"], ["add_level"]):
         return _with_level(*steps[0], levels, source, target)
@@ -88,13 +82,6 @@ def _with_level(name, argument, levels, source, target) -> np.ndarray:
 
 def thresholds(steps: list[tuple], target) -> np.ndarray | None:
     """Return where the integer of a rising float function steps up.
-
-    Arguments
-    ---------
-    steps : list of tuple
-        Of numbers only.
-    target : Quantization
-        Of 8 bits.
 
     Returns
     -------
@@ -168,24 +155,12 @@ _TANH_UNDER = (
 
 
 def factor(ratio: float, node: str) -> tuple[int, int]:
-    """Return (m, shift) with m / 2^shift = ratio to 23 bits.
-
-    Raises
-    ------
-    UserError
-        For a ratio that no shift from 1 to 62 serves.
-    """
+    """Return (m, shift) with m / 2^shift = ratio to 23 bits."""
     return factors([ratio], node)[0][0], factors([ratio], node)[1]
 
 
 def factors(ratios: list[float], node: str) -> tuple[list[int], int]:
-    """Return factors with one shift for all, the largest with 23 bits.
-
-    Raises
-    ------
-    UserError
-        As for :func:`factor`.
-    """
+    """Return factors with one shift for all, the largest with 23 bits."""
     largest = max(abs(float(r)) for r in ratios)
     exponent = int(np.floor(np.log2(largest))) if largest > 0 else 0
     shift = FACTOR_BITS - 1 - exponent

@@ -34,13 +34,7 @@ _RESERVED = frozenset(
 
 
 def identifier(text: str) -> str:
-    """Return a C identifier made of a file name.
-
-    Raises
-    ------
-    UserError
-        When nothing usable is left of it.
-    """
+    """Return a C identifier made of a file name."""
     name = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
     taken = name in _RESERVED or re.match(r"eb(_|$)", name)
     if not name or name[0].isdigit() or taken:
@@ -49,12 +43,7 @@ def identifier(text: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be the prefix of C names.
-
-    Raises
-    ------
-    UserError
-    """
+    """Refuse what cannot be the prefix of C names."""
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name)
     low = name.lower()
     if not plain or low in _RESERVED or re.match(r"eb(_|$)", low):
@@ -81,10 +70,6 @@ def generate(
         Made; where this function wrote it before, its files are replaced.
     name : str, optional
         Prefix of the C names; left out: of the file's name.
-
-    Returns
-    -------
-    Emitter or PatchEmitter
 
     Raises
     ------

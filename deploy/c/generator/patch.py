@@ -16,8 +16,6 @@ class Rows:
     ----------
     name : str
         Of the tensor in the graph.
-    height, width, channels : int
-    quantization : Quantization
     """
 
     name: str
@@ -89,7 +87,6 @@ class PatchProgram:
 
     Attributes
     ----------
-    metadata : GraphMetadata
     prologue : list of tuple
         Float (name, argument) steps in the graph before its first integers.
     features : Rows
@@ -100,7 +97,6 @@ class PatchProgram:
         A mean over the last rows, or all of them as one vector.
     tail : list of Dense
         From there to the scores.
-    scores : Vector
     """
 
     metadata: GraphMetadata

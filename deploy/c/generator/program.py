@@ -64,13 +64,7 @@ class Vector:
 
 @dataclass(eq=False)
 class State:
-    """Columns that live from frame to frame, the oldest first.
-
-    Attributes
-    ----------
-    name : str
-        Of the graph's input.
-    """
+    """Columns that live from frame to frame, the oldest first."""
 
     name: str
     columns: int

@@ -39,8 +39,6 @@ def write_projects(folder: Path, name: str, kind: dict[str, str]) -> None:
         Holds the header and source of ``name``, and the runtime.
     name : str
         Prefix of the C names.
-    kind : dict of str to str
-        ``ENHANCER`` or ``DETECTOR``.
     """
     words = {
         **kind,

@@ -58,10 +58,6 @@ TAKEN = {
 def read(path: str | Path) -> Program:
     """Read an int8 or int16x8 stream of this project.
 
-    Returns
-    -------
-    Program
-
     Raises
     ------
     UserError
@@ -79,10 +75,6 @@ def checked_graph(path: str | Path, *wanted: str) -> Graph:
     ---------
     *wanted : str
         Tasks; left out: any of :data:`TAKEN`.
-
-    Raises
-    ------
-    UserError
     """
     graph = Graph.read(path)
     _check_card(path, graph.metadata, wanted or tuple(TAKEN))
@@ -93,13 +85,7 @@ def checked_graph(path: str | Path, *wanted: str) -> Graph:
 
 
 def walk(reader: "Reader"):
-    """Return the program that a reader finds.
-
-    Raises
-    ------
-    UserError
-        Naming the node, the reason and the mend.
-    """
+    """Return the program that a reader finds."""
     problems = reader.run()
     if problems:
         raise UserError.collect(f"{reader.path}: cannot become C", problems)

@@ -14,11 +14,6 @@ F32 = np.float32
 class Tables:
     """Collects constants.
 
-    Arguments
-    ---------
-    bits : int
-        Of activations.
-
     Attributes
     ----------
     scratch : int

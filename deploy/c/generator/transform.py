@@ -41,13 +41,7 @@ class Tables:
 
 
 def radices(n_fft: int) -> list[int]:
-    """Return the stages of an FFT of n_fft / 2 points.
-
-    Raises
-    ------
-    UserError
-        When n_fft / 2 has a prime factor above 13.
-    """
+    """Return the stages of an FFT of n_fft / 2 points."""
     left, found = n_fft // 2, []
     for radix in _RADICES:
         while left % radix == 0 and left > 1:
@@ -77,13 +71,7 @@ def slow_transform(n_fft: int) -> str:
 
 
 def tables(signal: SignalSettings) -> Tables:
-    """Return the constants of a transform.
-
-    Raises
-    ------
-    UserError
-        When n_fft / 2 has a prime factor above 13.
-    """
+    """Return the constants of a transform."""
     window = make_window(signal.window, signal.win_length)
     squared = split_hops(window, signal.hop_length).sum(0)
     gain = 1 / np.maximum(squared, EDGE_FLOOR * squared.min())
