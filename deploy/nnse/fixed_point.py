@@ -18,10 +18,7 @@ _NAMES = {
 def fraction_bits(values: np.ndarray, most: int) -> int:
     """Return the Q that holds all values: most - ceil(max(log2 max, 0)).
 
-    Arguments
-    ---------
-    most : int
-        7 for int8, 15 for int16.
+    ``most`` is 7 for int8, 15 for int16.
     """
     peak = float(np.abs(values).max())
     return most - math.ceil(max(math.log2(peak), 0)) if peak > 0 else most

@@ -100,15 +100,7 @@ def find_model(path: str | Path) -> Path:
 def read_network(path: str | Path) -> FloatNetwork:
     """Read an NNSE network from its float32 ONNX stream.
 
-    Arguments
-    ---------
-    path : str or Path
-        A file, or a folder as :func:`find_model` takes.
-
-    Raises
-    ------
-    UserError
-        Listing everything that the runtime cannot do.
+    Lists everything that the runtime cannot do.
     """
     path = find_model(path)
     graph = Graph.read(path)

@@ -194,13 +194,7 @@ def _net(name: str, layers: list[Layer]) -> str:
 
 
 def front_end(name: str, filters: np.ndarray, signal) -> str:
-    """Return the window and the mel triangles as a C file.
-
-    Arguments
-    ---------
-    filters : numpy.ndarray
-        int16 in Q15, (bands, bins).
-    """
+    """Return the window and the mel triangles (bands, bins) as a C file."""
     win, hop = signal.win_length, signal.hop_length
     window = make_window("sqrt_hann", win) * (2 * hop / win) ** 0.5
     used = [np.flatnonzero(band) for band in filters]

@@ -21,13 +21,8 @@ def fit(
 ) -> Application:
     """Return how the application runs a model.
 
-    Arguments
-    ---------
-    silence_db : float
-        Of speech enhancement: output below it is set to zero.
-    unknown_below : float
-        Of event detection: a probability that is not above it is called
-        unknown.
+    Enhancement: output below ``silence_db`` is set to zero. Events: a
+    probability that is not above ``unknown_below`` is called unknown.
     """
     card = graph.metadata
     frames = (graph.known_shape(graph.inputs[0]) or [None])[-1]
@@ -63,11 +58,8 @@ def adapted(
 ) -> Graph:
     """Return the graph to hand off.
 
-    Arguments
-    ---------
-    folder : Path
-        For the file of another graph: the application may want another last
-        operator, behind the first output.
+    The application may want another last operator, behind the first output:
+    then the graph is of a new file in the folder.
     """
     if isinstance(application, Unfit) or not application.last:
         return graph

@@ -20,10 +20,7 @@ _MALFORMED = (IndexError, KeyError, TypeError, ValueError, AttributeError)
 def check(graph: Graph, target: Target, **settings: float) -> Report:
     """Return what every rule finds in a graph.
 
-    Arguments
-    ---------
-    **settings
-        Of ST's audio application, see :func:`deploy.st.application.fit`.
+    The settings are of ST's audio application.
     """
     results = []
     for name, (title, rule) in RULES.items():

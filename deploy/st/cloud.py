@@ -144,13 +144,9 @@ class Service:
 class Cloud:
     """The developer cloud for one model; nothing is asked before connect.
 
-    Arguments
-    ---------
-    board : str, optional
-        ``none`` for no benchmark; default: that of the target.
-    environ : mapping of str to str
-        Holds the token, or the JSON that the web page copies, whose refresh
-        token gets a new one when it expires.
+    ``board`` is ``none`` for no benchmark, by default that of the target. The
+    environment holds the token, or the JSON that the web page copies, whose
+    refresh token gets a new one when it expires.
     """
 
     def __init__(

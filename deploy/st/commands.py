@@ -14,11 +14,8 @@ OUTPUT = "tool"
 class Step:
     """One command, run in the package's folder.
 
-    Attributes
-    ----------
-    artefacts : tuple of tuple of str
-        Of each group at least one file must be there afterwards, anywhere
-        below ``tool/<name>``: the exit code says little.
+    Of each group of artefacts at least one file must be there afterwards,
+    anywhere below ``tool/<name>``: the exit code says little.
     """
 
     name: str
@@ -39,15 +36,9 @@ def steps(
 ) -> list[Step]:
     """Return version, analyze, generate and validate.
 
-    Arguments
-    ---------
-    inputs, outputs : list of str
-        Files of vectors relative to the package, in the graph's order.
-    board : str, optional
-        Of ``-d``, as ``serial:921600``: validate on the board and not on
-        the host.
-    int8_input : bool
-        Whether the firmware is to give levels instead of floats.
+    ``inputs`` and ``outputs`` are files of vectors in the graph's order;
+    ``board`` is that of ``-d``, as ``serial:921600``, None: on the host;
+    ``int8_input``: the firmware gives levels instead of floats.
     """
     tool = target.tool
     art = (

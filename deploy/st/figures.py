@@ -19,16 +19,9 @@ _DURATION = re.compile(r"duration\s*:\s*(\d+\.?\d*)\s*ms", re.IGNORECASE)
 class Figures:
     """What the tool measured; None where it does not say.
 
-    Attributes
-    ----------
-    ram_bytes : int or None
-        Activations, inputs and outputs.
-    hardware_nodes, software_nodes : int or None
-        Epochs on the accelerator and on the processor.
-    milliseconds : float or None
-        Of one call, where it ran on a board.
-    pools : dict of str to (int, int)
-        Bytes used and bytes there, by memory pool.
+    RAM holds activations, inputs and outputs, flash the weights. Nodes are
+    epochs, on the accelerator and on the processor. The milliseconds are of
+    one call on a board. Pools are bytes used and there, by name.
     """
 
     ram_bytes: int | None = None
@@ -71,10 +64,7 @@ class Figures:
 def read_figures(folder: Path) -> Figures:
     """Return the figures of the reports in a package.
 
-    Arguments
-    ---------
-    folder : Path
-        Of the package; what ``generate`` wrote comes before ``analyze``.
+    What ``generate`` wrote comes before ``analyze``.
     """
     info = _load(folder, "network_c_info.json")
     report = _load(folder, "network_report.json")
@@ -136,10 +126,7 @@ def _milliseconds(folder: Path, info: dict) -> float | None:
 def benchmark_milliseconds(answer: dict) -> float | None:
     """Return the time of a call that a benchmark of ST's farm measured.
 
-    Arguments
-    ---------
-    answer : dict
-        Of the service; newer ones say it in ``info``, older in ``graph``.
+    Newer services say it in ``info``, older ones in ``graph``.
     """
     newer = _at(answer, float, "benchmark", "info", "graphs", 0, *_TIME)
     return newer or _at(answer, float, "benchmark", "graph", *_TIME)

@@ -15,16 +15,9 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or may be.
+    """One thing that is wrong with a node, tensor or part of the file.
 
-    Attributes
-    ----------
-    node : str
-        The node, tensor or part of the file.
-    reason : str
-        What is wrong with it.
-    level : str
-        One of LEVELS; empty: as the target says for the rule.
+    An empty level: as the target says for the rule.
     """
 
     node: str
@@ -55,14 +48,9 @@ class RuleResult:
 class Report:
     """Result of a check.
 
-    Attributes
-    ----------
-    nodes : dict of str to int
-        How many nodes run where: ``hardware``, ``software``, ``unknown``.
-    memory : dict of str to int or None
-        Bytes that the target has: ``on_chip``, ``flash``; None: not known.
-    application : Application or Unfit
-        ST's audio application, or why it cannot run the model.
+    ``nodes`` run in ``hardware``, ``software`` or ``unknown``; of the target's
+    ``memory`` the bytes ``on_chip`` and in ``flash`` are there, None where
+    not known. ``application`` may be why it cannot run the model.
     """
 
     model: str

@@ -25,14 +25,8 @@ MARKER = "package.json"
 class Package:
     """A package that was written.
 
-    Attributes
-    ----------
-    application : Application or Unfit
-        ST's audio application, or why it cannot run the model.
-    audio : list of str
-        Names of the clips that the vectors are of.
-    set_aside : str or None
-        Where the tool's results of the run before are now.
+    ``calls`` are rows of vectors, of the clips named in ``audio``. The tool's
+    results of the run before were ``set_aside``.
     """
 
     folder: Path
@@ -55,13 +49,8 @@ def write_package(
 ) -> Package:
     """Write a package, whole or not at all.
 
-    Arguments
-    ---------
-    folder : str or Path
-        May hold an older package: its files are replaced, others stay, and
-        results of the tool are set aside.
-    report : Report
-        Of the check, which is part of the package.
+    The folder may hold an older one: its files are replaced, others stay, and
+    results of the tool are set aside.
     """
     vectors, audio = make_vectors(runner, clips, count)
     inputs = [f"vectors/{_file('in_' + name)}" for name in graph.inputs]

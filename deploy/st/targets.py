@@ -148,17 +148,8 @@ def pool_bytes(pool: dict) -> int:
 def load_targets(extra: Path | None = None) -> dict[str, Target]:
     """Return all targets by name.
 
-    Arguments
-    ---------
-    extra : Path, optional
-        A TOML file of further targets; one of the same name replaces a
-        built-in one.
-
-    Raises
-    ------
-    UserError
-        When the file is missing or no TOML; lists everything that is wrong
-        with its targets.
+    A file of further ones may replace built-in ones by their names. Lists
+    everything that is wrong with its targets.
     """
     tables, path = _read(BUILT_IN), BUILT_IN
     # The first target names every rule.

@@ -21,10 +21,7 @@ _SHOWN = 3
 class StepResult:
     """What became of one command.
 
-    Attributes
-    ----------
-    reason : str
-        Why it failed; of ``version`` the first line of the output.
+    ``reason``: why it failed; of ``version`` the first line of the output.
     """
 
     name: str

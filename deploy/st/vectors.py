@@ -16,15 +16,7 @@ SYNTHETIC = "a synthetic voice"
 
 @dataclass(frozen=True)
 class Clip:
-    """Audio that is run.
-
-    Attributes
-    ----------
-    name : str
-        Of its file, or SYNTHETIC.
-    samples : numpy.ndarray
-        float32, (samples,), at the model's rate.
-    """
+    """Audio (samples,) that is run, at the model's rate."""
 
     name: str
     samples: np.ndarray
@@ -50,19 +42,10 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 def read_clips(
     paths: Iterable[Path], sample_rate: int, most: int = 20
 ) -> list[Clip]:
-    """Return recordings at a sample rate; none given: a synthetic voice.
+    """Return recordings at a sample rate, at most SECONDS long.
 
-    Arguments
-    ---------
-    paths : iterable of Path
-        Audio files, or folders of them.
-    most : int
-        Of more files so many are read, evenly spread.
-
-    Returns
-    -------
-    list of Clip
-        At most SECONDS long.
+    None given: a synthetic voice. Of more files than ``most`` so many are
+    read, evenly spread.
     """
     from edgebrain.data import audio
     from edgebrain.signal.probe import speech_like
@@ -82,23 +65,12 @@ def read_clips(
 def make_vectors(
     runner, clips: list[Clip], count: int
 ) -> tuple[dict, list[str]]:
-    """Return what goes in and comes out of some calls.
+    """Return what goes in and comes out of some calls, and names of clips.
 
     Each row is one call as it happens in the middle of a clip: the states of
     a stream are those that the frames before led to, so that rows can be
-    compared one by one.
-
-    Arguments
-    ---------
-    count : int
-        Calls, evenly spread over the clips.
-
-    Returns
-    -------
-    vectors : dict of str to numpy.ndarray
-        ``in_<input>`` and ``out_<output>``, float32, the calls in front.
-    names : list of str
-        Of the clips that they are of; others were too short or too many.
+    compared one by one. ``count`` calls are evenly spread over the clips;
+    vectors are ``in_<input>`` and ``out_<output>``, the calls in front.
     """
     task = tasks.find(runner.setup.task)
     outputs = [v.name for v in runner.session.get_outputs()]

@@ -59,12 +59,8 @@ _UNKNOWN_FRAMES = 1 << 60
 class AudioInfo:
     """What the header of an audio file says.
 
-    Arguments
-    ---------
-    format : str
-        Container as soundfile names it, e.g. "WAV", "FLAC", "OGG", "MP3".
-    subtype : str
-        Coding as soundfile names it, e.g. "PCM_16", "FLOAT", "VORBIS".
+    ``format`` ("WAV", "FLAC", ...) and ``subtype`` ("PCM_16", "FLOAT",
+    "VORBIS", ...) are soundfile's names; ``frames`` are samples a channel.
     """
 
     path: Path
@@ -201,24 +197,10 @@ def read(
 def read_at(
     path: Path | str, sample_rate: int, start: int = 0, frames: int = -1
 ) -> np.ndarray:
-    """Read a file or a part of it at the rate that a model wants.
+    """Read a file or a part of it, as :func:`read`, at a model's rate.
 
-    Arguments
-    ---------
-    sample_rate : int
-        Hz; a file of another rate is resampled.
-    start, frames : int
-        As for :func:`read`, at the rate of the file.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, (n,), finite.
-
-    Raises
-    ------
-    UserError
-        As for :func:`read`; for NaN and infinity, naming file and sample.
+    A file of another rate is resampled; ``start`` and ``frames`` count at its
+    own. NaN and infinity are refused, naming file and sample.
     """
     wav = read(path, start=start, frames=frames)
     if not np.isfinite(wav).all():
@@ -233,19 +215,9 @@ def read_at(
 def read_blocks(
     path: Path | str, frames: int = BLOCK_FRAMES, channel: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Read a file in mono float32 pieces, for files of any length.
+    """Yield a file in mono float32 pieces (n,), for files of any length.
 
-    Arguments
-    ---------
-    frames : int
-        Samples of a piece; the last is shorter.
-    channel : int, optional
-        Take this channel, the first is 0, instead of the mean of all.
-
-    Yields
-    ------
-    numpy.ndarray
-        float32, shape (n,).
+    The mean of its channels, or one of them, the first is 0.
     """
     with open_audio(path) as file:
         yield from blocks_of(file, frames, channel)
@@ -330,19 +302,10 @@ def write_blocks(
     subtype: str | None = None,
     channels: int = 1,
 ) -> tuple[int, float]:
-    """Write a signal that comes in pieces; see :func:`write`.
+    """Write a signal that comes in pieces (n,) or (n, channels).
 
-    Arguments
-    ---------
-    blocks : iterable of numpy.ndarray
-        Pieces of shape (n,), or (n, channels).
-
-    Returns
-    -------
-    clipped : int
-        Number of clipped samples.
-    peak : float
-        Largest absolute sample before clipping.
+    As :func:`write`. Returns the number of clipped samples, and the largest
+    absolute sample before clipping.
     """
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:

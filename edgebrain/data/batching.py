@@ -28,13 +28,7 @@ _BUCKETS = 20
 
 
 class TrimmedBatch(PaddedBatch):
-    """A batch in which all signals are cut to the shortest one.
-
-    Arguments
-    ---------
-    examples : list of dict
-        Items of a data set: tensors (samples,), of one length in each item.
-    """
+    """A batch in which all signals are cut to the shortest one."""
 
     def __init__(self, examples, *args, **kwargs):
         tensors = [k for k, v in examples[0].items() if torch.is_tensor(v)]

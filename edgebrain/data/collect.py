@@ -34,23 +34,16 @@ def gather(
     pattern: str | None,
     found: Findings,
 ) -> list[Clip]:
-    """Return the clips of one set.
+    """Return the clips of one set, sorted by id; none if it is all wrong.
 
     Arguments
     ---------
-    role : str
-        "speech", "noise", "rir" or "paired".
     where : Path, str, Found or mapping
         The folder, or chosen files of it; for pairs {"noisy": folder,
         "clean": folder}.
     found : Findings
         Takes what is wrong: empty folders, two files of one id, files
         without partner, names that manifests cannot hold.
-
-    Returns
-    -------
-    list of Clip
-        Sorted by id; empty only if something is wrong.
     """
     keys = where if role == "paired" else {"wav": where}
     sides: dict[str, dict[str, tuple[str, Path]]] = {}
@@ -121,14 +114,8 @@ def check_clips(
 ) -> None:
     """Note bad files, and pairs whose files differ.
 
-    Arguments
-    ---------
-    sets : mapping
-        Role -> split -> clips. With ``skip_bad`` bad clips are taken out.
-    min_seconds : float
-        Shorter clips are bad, except room responses.
-    skip_bad : bool
-        Make bad clips warnings instead of problems.
+    Shorter clips than ``min_seconds`` are bad, except room responses. With
+    ``skip_bad`` bad clips are taken out of the sets, with a warning.
     """
     for role, splits in sets.items():
         least = 0.0 if role == "rir" else min_seconds

@@ -61,14 +61,9 @@ class Clip:
 
 @dataclass
 class Found:
-    """Audio files under a folder.
+    """Audio files under a folder: sorted relative path, with "/", to path.
 
-    Arguments
-    ---------
-    files : dict
-        Path relative to the folder, with "/" -> path, sorted.
-    ignored : int
-        Number of files that are not audio.
+    ``ignored`` is the number of files that are not audio.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -185,11 +180,7 @@ def find_layout(data_folder: Path | str) -> tuple[str, dict, list[str]]:
 def find_layouts(data_folders: Sequence[Path | str]) -> tuple:
     """Recognise the layout of several data folders taken as one.
 
-    Returns
-    -------
-    kind, folders, notes
-        As :func:`find_layout`; of more than one folder, files instead of
-        folders.
+    As :func:`find_layout`; of more than one, files instead of folders.
     """
     if not data_folders:
         raise UserError("data_folder: an empty list, give at least one folder")
@@ -287,15 +278,6 @@ def group_of(relative: str, role: str, pattern: str | None = None) -> str:
     path, if given; the top folder; for speech the part of the name before
     the first "-" or "_" ("1089-134686-0016" -> "1089", "p287_001" ->
     "p287"); the name without suffix.
-
-    Arguments
-    ---------
-    relative : str
-        Path below the split folder, with "/".
-    role : str
-        "speech", "paired", "noise" or "rir".
-    pattern : str, optional
-        Regular expression with one group.
     """
     if pattern is not None:
         match = re.search(pattern, relative)

@@ -275,17 +275,7 @@ def find_prepared(
 ) -> PreparedData:
     """Return what :func:`prepare_sets` left in a folder, without a check.
 
-    Arguments
-    ---------
-    data_root : Path or str
-        What ``{data_root}`` stands for now.
-    sample_rate : int
-        In Hz, of the files that the manifests name.
-
-    Raises
-    ------
-    UserError
-        If manifests are missing.
+    ``data_root`` is what ``{data_root}`` stands for now.
     """
     folder = Path(output_folder)
     manifests = {}

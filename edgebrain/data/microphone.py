@@ -34,12 +34,9 @@ def list_devices() -> str:
 
 
 def choose_device(given: str | None, kind: str) -> int | None:
-    """Return the number of a device; None, the default one, for None.
+    """Return the number of a device of :func:`list_devices`, or None for None.
 
-    Arguments
-    ---------
-    given : str, optional
-        A number of :func:`list_devices`, or a part of one name.
+    Given by that number, or a part of one name.
     """
     if given is None:
         return None
@@ -59,15 +56,8 @@ def record(
 ) -> None:
     """Record mono audio from the default microphone into a file.
 
-    Arguments
-    ---------
-    path : Path or str
-        Written under its name only when whole.
-    sample_rate : int
-        In Hz; where the device does not have it, its own rate is taken and
-        the file has that.
-    progress : callable, optional
-        Is told the seconds recorded since its last call.
+    Where the device does not have the sample rate, its own is taken and the
+    file has that. ``progress`` is told the seconds since its last call.
     """
     if not seconds > 0:
         raise UserError(f"--record {seconds}: give a number of seconds > 0")
@@ -87,13 +77,7 @@ def record(
 def heard(
     sample_rate: int, device: int | None = None, seconds: float | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield what a microphone hears, at the rate that a model wants.
-
-    Arguments
-    ---------
-    sample_rate : int
-        Hz; resampled where the device does not have it.
-    """
+    """Yield what a microphone hears, resampled where it has another rate."""
     sound = sound_device()
     try:
         rate = usable_rate(sound, sample_rate, False, (device, None))

@@ -13,17 +13,8 @@ def item_rng(
 ) -> np.random.Generator:
     """Return the random generator of one item.
 
-    Arguments
-    ---------
-    epoch : int
-        Constant for validation and test.
-    purpose : str
-        Each purpose ("noise", "level", ...) has its own generator, so that
-        switching one augmentation on leaves the others as they were.
-
-    Returns
-    -------
-    numpy.random.Generator
+    Each purpose ("noise", "level", ...) has its own, so that switching one
+    augmentation on leaves the others as they were.
 
     >>> a = item_rng(1, 2, "p232_001").random()
     >>> a == item_rng(1, 2, "p232_001").random()
@@ -58,14 +49,7 @@ class SharedEpoch:
 class SeededDataset(DynamicItemDataset):
     """A DynamicItemDataset with an epoch that worker processes see.
 
-    Arguments
-    ---------
-    data : dict
-        The data points, as in SpeechBrain.
-    epoch : SharedEpoch
-        What the dynamic items read.
-    fixed : bool
-        Stay at epoch 0 for ever (validation and test).
+    A ``fixed`` one (validation and test) stays at epoch 0 for ever.
     """
 
     def __init__(self, data, dynamic_items, output_keys, epoch, fixed):

@@ -33,32 +33,11 @@ def resampled_length(frames: int, orig: int, new: int) -> int:
 
 
 def resample(wav: np.ndarray, orig: int, new: int) -> np.ndarray:
-    """Change the sample rate.
+    """Change the sample rate of (..., n), in Hz; float32, no delay.
 
-    The signal counts as zero before its start and after its end. There is no
-    delay: sample ``k`` of the result is the signal at ``k / new`` seconds.
+    The signal counts as zero before its start and after its end. Sample ``k``
+    of the result is the signal at ``k / new`` seconds.
 
-    Arguments
-    ---------
-    wav : numpy.ndarray
-        Samples, shape (..., n).
-    orig : int
-        Sample rate of ``wav`` in Hz.
-    new : int
-        Sample rate wanted, in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (..., ceil(n * new / orig)).
-
-    Raises
-    ------
-    UserError
-        If a rate is not a positive whole number.
-
-    Example
-    -------
     >>> resample(np.zeros(441), 44100, 16000).shape
     (160,)
     """
@@ -77,23 +56,10 @@ def resample(wav: np.ndarray, orig: int, new: int) -> np.ndarray:
 def resample_blocks(
     blocks: Iterable[np.ndarray], orig: int, new: int
 ) -> Iterator[np.ndarray]:
-    """Resample a signal that comes in blocks, in bounded memory.
+    """Resample a signal that comes in blocks (n,), in bounded memory.
 
-    The blocks yielded, put together, are ``resample`` of the whole signal.
-
-    Arguments
-    ---------
-    blocks : iterable of numpy.ndarray
-        Consecutive pieces, each of shape (n,), of any lengths.
-    orig : int
-        Sample rate of the blocks in Hz.
-    new : int
-        Sample rate wanted, in Hz.
-
-    Yields
-    ------
-    numpy.ndarray
-        float32 pieces, of other lengths than those that came in.
+    The float32 blocks yielded, of other lengths, are, put together,
+    ``resample`` of the whole signal.
     """
     orig, new = _rate(orig), _rate(new)
     if orig == new:

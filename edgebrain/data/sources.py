@@ -27,11 +27,6 @@ def load_manifest(
         manifest when None.
     keys : tuple of str
         Keys that every entry must have.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, is no JSON, is empty, or lacks keys.
     """
     path = Path(path)
     root = path.parent if data_root is None else Path(data_root)
@@ -124,18 +119,10 @@ class Source:
         return round(self.entries[name]["duration"] * self.sample_rate)
 
     def read(self, name: str, start: int = 0, length: int = -1) -> np.ndarray:
-        """Return a part of one recording.
+        """Return ``length`` samples of one recording; -1 for all that follow.
 
-        Arguments
-        ---------
-        length : int
-            Number of samples; -1 for all that follow.
-
-        Returns
-        -------
-        ndarray of float32
-            Shorter than ``length`` where the recording ends. Do not change
-            it in place: it may be a view of the cache.
+        Fewer where it ends. Do not change them in place: they may be a view of
+        the cache.
         """
         if not self.whole:
             return audio.read(

@@ -27,23 +27,11 @@ def hash_order(names: Iterable[str], seed: int) -> list[str]:
 def divide(
     units: Sequence[str], fractions: Mapping[str, float], seed: int
 ) -> dict[str, str]:
-    """Assign units (speakers, files) to splits.
+    """Return the split of each unit (speaker, file), if there are enough.
 
     Test takes the first of the hash order, valid the last and train the
-    middle, each its fraction but at least one. So a new unit moves others
-    only across the edges of train.
-
-    Arguments
-    ---------
-    units : sequence of str
-        Distinct names, at least as many as splits.
-    fractions : mapping
-        Split -> its part; their sum counts as the whole.
-
-    Returns
-    -------
-    dict
-        Unit -> split.
+    middle, each its fraction of their sum but at least one. So a new unit
+    moves others only across the edges of train.
     """
     if len(units) < len(fractions):
         raise UserError(
@@ -78,24 +66,8 @@ def complete_splits(
     Clips without a set (key None) are divided into all three; if only valid
     or test is missing it is taken out of train. Whole groups are divided if
     there are enough of them, at least one for each split, else single clips.
-
-    Arguments
-    ---------
-    role : str
-        "speech", "noise", "rir" or "paired", for messages.
-    given : mapping
-        Split or None -> clips.
-    fractions : mapping
-        Split -> part of the whole.
-    valid_groups : sequence of str, optional
-        The groups that become the validation set, instead of a random part.
-
-    Returns
-    -------
-    splits : dict
-        Split -> clips, all three.
-    notes : list of str
-        What was done, a line each, for people.
+    ``valid_groups`` become the validation set instead of a random part. With
+    the sets come notes on what was done, for people.
     """
     whole = None in given
     missing = [split for split in SPLITS if whole or split not in given]
@@ -167,15 +139,9 @@ def take(
 ) -> list[Clip]:
     """Return a part of the clips, chosen by hash order, in their order.
 
-    A larger number with the same seed adds clips and drops none.
-
-    Arguments
-    ---------
-    number : int, float or None
-        A whole number of clips, a fraction in (0, 1], or None for all. More
-        than there are gives all.
-    name : str
-        Name of the setting, for the error.
+    A whole number, a fraction in (0, 1], or None for all. A larger number
+    with the same seed adds clips and drops none. ``name`` is that of the
+    setting, for the error.
     """
     if number is None:
         return list(clips)

@@ -8,13 +8,6 @@ from edgebrain.errors import UserError, unknown_name
 class Arguments:
     """Collects what is wrong with the arguments of one constructor.
 
-    Arguments
-    ---------
-    owner : str
-        Name of the class, for the message.
-
-    Examples
-    --------
     >>> check = Arguments("STFTTCNN")
     >>> check.integer("n_blocks", 0, low=1)
     >>> check.finish()

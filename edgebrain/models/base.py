@@ -67,19 +67,10 @@ class EdgeModel(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> State:
-        """Return the memory of the network before the first frame.
+        """Return the memory before the first frame: named tensors (batch, ...).
 
-        Arguments
-        ---------
-        batch : int
-            Number of streams run side by side.
-        device, dtype
-            Those of the parameters when not given.
-
-        Returns
-        -------
-        dict of str to Tensor
-            Named tensors, the batch dimension first.
+        ``batch`` streams run side by side; device and dtype are those of the
+        parameters when not given.
         """
         raise self._no_streaming()
 
@@ -106,11 +97,6 @@ class EdgeModel(nn.Module):
         """Return the constructor arguments: ``cls(**config())`` rebuilds it.
 
         Each argument is read from the attribute of the same name.
-
-        Raises
-        ------
-        UserError
-            When the constructor keeps an argument under no such name.
         """
         arguments = {}
         for name, parameter in inspect.signature(type(self)).parameters.items():
@@ -153,12 +139,8 @@ class MaskModel(EdgeModel):
     """A network from a magnitude spectrogram to a mask of the same shape.
 
     ``forward(magnitude) -> mask`` and ``step(magnitude, state)``: both real,
-    (batch, bins, frames), the magnitude not negative.
-
-    Arguments
-    ---------
-    bins : int
-        Frequency bins, ``n_fft // 2 + 1``.
+    (batch, bins, frames), the magnitude not negative; bins are
+    ``n_fft // 2 + 1``.
     """
 
     def __init__(self, bins: int = 257):
@@ -187,16 +169,10 @@ def zero_state(
 class ModelTraits:
     """What is known of any network, one of a person's own included.
 
-    Attributes
-    ----------
-    causal : bool
-        False where the network does not say.
-    receptive_field_frames : int or None
-        None where without bound or not known.
-    recurrent : bool
-        Whether it holds an LSTM, GRU or RNN: its field has no bound.
-    streaming : bool
-        Whether it is causal and has ``initial_state`` and ``step``.
+    None is what it does not say; such a network is not causal. It is
+    ``recurrent`` where it holds an LSTM, GRU or RNN, so that its field has no
+    bound, and ``streaming`` where it is causal and has ``initial_state`` and
+    ``step``.
     """
 
     causal: bool
@@ -208,13 +184,9 @@ class ModelTraits:
 
 
 def model_traits(model: nn.Module) -> ModelTraits:
-    """Return what a network states about itself.
+    """Return what a network states about itself, wrapped for DDP or not.
 
-    Arguments
-    ---------
-    model : nn.Module
-        Any module; wrapped in DistributedDataParallel or not. A causal one
-        that states no look-ahead has none.
+    A causal one that states no look-ahead has none.
     """
     if isinstance(model, nn.parallel.DistributedDataParallel):
         model = model.module

@@ -61,13 +61,7 @@ class _DepthwiseConv1d(torch.autograd.Function):
 class DepthwiseConv1d(nn.Conv1d):
     """One filter a channel: ``nn.Conv1d`` with a faster CPU gradient.
 
-    Arguments
-    ---------
-    padding : int
-        Zeros on both sides, at most ``(kernel_size - 1) * dilation``.
-
-    Notes
-    -----
+    ``padding`` is at most ``(kernel_size - 1) * dilation`` on both sides.
     Only training on the CPU takes another path than ``nn.Conv1d`` (the
     values are the same): exports hold an ordinary Conv.
     """
@@ -136,18 +130,10 @@ class SingleBiasLSTM(nn.LSTM):
 class LSTMStack(nn.Module):
     """LSTM layers on (batch, channels, frames) with a named state.
 
-    Arguments
-    ---------
-    dropout : float
-        Between layers, in training.
-    single_bias : bool
-        One bias a gate instead of torch's two.
-
-    Notes
-    -----
     A step of one frame is written as a cell of two Linear layers, Slices and
     element-wise operations: embedded tools import that, and quantizers
-    quantize it, but not the LSTM operator. Gate order i, f, g, o.
+    quantize it, but not the LSTM operator. Gate order i, f, g, o. With
+    ``single_bias`` a gate has one bias instead of torch's two.
     """
 
     def __init__(
@@ -172,11 +158,8 @@ class LSTMStack(nn.Module):
     def state_shapes(self, first: int = 0) -> dict[str, tuple[int, ...]]:
         """Return the shape of each state without the batch dimension.
 
-        Arguments
-        ---------
-        first : int
-            Number of the first layer in the names ``lstm{n}_h`` and
-            ``lstm{n}_c``.
+        ``first`` is the number of the first layer in ``lstm{n}_h`` and
+        ``lstm{n}_c``.
         """
         return {
             f"lstm{first + layer}_{part}": (self.lstm.hidden_size,)
@@ -193,12 +176,7 @@ class LSTMStack(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Go on from ``state``: h and c of each layer, (batch, hidden) each.
 
-        Returns
-        -------
-        y : Tensor
-            (batch, hidden, frames).
-        state : list of Tensor
-            In the order of :meth:`state_shapes`.
+        Returns (batch, hidden, frames) and the new state.
         """
         if x.shape[-1] == 1:
             return self._one_frame(x, state)

@@ -25,19 +25,9 @@ def check_output(model: nn.Module, interface: Interface) -> None:
     """Run small random features through the network; judge the output.
 
     Two numbers of frames are tried, for a network must take any; of one that
-    judges windows, that of a window.
-
-    Arguments
-    ---------
-    model : nn.Module
-        Training mode and weights are left as they were.
-
-    Raises
-    ------
-    UserError
-        When forward fails, or the output has another shape, is complex or
-        not floating point, or is not finite; or when a mask network states
-        another number of bins.
+    judges windows, that of a window. Refuses another shape, what is complex,
+    no floating point or not finite, and a mask network that states another
+    number of bins.
     """
     name = type(model).__name__
     stated, channels = model_traits(model).bins, interface.input.shape[0]
@@ -60,19 +50,8 @@ def check_causality(model: nn.Module, channels: int, frames: int = 48) -> None:
     """Verify that a network that claims to be causal is.
 
     The frames after t + look-ahead are replaced; the output up to t must stay.
-    One that claims nothing is not judged.
-
-    Arguments
-    ---------
-    channels : int
-        Of the features: frequency bins, mel bands.
-    frames : int
-        Length of what is tried, without the look-ahead.
-
-    Raises
-    ------
-    UserError
-        When the output changes.
+    One that claims nothing is not judged. ``channels`` are those of the
+    features.
     """
     traits = model_traits(model)
     if not traits.causal:
@@ -108,26 +87,7 @@ def check_step(
 ) -> float:
     """Verify that ``step`` over all frames equals ``forward``.
 
-    Arguments
-    ---------
-    model : nn.Module
-        A causal one with ``initial_state`` and ``step``.
-    channels : int
-        Of the features: frequency bins, mel bands.
-    chunks : iterable of int
-        Frames a call of step.
-    frames : int
-        Length of what is tried.
-
-    Returns
-    -------
-    float
-        The largest difference found.
-
-    Raises
-    ------
-    UserError
-        When the outputs differ, or the state changes its names or shapes.
+    Tried with ``chunks`` frames a call. Returns the largest difference.
     """
     name, worst = type(model).__name__, 0.0
     lookahead = model_traits(model).lookahead_frames or 0

@@ -89,18 +89,11 @@ def _frames(count: int | None) -> str:
 def describe(
     model: nn.Module, settings: SignalSettings, bins: int | None = None
 ) -> Complexity:
-    """Count what a network costs.
+    """Count what a network (batch, bins, frames) -> output costs.
 
     Convolutions, linear and recurrent layers are counted as they run, so a
     network of one's own is counted too. A module may count itself by a
     method ``count_macs(inputs, output) -> int``.
-
-    Arguments
-    ---------
-    model : nn.Module
-        Its forward takes (batch, bins, frames). Left as it was.
-    settings : SignalSettings
-        Gives the frame rate, the latency of the signal path and the bins.
     """
     bins = settings.bins if bins is None else bins
     traits = model_traits(model)
@@ -130,13 +123,7 @@ def describe(
 
 
 def window_table(model: nn.Module, interface: Interface) -> str:
-    """Return what a network that judges windows costs, a line each.
-
-    Arguments
-    ---------
-    interface : edgebrain.tasks.Interface
-        With a window.
-    """
+    """Return what a network that judges windows costs, a line each."""
     channels, (frames, hop) = interface.input.shape[0], interface.window
     macs, uncounted = count_macs(model, channels, frames)
     rows = [

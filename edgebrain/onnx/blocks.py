@@ -20,11 +20,7 @@ class BlockStreamer:
     Arguments
     ---------
     run : callable
-        ``run(features) -> outputs`` for (channels, frames), any frames.
-    outputs : int
-        Values a frame of what it returns.
-    receptive_field_frames, lookahead_frames : int or None
-        Of the network, see :func:`context_of`.
+        ``run(features) -> outputs``, (channels, frames) to (outputs, frames).
     block : int, optional
         Frames of a block; left out: as long as the context, at least
         ``BLOCK_FRAMES``.
@@ -91,22 +87,10 @@ def context_of(
 ) -> tuple[int, int, bool]:
     """Return the frames of context before and after, and if they suffice.
 
-    Arguments
-    ---------
-    receptive_field_frames : int or None
-        None: without bound, or not known.
-    lookahead_frames : int or None
-        Future frames an output depends on; None: not known.
-    causal : bool
-        A network that is not, and does not say how far it looks ahead, may
-        look the whole receptive field ahead.
-
-    Returns
-    -------
-    left, right : int
-    exact : bool
-        False: the network may see further, and a block's outputs are near
-        to, but not, those of the whole clip.
+    None is what is not known, or without bound. A network that is not causal
+    and does not say how far it looks ahead may look the whole receptive
+    field ahead. Where they do not suffice, a block's outputs are near to,
+    but not, those of the whole clip.
     """
     if lookahead_frames is None and causal:
         lookahead_frames = 0

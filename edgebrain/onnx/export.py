@@ -263,14 +263,9 @@ def check_streamable(model: nn.Module) -> None:
 def patch_context(
     model: nn.Module, context: tuple[int, int] | int | None
 ) -> tuple[tuple[int, int], tuple[int, int] | None]:
-    """Return the context of a patch, and what the receptive field needs.
+    """Return the context of a patch, left and right, and what it needs.
 
-    Returns
-    -------
-    context : tuple of (int, int)
-        Frames left and right.
-    needed : tuple of (int, int) or None
-        None: without bound, or not known.
+    That is None where the receptive field has no bound or is not known.
     """
     traits, needed = model_traits(model), None
     field, ahead = traits.receptive_field_frames, traits.lookahead_frames

@@ -108,13 +108,7 @@ def _ports(values) -> str:
 
 
 def read_card(path: str | Path) -> GraphMetadata | None:
-    """Return the card of an ONNX file, None where there is none.
-
-    Raises
-    ------
-    UserError
-        When it is no ONNX file, or the metadata is damaged.
-    """
+    """Return the card of an ONNX file, None where there is none."""
     model = load(path)
     return GraphMetadata.from_properties(
         {p.key: p.value for p in model.metadata_props}, str(path)
@@ -124,10 +118,7 @@ def read_card(path: str | Path) -> GraphMetadata | None:
 def check_complete(model: onnx.ModelProto, source: str) -> None:
     """Refuse a damaged model: who reads it node by node needs it whole.
 
-    Arguments
-    ---------
-    source : str
-        What the error calls it.
+    ``source`` is what the error calls it.
     """
     try:
         onnx.checker.check_model(model)
@@ -179,13 +170,7 @@ def operators(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def check_structure(model: onnx.ModelProto, static: bool) -> None:
-    """Verify what every exported file promises.
-
-    Arguments
-    ---------
-    static : bool
-        Whether each shape must be fixed.
-    """
+    """Verify what an exported file promises; ``static``: fixed shapes too."""
     problems = []
     try:
         onnx.checker.check_model(model, full_check=True)

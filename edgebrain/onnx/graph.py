@@ -77,13 +77,7 @@ class Graph:
 
     @classmethod
     def read(cls, path: str | Path) -> "Graph":
-        """Return the graph of a file.
-
-        Raises
-        ------
-        UserError
-            Also when there is no such file, or it is no ONNX file.
-        """
+        """Return the graph of a file."""
         return cls(files.load(path), path)
 
     @property

@@ -80,8 +80,7 @@ class ExportOptions:
     overwrite : bool
         Replace a file made of other weights, or without metadata.
     wav : numpy.ndarray, optional
-        Recording, float32 (samples,), for the comparison; None: a
-        speech-like signal.
+        Recording (samples,) for the comparison; None: see :func:`probe`.
     """
 
     opset: int = 17
@@ -93,18 +92,9 @@ class ExportOptions:
 def probe(
     setup: Setup, frames: int, wav: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return real features, to compare forms of a network on.
+    """Return real features, float32 (channels, frames), to compare forms on.
 
-    Arguments
-    ---------
-    wav : numpy.ndarray, optional
-        Take this recording, repeated as often as needed; None: a speech-like
-        signal.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, (channels, frames).
+    Of a recording, repeated as often as needed, or of a speech-like signal.
     """
     signal, task = setup.signal, tasks.find(setup.task)
     count = frames * signal.hop_length + signal.win_length
@@ -167,10 +157,7 @@ def check_weights(model: nn.Module) -> None:
 class Job:
     """One export: what is checked first, traced, compared and written.
 
-    Attributes
-    ----------
-    model : nn.Module
-        A copy on the CPU, in evaluation mode.
+    Its ``model`` is a copy on the CPU, in evaluation mode.
     """
 
     def __init__(
@@ -218,14 +205,8 @@ class Job:
     def trace(self, module, inputs, outputs, dynamic=False):
         """Return the tidied graph of a module.
 
-        Arguments
-        ---------
-        inputs : dict of str to Tensor
-            In the order of its arguments.
-        outputs : dict of str to tuple
-            Name to shape, in the order of its results.
-        dynamic : bool
-            Whether batch and frames of input and output are free.
+        ``inputs`` are named tensors in the order of its arguments, ``outputs``
+        shapes in that of its results; ``dynamic`` leaves batch and frames free.
         """
         axes = {0: "batch", 2: "frames"}
         names = [self.input.name, self.output.name]
@@ -273,12 +254,8 @@ class Job:
     ) -> Exported:
         """Write the file if the comparison holds.
 
-        Arguments
-        ---------
-        compare : callable
-            ``compare(runner) -> float``, the largest difference.
-        notes : list of str
-            ``compare`` may add to it.
+        ``compare(runner)`` gives the largest difference, and may add to
+        ``notes``.
         """
         card = self._metadata(states, context)
         files.write_card(proto, card)

@@ -132,19 +132,9 @@ class GraphMetadata:
     def from_properties(
         cls, properties: Mapping[str, str], source: str = "the file"
     ) -> "GraphMetadata | None":
-        """Return the metadata among a file's properties.
+        """Return the card among a file's properties, None where there is none.
 
-        Arguments
-        ---------
-        properties : mapping of str to str
-            Keys of others are ignored.
-        source : str
-            Name of the file, for messages.
-
-        Returns
-        -------
-        GraphMetadata or None
-            None: there is none.
+        ``source`` is what an error calls the file.
         """
         names = [f.name for f in dataclasses.fields(cls)]
         found = {n: properties.get(PREFIX + n) for n in names}

@@ -167,13 +167,9 @@ class QuantizationSettings:
 class Source:
     """A float network that is to be quantized.
 
-    Attributes
-    ----------
-    model : onnx.ModelProto
-        Prepared, with a name on every node.
-    metadata : GraphMetadata
-        Where the file has none: of the settings given, with the hash of the
-        file in place of that of the weights.
+    Every node of its model has a name. Where the file has no card, there is
+    one of the settings given, with the hash of the file in place of that of
+    the weights.
     """
 
     path: Path
@@ -305,12 +301,8 @@ def check_targets(
 ) -> None:
     """Refuse to write over what was not made of the same weights.
 
-    Arguments
-    ---------
-    overwrite : bool
-        Replace other files too, but never the source.
-    form : str, optional
-        What will be written; left out: the form of the source.
+    ``overwrite`` allows other files too, but never the source; ``form`` is
+    what will be written, left out: that of the source.
     """
     problems, card = [], source.metadata
     for path in map(Path, targets):

@@ -39,14 +39,9 @@ Ranges = dict[str, tuple[float, float]]
 class Clips:
     """Features (channels, frames) of real audio.
 
-    Attributes
-    ----------
-    calibration : tuple of numpy.ndarray
-        Ranges are learnt from these.
-    held_out : tuple of numpy.ndarray
-        The quantized network is compared on these.
-    separate : bool
-        Whether the two share no clip; a folder with one clip has no other.
+    Ranges are learnt from ``calibration``, the quantized network is compared
+    on ``held_out``. ``separate`` tells whether the two share no clip; a
+    folder with one clip has no other.
     """
 
     calibration: tuple[np.ndarray, ...]
@@ -68,9 +63,7 @@ def read_clips(
     folder : str or Path
         Searched with all its folders; any sample rate.
     count : int
-        Clips for the calibration, drawn at random.
-    seed : int
-        Of the draw, and of the part taken of a long clip.
+        Clips for the calibration, drawn at random by ``seed``.
     clip_seconds : float
         Longest part of a clip that is used.
     """
@@ -101,13 +94,7 @@ def check_calibration(
     count: int = 1,
     clip_seconds: float = 1.0,
 ) -> list[Path]:
-    """Return the recordings of a folder; read none of them.
-
-    Arguments
-    ---------
-    folder : str or Path, optional
-        Left out: the numbers alone are looked at.
-    """
+    """Return the recordings of a folder, if one is given; read none."""
     if count < 1:
         raise UserError(f"num_quantization_samples: at least 1, not {count}")
     if not 0 < clip_seconds < float("inf"):
@@ -165,10 +152,8 @@ def collect_ranges(
     ---------
     runner : OnnxRunner
         Of the same network; threads the states of a stream.
-    clips : iterable of numpy.ndarray
-        (channels, frames) each.
     method : str
-        ``MinMax``, ``Entropy`` or ``Percentile``.
+        One of ``METHODS``.
     average : bool
         MinMax: the mean over clips of each clip's extremes, not the extremes
         of all. What one clip in a hundred reaches is cut off then, and all
@@ -220,15 +205,7 @@ def run_tensors(
     clip: np.ndarray,
     names: Iterable[str],
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the values of any tensors of a float graph, a call at a time.
-
-    Arguments
-    ---------
-    clip : numpy.ndarray
-        (channels, frames).
-    names : iterable of str
-        Of inputs, outputs and tensors in between.
-    """
+    """Yield the values of named tensors of a float graph, a call at a time."""
     names = list(names)
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph

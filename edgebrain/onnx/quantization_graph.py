@@ -30,12 +30,8 @@ _FLOAT = onnx.TensorProto.FLOAT
 def prepare(model: onnx.ModelProto, ours: bool) -> onnx.ModelProto:
     """Return a graph fit for the quantizer, every node with a name.
 
-    Arguments
-    ---------
-    ours : bool
-        Whether it was exported by this project, that is, is tidy already.
-        Others' graphs go through onnxruntime's own preparation, which folds
-        batch normalisation and constants.
+    Others' graphs go through onnxruntime's own preparation, which folds
+    batch normalisation and constants; ours are tidy already.
     """
     if ours:
         return copy.deepcopy(model)
@@ -97,21 +93,11 @@ def check_names(names: Iterable[str], model: onnx.ModelProto) -> None:
 
 
 def prologue(model: onnx.ModelProto, features: str) -> list[str]:
-    """Return the nodes between the features and the first layer.
+    """Return the names of the nodes between features and first layer.
 
     Compression and normalisation of features: eight bits of a linear
     magnitude would lose all quiet sounds. A layer whose weights belong to a
     module named ``front_end`` (mel bands) counts as prologue too.
-
-    Arguments
-    ---------
-    features : str
-        Name of the graph's input.
-
-    Returns
-    -------
-    list of str
-        Names of nodes; empty when the graph has no layer with weights.
     """
     if not any(node.op_type in WEIGHTED for node in model.graph.node):
         return []
@@ -131,7 +117,7 @@ def prologue(model: onnx.ModelProto, features: str) -> list[str]:
 def accumulators(
     model: onnx.ModelProto, states: Iterable[Mapping]
 ) -> list[str]:
-    """Return the nodes that update and read states which add up over time.
+    """Return the names of nodes of states which add up over time.
 
     The cell of an LSTM, c = f * c + i * g: with 256 steps what is added in a
     frame is less than half a step as soon as the cell has grown, and is lost;
@@ -140,11 +126,6 @@ def accumulators(
     and comes out worse than int8 with a float cell. Kept float, these few
     element-wise nodes cost next to nothing. The state that goes through a
     layer (h) is none of these.
-
-    Returns
-    -------
-    list of str
-        Names of nodes.
     """
     makers = {o: node for node in model.graph.node for o in node.output}
     users = defaultdict(list)
@@ -192,20 +173,11 @@ def tie_states(
     ranges: Mapping[str, tuple[float, float]],
     leading: Container[str] = (),
 ) -> dict[str, tuple[float, float]]:
-    """Give all that a state's values pass through one and the same range.
+    """Return ranges by which all that a state passes through has one.
 
     So a state goes from output to input, through Concat and Slice, without
-    being rounded twice: an integer runtime copies it.
-
-    Arguments
-    ---------
-    leading : container of str
-        Tensors whose range the others take, where there are any.
-
-    Returns
-    -------
-    dict of str to tuple of float
-        The ranges that change.
+    being rounded twice: an integer runtime copies it. Where tensors are
+    ``leading``, the others take their range.
     """
     known, parent = constants(model), {}
 
@@ -257,10 +229,7 @@ def fix_shapes(
 ) -> onnx.ModelProto:
     """Return a copy with one item a batch and a fixed number of frames.
 
-    Arguments
-    ---------
-    axis : str or None
-        Name of the axis of frames; None: as the input names it.
+    ``axis`` names that of the frames; None: as the input names it.
     """
     own = dynamic_axis(model, features)
     if own is None:

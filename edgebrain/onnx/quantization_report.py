@@ -83,19 +83,9 @@ def float_nodes(
 ) -> dict[str, str]:
     """Return the nodes that stay float, and why.
 
-    Arguments
-    ---------
-    before, after : onnx.ModelProto
-        Float graph and QDQ graph.
-    kept : mapping of str to str
-        Nodes kept float on purpose -> why.
-
-    Returns
-    -------
-    dict of str to str
-        A node is quantized when all its float inputs come out of integers
-        and its outputs go into integers alone. One that computes shapes is
-        none of either.
+    A node is quantized when all its float inputs come out of integers and
+    its outputs go into integers alone. One that computes shapes is none of
+    either. ``kept`` are those kept float on purpose, and why.
     """
     left, tensors = {}, graphs.float_tensors(before)
     makers = {o: node.op_type for node in after.graph.node for o in node.output}
@@ -138,15 +128,10 @@ def float_nodes(
 
 
 def output_snr(float_runner, runner, clips: Iterable[np.ndarray]) -> tuple:
-    """Return the SNR in dB of each clip's result.
+    """Return the SNR in dB of the result of each clip (channels, frames).
 
     Both networks run as their form runs: a stream goes on from its own
     states, so errors that build up in them count.
-
-    Arguments
-    ---------
-    clips : iterable of numpy.ndarray
-        (channels, frames).
     """
     task, ratios = tasks.find(runner.setup.task), []
     for clip in clips:
@@ -170,12 +155,7 @@ def range_warnings(
 ) -> tuple[str, ...]:
     """Return a line for each tensor whose range is ruled by outliers.
 
-    Arguments
-    ---------
-    clips : sequence of numpy.ndarray
-        The first few are run.
-    ranges : dict of str to tuple of float
-        By which tensors are quantized.
+    Of the clips the first few are run.
     """
     used = {
         node.input[0].removesuffix("_QuantizeLinear_Input")

@@ -37,20 +37,8 @@ def write_static(
 ) -> str:
     """Write a quantized offline file for a fixed number of frames.
 
-    Arguments
-    ---------
-    path : str or Path
-        The quantized file, of any number of frames.
-    target : str or Path
-        A patch. Its context is the receptive field where that leaves new
-        frames, else there is none.
-    axis : str, optional
-        ``static_axis_name``; left out: as the file names it.
-
-    Returns
-    -------
-    str
-        What the context is.
+    The target is a patch whose context is the receptive field where that
+    leaves new frames; else it has none. Returns what the context is.
     """
     model, card = files.load(path), files.read_card(path)
     check_static(source, target, frames, axis, card.precision, overwrite)

@@ -99,12 +99,6 @@ class OnnxRunner:
         -------
         numpy.ndarray
             float32, (outputs, frames), or (classes, windows).
-
-        Raises
-        ------
-        UserError
-            When the features have another shape, or the output is not
-            finite.
         """
         features = self._checked(features)
         if not features.shape[1]:
@@ -131,11 +125,8 @@ class OnnxRunner:
     ) -> Streamer:
         """Return a fresh streamer with a memory of its own.
 
-        Arguments
-        ---------
-        observe : callable, optional
-            Is given the inputs of each call of the graph; not of the offline
-            form.
+        ``observe`` is given the inputs of each call of the graph; not of the
+        offline form.
         """
         if self.form == "offline":
             card = self.metadata
@@ -153,14 +144,9 @@ class OnnxRunner:
         )
 
     def iter_feeds(self, features: np.ndarray) -> Iterator[Feeds]:
-        """Yield the inputs of each call of the graph as a clip is run.
+        """Yield the inputs of each call as (channels, frames) are run.
 
         States are those that the clip leads to. For calibration.
-
-        Arguments
-        ---------
-        features : numpy.ndarray
-            (channels, frames).
         """
         features = self._checked(features)
         if self.form == "offline":
@@ -185,17 +171,10 @@ class OnnxRunner:
     def call_padded(
         self, features: np.ndarray, observe: Callable | None = None
     ) -> np.ndarray:
-        """Run a patch or window from the first frame given.
+        """Run a patch or window from the first of the frames (channels, k).
 
-        Arguments
-        ---------
-        features : numpy.ndarray
-            (channels, k): what is missing is filled up with zeros.
-
-        Returns
-        -------
-        numpy.ndarray
-            (outputs, frames), or (classes, 1).
+        What is missing is filled up with zeros. Returns (outputs, frames), or
+        (classes, 1).
         """
         patch = np.zeros((1, self.channels, self.frames), np.float32)
         seen = features[:, : self.frames]

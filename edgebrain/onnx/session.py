@@ -47,17 +47,8 @@ class Session(onnxruntime.InferenceSession):
 
 
 def make_session(model: str | Path | bytes, threads: int = 1) -> Session:
-    """Return a session on the CPU.
+    """Return a session on the CPU of a file, or of the bytes of one.
 
-    Arguments
-    ---------
-    model : str, Path or bytes
-        A file, or the bytes of one.
-    threads : int
-        For the work inside an operator.
-
-    Notes
-    -----
     ``session.qdqisint8allowed`` lets signed int8 depthwise convolutions and
     additions run on integers on x86 as on other processors; else they are
     computed in float.

@@ -13,14 +13,9 @@ class BoundGraph:
 
     onnxruntime reads and writes the arrays in place. Two sets of states take
     turns as input and output, so that a call copies and allocates nothing:
-    of a small recurrent network that is a quarter of the time.
-
-    Attributes
-    ----------
-    features : numpy.ndarray
-        float32, (1, channels, frames), to be filled before :meth:`run`.
-    output : numpy.ndarray
-        (1, channels, frames), as the last call left it.
+    of a small recurrent network that is a quarter of the time. ``features``
+    (1, channels, frames) are filled before :meth:`run`, ``output`` is as the
+    last call left it.
     """
 
     def __init__(self, runner):
@@ -68,10 +63,7 @@ def _bind(bind: Callable, name: str, array: np.ndarray) -> None:
 class _Streamer:
     """What all have: frames that wait for the next call of the graph.
 
-    Arguments
-    ---------
-    observe : callable, optional
-        Is given the inputs of each call of the graph.
+    ``observe`` is given the inputs of each call.
     """
 
     exact = True

@@ -16,7 +16,7 @@ _FOLDABLE = frozenset(
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph as an embedded tool wants it.
+    """Return the graph as an embedded tool wants it, with inferred shapes.
 
     Constants become initializers, arithmetic on them is done, zero padding
     goes into the convolution behind it, batch normalisation into the one
@@ -24,11 +24,6 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     tensor, and a dilated convolution that gives a single frame works on
     gathered frames without dilation. Nodes and tensors are named after the
     weights that they use or come from.
-
-    Returns
-    -------
-    onnx.ModelProto
-        With inferred shapes.
     """
     graph = model.graph
     _fold_constants(graph)

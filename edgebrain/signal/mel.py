@@ -156,17 +156,9 @@ def _from_mel(mel: np.ndarray, htk: bool) -> np.ndarray:
 
 
 def mel_spectrogram(wav: np.ndarray, settings: MelSettings) -> np.ndarray:
-    """Return the mel spectrogram before its logarithm.
+    """Return the mel spectrogram, float32 (n_mels, frames), no logarithm yet.
 
-    Arguments
-    ---------
-    wav : numpy.ndarray
-        Real, shape (samples,), at least one window of samples.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, (n_mels, frames).
+    Of at least one window of samples, (samples,).
     """
     signal = settings.signal
     spec = stft(np.asarray(wav, np.float32), signal)
@@ -187,18 +179,7 @@ def compress(mel: np.ndarray, settings: MelSettings) -> np.ndarray:
 
 
 def log_mel(wav: np.ndarray, settings: MelSettings) -> np.ndarray:
-    """Return the log-mel spectrogram of a whole signal.
-
-    Arguments
-    ---------
-    wav : numpy.ndarray
-        Real, shape (samples,).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, (n_mels, frames).
-    """
+    """Return the log-mel spectrogram (n_mels, frames) of (samples,)."""
     return compress(mel_spectrogram(wav, settings), settings)
 
 
@@ -228,18 +209,7 @@ class StreamingLogMel:
         self._stft.reset()
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Take samples, return the frames that they complete.
-
-        Arguments
-        ---------
-        samples : numpy.ndarray
-            Real floating point, (n,), n from 0.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, (n_mels, frames), frames from 0.
-        """
+        """Take samples (n,), return frames (n_mels, k) that they complete."""
         spec = self._stft.feed(samples)
         mel = self.settings.filters @ magnitude(spec, self.settings.signal)
         return compress(mel, self.settings)
@@ -248,23 +218,11 @@ class StreamingLogMel:
 def sounding(
     wav: np.ndarray, top_db: float, frame_length: int, hop_length: int
 ) -> np.ndarray:
-    """Return a signal without its silent parts.
+    """Return a signal (samples,) without its silent parts.
 
     As ``librosa.effects.split`` and joining: a frame (centred at t *
     hop_length) is silent where its RMS lies ``top_db`` below that of the
     loudest frame.
-
-    Arguments
-    ---------
-    wav : numpy.ndarray
-        Shape (samples,).
-    top_db : float
-        A higher value keeps more.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (n,), n at most samples.
     """
     half = frame_length // 2
     sums = np.concatenate([[0.0], np.cumsum(wav.astype(np.float64) ** 2)])

@@ -19,12 +19,8 @@ def speech_like(seconds: float, sample_rate: int) -> np.ndarray:
 
     A gliding pitch with 12 dB an octave less, formed by the formants of a
     vowel a syllable; a hiss after every third; noise that rises from -60 dB;
-    the level falls by 30 dB halfway, and digital silence ends it.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, (samples,), peak 0.5.
+    the level falls by 30 dB halfway, and digital silence ends it. float32,
+    (samples,), peak 0.5.
     """
     rng = np.random.default_rng(_SEED)
     count = round(seconds * sample_rate)

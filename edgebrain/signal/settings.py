@@ -118,20 +118,11 @@ class SignalSettings:
         return self.center and bool(weakest < EDGE_FLOOR * steady)
 
     def num_frames(self, n_samples: Any) -> Any:
-        """Return the number of frames of a signal.
+        """Return the number of frames of so many samples; of 0 samples 0.
 
         Centred: 1 + n // hop, as many as ``torch.stft``, or 1 + ceil(n / hop)
-        where ``appends_frame``. Not centred: ceil(n / hop).
-
-        Arguments
-        ---------
-        n_samples : int, or integer array or tensor
-            Samples, each at least 1.
-
-        Returns
-        -------
-        int, or the same kind of array or tensor
-            Frames; 0 for 0 samples.
+        where ``appends_frame``. Not centred: ceil(n / hop). Takes arrays and
+        tensors of integers too.
 
         >>> SignalSettings().num_frames(16000)
         101

@@ -24,10 +24,7 @@ BLOCK_FRAMES = 32
 class StreamingSTFT:
     """Spectra of left-aligned frames, as soon as their samples are there.
 
-    Arguments
-    ---------
-    settings : SignalSettings
-        ``power`` and ``peak_normalize`` play no part here.
+    ``power`` and ``peak_normalize`` of the settings play no part here.
     """
 
     def __init__(self, settings: SignalSettings) -> None:
@@ -49,17 +46,9 @@ class StreamingSTFT:
         self.frames = 0
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Take samples and return the spectra that they complete.
+        """Take real samples (n,), n from 0; return the spectra they complete.
 
-        Arguments
-        ---------
-        samples : numpy.ndarray
-            Real floating point, shape (n,), n from 0.
-
-        Returns
-        -------
-        numpy.ndarray
-            complex64, shape (bins, frames), frames from 0.
+        complex64, (bins, frames), frames from 0.
         """
         samples = checked_samples(samples)
         self.samples += len(samples)
@@ -75,15 +64,10 @@ class StreamingSTFT:
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, 1)
 
     def flush(self) -> np.ndarray:
-        """End the signal and return its last spectra.
+        """End the signal and return its last spectra, (bins, frames).
 
         The end is zero-padded, so that in all num_frames(samples) frames
         were returned. Then this object is as new.
-
-        Returns
-        -------
-        numpy.ndarray
-            complex64, shape (bins, frames), frames from 0.
         """
         settings = self.settings
         missing = settings.num_frames(self.samples) - self.frames
@@ -139,18 +123,10 @@ class StreamingISTFT:
         self.samples = 0
 
     def feed(self, spec: np.ndarray) -> np.ndarray:
-        """Take spectra and return the samples that they complete.
+        """Take left-aligned spectra (bins, frames), return samples done.
 
-        Arguments
-        ---------
-        spec : numpy.ndarray
-            Complex, shape (bins, frames), from left-aligned frames.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (samples,): a hop for each frame, less the
-            samples before the start of a centred signal.
+        float32, (samples,): a hop for each frame, less the samples before the
+        start of a centred signal.
         """
         settings = self.settings
         hop, win = settings.hop_length, settings.win_length
@@ -181,20 +157,8 @@ class StreamingISTFT:
     def flush(self, spec: np.ndarray, length: int) -> np.ndarray:
         """Take the last spectra and return the rest of the signal.
 
-        Then this object is as new.
-
-        Arguments
-        ---------
-        spec : numpy.ndarray
-            Complex, shape (bins, frames), frames from 0: what
-            :meth:`StreamingSTFT.flush` gives.
-        length : int
-            Samples of the whole signal.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, so many samples that the total is ``length``.
+        ``spec`` is what :meth:`StreamingSTFT.flush` gives; in all ``length``
+        samples were returned. Then this object is as new.
         """
         settings = self.settings
         before = self.samples

@@ -16,18 +16,7 @@ import numpy as np
 
 
 def analysis_window(settings: SignalSettings) -> np.ndarray:
-    """Return the window of analysis and synthesis.
-
-    Arguments
-    ---------
-    settings : SignalSettings
-        Names the window and its length.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (win_length,).
-    """
+    """Return the window of analysis and synthesis, float64 (win_length,)."""
     return make_window(settings.window, settings.win_length)
 
 
@@ -139,15 +128,7 @@ def istft(spec: Any, settings: SignalSettings, length: int) -> Any:
 def magnitude(spec: Any, settings: SignalSettings) -> Any:
     """Return |spec| ** power, what a network is given.
 
-    Arguments
-    ---------
-    spec : numpy.ndarray or torch.Tensor
-        Complex, any shape.
-
-    Returns
-    -------
-    numpy.ndarray or torch.Tensor
-        Real, the same shape. Its gradient at 0 is 0 for any power.
+    Its gradient at 0 is 0 for any power.
     """
     torch = _torch_of(spec)
     size = abs(spec)
@@ -162,21 +143,12 @@ def magnitude(spec: Any, settings: SignalSettings) -> Any:
 
 
 def peak_gain(wav: Any) -> Any:
-    """Return the gain that brings the peak of each signal to 1.
+    """Return the gain (..., 1) that brings the peak of (..., samples) to 1.
 
     For settings with ``peak_normalize``: multiply the samples by it before
     :func:`stft` and divide by it after :func:`istft`. It needs the whole
-    signal, so it exists offline only.
-
-    Arguments
-    ---------
-    wav : numpy.ndarray or torch.Tensor
-        Samples, shape (..., samples). Zeros of padding do no harm.
-
-    Returns
-    -------
-    numpy.ndarray or torch.Tensor
-        Shape (..., 1), 1 / max|wav|; 1 where the peak is under 1e-8.
+    signal, so it exists offline only. Zeros of padding do no harm; it is 1
+    where the peak is under 1e-8.
     """
     torch = _torch_of(wav)
     wav = _checked_wav(wav, torch)
@@ -266,19 +238,9 @@ def _numpy_stft(
 
 
 def _overlap_add(pieces: Any, hop_length: int) -> Any:
-    """Return the sum of pieces that start ``hop_length`` apart.
+    """Return the sum of pieces (..., frames, samples) ``hop_length`` apart.
 
-    Arguments
-    ---------
-    pieces : numpy.ndarray or torch.Tensor
-        Shape (..., frames, samples).
-    hop_length : int
-        Samples from one piece to the next.
-
-    Returns
-    -------
-    numpy.ndarray or torch.Tensor
-        Shape (..., (frames + ceil(samples / hop_length) - 1) * hop_length).
+    (..., (frames + ceil(samples / hop_length) - 1) * hop_length).
     """
     frames, samples = pieces.shape[-2:]
     shifts = -(-samples // hop_length)

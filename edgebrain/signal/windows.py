@@ -16,17 +16,12 @@ EDGE_FLOOR = 0.01
 
 
 def make_window(name: str, length: int) -> np.ndarray:
-    """Return a periodic window.
+    """Return a periodic window, float64 (length,).
 
     hann is (1 - cos(2 pi n / length)) / 2, hamming is
     0.54 - 0.46 cos(2 pi n / length), sqrt_hann the square root of hann.
     The NNSE networks of Ambiq scale sqrt_hann by sqrt(2 hop / length); here
     the envelope is divided by instead, so magnitudes differ by that factor.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (length,).
     """
     cosine = np.cos(2 * np.pi * np.arange(length) / length)
     if name == "hamming":
@@ -38,15 +33,7 @@ def make_window(name: str, length: int) -> np.ndarray:
 def split_hops(window: np.ndarray, hop_length: int) -> np.ndarray:
     """Return w^2 cut in pieces of one hop, zero-padded at the end.
 
-    Arguments
-    ---------
-    window : numpy.ndarray
-        Shape (win_length,).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (ceil(win_length / hop_length), hop_length).
+    float64, (ceil(win_length / hop_length), hop_length).
     """
     pieces = -(-len(window) // hop_length)
     squared = np.zeros(pieces * hop_length)
@@ -57,20 +44,11 @@ def split_hops(window: np.ndarray, hop_length: int) -> np.ndarray:
 def envelope(
     window: np.ndarray, hop_length: int, offset: int, frames: int, length: int
 ) -> np.ndarray:
-    """Return what to divide an overlap-added signal by.
+    """Return what to divide an overlap-added signal by, float64 (length,).
 
-    Arguments
-    ---------
-    window : numpy.ndarray
-        Shape (win_length,).
-    offset : int
-        Samples of the first frame that lie before sample 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (length,): the sum of w^2, never less than
-        ``EDGE_FLOOR`` times its smallest value far from both ends.
+    The sum of w^2, never less than ``EDGE_FLOOR`` times its smallest value
+    far from both ends. ``offset`` samples of the first frame lie before
+    sample 0.
     """
     squared = split_hops(window, hop_length)
     total = np.zeros((frames + len(squared) - 1, hop_length))

@@ -19,10 +19,7 @@ _ALIGNMENT = 4
 class Arena:
     """First-fit places by the time that each vector is needed.
 
-    Attributes
-    ----------
-    gathered : dict of int to int
-        First element of the joined columns of a layer, by its id().
+    ``gathered`` are the places of the joined columns of a layer, by its id().
     """
 
     def __init__(self, program: Program) -> None:

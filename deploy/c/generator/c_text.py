@@ -27,16 +27,8 @@ def lines(constants: list[str]) -> str:
 def harmless(text: str, other=lambda character: "_") -> str:
     """Return text from a file with nothing in it that C, make or a shell reads.
 
-    Arguments
-    ---------
-    other : callable, optional
-        Given each character but letters, digits, blanks and ``_.,:=/()+-`` of
-        ASCII, what stands for it.
-
-    Returns
-    -------
-    str
-        One line, for a comment or a text file.
+    For each character but letters, digits, blanks and ``_.,:=/()+-`` of ASCII
+    stands what ``other`` gives.
     """
     return "".join(c if c in _HARMLESS else other(c) for c in text)
 

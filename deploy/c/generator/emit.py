@@ -15,13 +15,7 @@ def delay_samples(program: Program) -> int:
 
 
 class Emitter(StepEmitter):
-    """Writes the files of one model.
-
-    Arguments
-    ---------
-    name : str
-        Prefix of all public names, a C identifier.
-    """
+    """Writes the files of one enhancer; ``name`` prefixes its public names."""
 
     def __init__(self, program: Program, name: str) -> None:
         self.name = name

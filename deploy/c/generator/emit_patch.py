@@ -23,13 +23,7 @@ _FOREVER = "INT32_MAX"
 
 
 class PatchEmitter(ModelFiles):
-    """Writes the files of one detector.
-
-    Arguments
-    ---------
-    name : str
-        Prefix of all public names, a C identifier.
-    """
+    """Writes the files of one detector; ``name`` prefixes its public names."""
 
     words, runtime = DETECTOR, "eb_rows.h"
 

@@ -34,18 +34,10 @@ def dense_rows(values: np.ndarray, more: int = 0) -> np.ndarray:
 
 
 def dense_weights(weights: np.ndarray) -> np.ndarray:
-    """Return weights in the order of eb_kernels.h.
+    """Return weights (rows, columns) in the order of eb_kernels.h, flat.
 
-    Arguments
-    ---------
-    weights : numpy.ndarray
-        Shape (rows, columns).
-
-    Returns
-    -------
-    numpy.ndarray
-        One-dimensional: four rows together, of these 16 columns row by row,
-        then the next 16; a last block of 8 where that is enough.
+    Four rows together, of these 16 columns row by row, then the next 16; a
+    last block of 8 where that is enough.
     """
     columns = -(-weights.shape[1] // 8) * 8
     padded = dense_rows(weights)
@@ -62,21 +54,13 @@ def dense_weights(weights: np.ndarray) -> np.ndarray:
 def layer_factors(
     op: Dense | Depthwise,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return the integer factors and shifts of the rows of a 16-bit layer.
+    """Return integer factors, shifts, and whether a 16-bit layer is wide.
 
     Factors have 23 bits, and up to 8 more, which the shift takes away again,
     so that the shift is 33 or above: then the product's high word is enough
-    to round by, see eb_arith.h. The results are the same.
-
-    Returns
-    -------
-    factor : numpy.ndarray
-        int32.
-    shift : numpy.ndarray
-        uint8.
-    wide : bool
-        Sums may need more than 32 bits, or a shift stays below 33. Then
-        nothing was raised.
+    to round by, see eb_arith.h. The results are the same. Where sums may need
+    more than 32 bits, or a shift stays below 33, it is wide and nothing is
+    raised.
     """
     pairs = [numbers.factor(float(r), op.node) for r in op.ratio]
     factor, shift = (np.array(v, np.int64) for v in zip(*pairs, strict=True))
@@ -108,10 +92,7 @@ def _wide_sums(op: Dense | Depthwise) -> bool:
 def float_keys(edges: np.ndarray) -> np.ndarray:
     """Return 256 int32 in the order of rising float32 edges.
 
-    Arguments
-    ---------
-    edges : numpy.ndarray
-        At most 256; the rest is filled up with the largest integer.
+    Of fewer edges the rest is filled up with the largest integer.
     """
     # -0 and 0 are one edge: adding 0 makes both 0.
     bits = (np.asarray(edges, F32) + F32(0)).view(np.int32)
@@ -121,17 +102,12 @@ def float_keys(edges: np.ndarray) -> np.ndarray:
 
 
 def power_table(exponent: float) -> np.ndarray:
-    """Return the table of eb_pow_all, float32.
+    """Return the table of eb_pow_all, float32, for a power up to 2.
 
     x = 2^e (1 + i / 32 + d) with d below 1/32 becomes 2^(e p), of the table,
     times a parabola in d, that through three Chebyshev points of the i-th
-    piece. d is counted in steps of float32.
-
-    Arguments
-    ---------
-    exponent : float
-        Above 0, at most 2: there parabolas are off by less than a unit in
-        the last place.
+    piece: off by less than a unit in the last place. d is counted in steps
+    of float32.
     """
     exponent = float(exponent)
     if not 0 < exponent <= 2:
@@ -156,10 +132,7 @@ def power_table(exponent: float) -> np.ndarray:
 def check_reach(node: str, steps: float) -> None:
     """Refuse results that the 8-bit kernels cannot round.
 
-    Arguments
-    ---------
-    steps : float
-        Greatest size of a result before saturation, in steps of the output.
+    ``steps`` is the greatest before saturation, in steps of the output.
     """
     if not steps < _ROUNDED - 256:
         raise UserError(
@@ -210,11 +183,8 @@ def from_tanh(op: Unary | CellUnary) -> tuple[int, int]:
 def unary_s16(op: Unary) -> tuple[str, tuple]:
     """Return a 16-bit kernel and its numbers.
 
-    Returns
-    -------
-    kind : str
-        ``tanh`` or ``sigmoid``, with ((factor, shift), (factor, shift)) in
-        and out; or ``bent``, with (positive, negative, shift, low, high).
+    ``tanh`` or ``sigmoid``, with ((factor, shift), (factor, shift)) in and
+    out; or ``bent``, with (positive, negative, shift, low, high).
     """
     source = float(op.source.quantization.scale)
     target = op.out.quantization

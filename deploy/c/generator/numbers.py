@@ -16,16 +16,11 @@ _LARGEST_FLOAT = 0x7F7FFFFF
 
 
 def apply(steps: list[tuple], values: np.ndarray) -> np.ndarray:
-    """Return float32 values after each step, rounded after each.
+    """Return float32 values after each (name, argument), rounded after each.
 
-    Arguments
-    ---------
-    steps : list of (str, argument)
-        ``pow`` (exponent), ``add``, ``sub``, ``mul``, ``div`` (number or
-        vector), ``log``, ``sqrt``, ``square``, ``relu``, ``sigmoid``,
-        ``tanh``, ``prelu`` (slope), ``clip`` (low, high), ``mel`` (matrix).
-    values : numpy.ndarray
-        float32.
+    ``pow`` (exponent), ``add``, ``sub``, ``mul``, ``div`` (number or vector),
+    ``log``, ``sqrt``, ``square``, ``relu``, ``sigmoid``, ``tanh``, ``prelu``
+    (slope), ``clip`` (low, high), ``mel`` (matrix).
     """
     x = np.asarray(values, F32)
     for name, argument in steps:
@@ -83,11 +78,8 @@ def _with_level(name, argument, levels, source, target) -> np.ndarray:
 def thresholds(steps: list[tuple], target) -> np.ndarray | None:
     """Return where the integer of a rising float function steps up.
 
-    Returns
-    -------
-    numpy.ndarray or None
-        float32, rising: an input x >= 0 has the integer of 0 plus the number
-        of thresholds up to x. None: the function does not rise.
+    float32, rising: an input x >= 0 has the integer of 0 plus the number of
+    thresholds up to x. None: the function does not rise.
     """
     if not all(
         argument is None or np.ndim(argument) == 0 or name == "clip"

@@ -61,22 +61,9 @@ def generate(
 ) -> Emitter | PatchEmitter:
     """Write the C code of a quantized network.
 
-    Arguments
-    ---------
-    model : str or Path
-        An int8 or int16x8 ONNX stream of an enhancer, an int8 patch of a
-        detector.
-    folder : str or Path
-        Made; where this function wrote it before, its files are replaced.
-    name : str, optional
-        Prefix of the C names; left out: of the file's name.
-
-    Raises
-    ------
-    UserError
-        For a model that cannot become C, or a folder with other contents
-        or with edited files.
-        Then nothing is written.
+    Of an int8 or int16x8 stream of an enhancer, or an int8 patch of a
+    detector. Nothing is written for a model that cannot become C, or over
+    other contents and edited files.
     """
     folder = Path(folder)
     name = identifier(Path(model).stem) if name is None else name

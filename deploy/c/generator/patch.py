@@ -10,13 +10,7 @@ from deploy.c.generator.program import Dense, Depthwise, Quantization, Vector
 
 @dataclass(eq=False)
 class Rows:
-    """A tensor of a patch: ``height`` frames of ``width`` columns.
-
-    Attributes
-    ----------
-    name : str
-        Of the tensor in the graph.
-    """
+    """A tensor of a patch: ``height`` frames of ``width`` columns."""
 
     name: str
     height: int
@@ -146,10 +140,7 @@ class PatchProgram:
     def frame_macs(self, step: int) -> int:
         """Return the mean multiplications with weights of a frame.
 
-        Arguments
-        ---------
-        step : int
-            Frames from one time of scores to the next.
+        ``step`` frames lie between two times of scores.
         """
         if not self.endless:
             return round(self.macs / step)

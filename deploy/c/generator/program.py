@@ -8,13 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Quantization:
-    """real = scale * (integer - zero_point).
-
-    Attributes
-    ----------
-    bits : int
-        8 or 16, signed.
-    """
+    """real = scale * (integer - zero_point), of 8 or 16 signed bits."""
 
     scale: np.float32
     zero_point: int
@@ -49,13 +43,7 @@ class Quantization:
 
 @dataclass(eq=False)
 class Vector:
-    """A vector of integers that lives within a frame.
-
-    Attributes
-    ----------
-    name : str
-        Of the tensor in the graph.
-    """
+    """A vector of integers that lives within a frame."""
 
     name: str
     size: int
@@ -79,13 +67,7 @@ class State:
 
 @dataclass(frozen=True)
 class Column:
-    """Part of a vector, or one column of a state.
-
-    Attributes
-    ----------
-    index : int
-        First element of the vector, or number of the column.
-    """
+    """Elements of a vector from ``index`` on, or one column of a state."""
 
     source: Vector | State
     index: int
@@ -190,12 +172,8 @@ class Update:
 class Program:
     """A whole network.
 
-    Attributes
-    ----------
-    prologue : list of tuple
-        Float (name, argument) steps from the magnitude to the features.
-    features : Vector
-        What the features are quantized to.
+    Float (name, argument) steps lead from the magnitude to the features,
+    which are quantized.
     """
 
     metadata: GraphMetadata

@@ -31,15 +31,7 @@ DETECTOR = {
 
 
 def write_projects(folder: Path, name: str, kind: dict[str, str]) -> None:
-    """Write the files of all builds beside the sources.
-
-    Arguments
-    ---------
-    folder : Path
-        Holds the header and source of ``name``, and the runtime.
-    name : str
-        Prefix of the C names.
-    """
+    """Write the files of all builds beside the sources of ``name``."""
     words = {
         **kind,
         "@NAME@": name,

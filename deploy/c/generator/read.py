@@ -56,25 +56,14 @@ TAKEN = {
 
 
 def read(path: str | Path) -> Program:
-    """Read an int8 or int16x8 stream of this project.
-
-    Raises
-    ------
-    UserError
-        For a damaged file, one that is no quantized stream of this project,
-        and what the C code does not compute: each with the node, the reason
-        and the mend.
-    """
+    """Read an int8 or int16x8 stream of this project."""
     return walk(Reader(checked_graph(path, "enhancement")))
 
 
 def checked_graph(path: str | Path, *wanted: str) -> Graph:
     """Return the graph of a file that the card says may become C.
 
-    Arguments
-    ---------
-    *wanted : str
-        Tasks; left out: any of :data:`TAKEN`.
+    ``wanted`` tasks; left out: any of :data:`TAKEN`.
     """
     graph = Graph.read(path)
     _check_card(path, graph.metadata, wanted or tuple(TAKEN))

@@ -47,13 +47,7 @@ class Flat(Integers):
 
 
 class PatchReader(Reader):
-    """Walks the nodes in order.
-
-    Arguments
-    ---------
-    graph : Graph
-        With one input (1, bands, frames) and one output (1, classes).
-    """
+    """Walks the nodes of (1, bands, frames) -> (1, classes) in order."""
 
     def __init__(self, graph: Graph) -> None:
         Values.__init__(self)

@@ -12,13 +12,7 @@ F32 = np.float32
 
 
 class Tables:
-    """Collects constants.
-
-    Attributes
-    ----------
-    scratch : int
-        int16 elements that a layer needs.
-    """
+    """Collects constants, and how many int16 of scratch layers need."""
 
     def __init__(self, bits: int) -> None:
         self.bits, self.scratch = bits, 0
