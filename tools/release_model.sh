@@ -29,6 +29,13 @@ mix "$target/train.yaml" train "$pairs/$name" # to calibrate on
 
 "$python" export_onnx.py "$results" ${checkpoint:+--checkpoint "$checkpoint"} \
   --overwrite --output_folder "$target"
+"$python" - "$results" "$checkpoint" "$target/weights.pt" <<'END'
+from pathlib import Path
+import shutil, sys
+from edgebrain.training.results import pick_checkpoint
+folder, _ = pick_checkpoint(Path(sys.argv[1]), sys.argv[2] or None)
+shutil.copy(folder / "model.ckpt", sys.argv[3])
+END
 quantize() {
   "$python" quantize.py "$1" --precision "$2" --overwrite \
     --calibration_folder "$pairs/$name/noisy_trainset_wav"
