@@ -26,9 +26,8 @@ from edgebrain.command_line import (
     model_arguments,
     read_options,
 )
-from edgebrain.enhancement.evaluation import model_names
 from edgebrain.errors import UserError
-from edgebrain.loading import task_of
+from edgebrain.loading import model_names, task_of
 
 
 def parse(argv):

@@ -103,6 +103,12 @@ def write_json(path: Path | str, content, indent: int | None = 2) -> bool:
     return True
 
 
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def whole_folder(path: Path | str, marker: str) -> Iterator[Path]:
     """Give an empty folder whose files take their place in ``path`` at the end.
@@ -161,12 +167,7 @@ def free_bytes(path: Path | str) -> int:
 
 
 def check_place(path: Path | str | None, mend: str = "give another") -> None:
-    """Refuse a place where no folder can be made or written.
-
-    Raises
-    ------
-    UserError
-    """
+    """Refuse a place where no folder can be made or written."""
     if path is None:
         return
     path = Path(path)

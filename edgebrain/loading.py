@@ -1,5 +1,6 @@
 """Find out what a path holds of a trained network, whatever its task."""
 
+from collections.abc import Sequence
 import json
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,6 @@ def locate(
         ``torch``, ``onnx`` or ``c``.
     path : Path
         The folder, or the file that was chosen.
-
-    Raises
-    ------
-    UserError
-        Nothing there that can be run, or not in that form.
     """
     path, known = Path(path), ("torch", "c", *forms)
     if form is not None and form not in known:
@@ -86,12 +82,7 @@ def check_kind(
     form: str | None,
     precision: str | None,
 ) -> None:
-    """Refuse a model that is in another form or precision than asked for.
-
-    Raises
-    ------
-    UserError
-    """
+    """Refuse a model that is in another form or precision than asked for."""
     for what, got, wanted in (
         ("form", model.form, form),
         ("precision", model.precision, precision),
@@ -101,23 +92,13 @@ def check_kind(
 
 
 def check_task(setup: tasks.Setup, path: Path | str, task: str) -> None:
-    """Refuse a network of another task.
-
-    Raises
-    ------
-    UserError
-    """
+    """Refuse a network of another task."""
     if setup.task != task:
         raise UserError(f"{path}: is a network of {setup.task}, not of {task}")
 
 
 def check_own_settings(path: Path | str, settings: dict[str, Any]) -> None:
-    """Refuse settings for what knows its own.
-
-    Raises
-    ------
-    UserError
-    """
+    """Refuse settings for what knows its own."""
     if settings:
         options = ", ".join(f"--{name}" for name in settings)
         raise UserError(f"{path}: knows its own settings; leave out {options}")
@@ -146,6 +127,35 @@ def task_of(path: Path | str) -> str:
         if card is not None:
             return card.task
     return tasks.DEFAULT
+
+
+def model_names(paths: Sequence[Path | str]) -> list[str]:
+    """Return a short name for each path, none twice.
+
+    As many of the last parts of the path as it takes to tell them apart.
+
+    >>> model_names(["results/tcnn/1234", "models/tcnn/tcnn_int8.onnx"])
+    ['tcnn/1234', 'tcnn_int8']
+    """
+    split = []
+    for path in map(Path, paths):
+        parts = [p for p in path.resolve().parts if p != "/"]
+        if path.suffix == ".onnx":
+            parts[-1] = path.stem
+            split.append((parts, 1))
+        else:
+            # The last part of a results folder is a seed.
+            split.append((parts, 2 if parts[-1].isdigit() else 1))
+    names = ["/".join(parts[-count:]) for parts, count in split]
+    for number, (parts, count) in enumerate(split):
+        others = [other for other, _ in split if other != parts]
+        while any(other[-count:] == parts[-count:] for other in others):
+            count += 1
+        names[number] = "/".join(parts[-count:])
+    return [
+        name if name not in names[:i] else f"{name} ({i + 1})"
+        for i, name in enumerate(names)
+    ]
 
 
 def _onnx_files(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from edgebrain.enhancement.losses import EnhancementLoss
 from edgebrain.enhancement.metrics import METRICS, at_rate
 from edgebrain.enhancement.recipe import KEYS
-from edgebrain.enhancement.scoring import Scorer
+from edgebrain.enhancement.scoring import BatchScorer
 from edgebrain.errors import UserError
 from edgebrain.models import (
     check_causality,
@@ -15,7 +15,7 @@ from edgebrain.models import (
     model_traits,
 )
 from edgebrain.report.plots import plot_spectrograms
-from edgebrain.report.scores import example_clips
+from edgebrain.report.scores import example_clips, least_gains
 from edgebrain.signal import istft, magnitude, peak_gain, stft
 from edgebrain.training.brain import EdgeBrain
 import speechbrain as sb
@@ -101,8 +101,6 @@ class EnhancementBrain(EdgeBrain):
 
         Arguments
         ---------
-        predictions : dict
-            Of :meth:`compute_forward`.
         batch : PaddedBatch
             With ``clean_sig``: data (batch, samples) and relative lengths.
 
@@ -134,7 +132,7 @@ class EnhancementBrain(EdgeBrain):
                 predictions["wav"] / gain,
                 batch.clean_sig.data,
             )
-            self.scorer.add(
+            self.scorer.add_batch(
                 batch.id,
                 *(clip.detach().float().cpu().numpy() for clip in clips),
                 lengths.tolist(),
@@ -173,7 +171,7 @@ class EnhancementBrain(EdgeBrain):
         test = stage == sb.Stage.TEST
         folder = Path(self.hparams.test_folder) / "enhanced"
         save = test and getattr(self.hparams, "save_enhanced", True)
-        return Scorer(
+        return BatchScorer(
             self.hparams.signal.sample_rate,
             self.hparams.metrics,
             getattr(self.hparams, "n_jobs", None),
@@ -181,11 +179,23 @@ class EnhancementBrain(EdgeBrain):
             audio_folder=folder if save else None,
         )
 
-    def metrics(self):
-        """Return the metrics, PESQ with its band."""
-        return at_rate(self.hparams.signal.sample_rate)
+    def write_test(self, folder, facts):
+        """Write scores, PESQ with its band, and pictures of three clips."""
+        metrics = at_rate(self.hparams.signal.sample_rate)
+        written = self.write_rows(folder, facts, metrics, self._clip_files())
+        rows = self.scorer.rows()
+        metric = METRICS[next(iter(rows["enhanced"][0].values))]
+        gains = least_gains(rows, metric.name, metric.higher_is_better)
+        for name, clip_id in example_clips(gains).items():
+            plot_spectrograms(
+                *self._clip(clip_id),
+                self.hparams.signal,
+                folder / f"spectrograms_{name}.png",
+                f"{clip_id}: {name} gain in {metric.label}",
+            )
+        return written
 
-    def clip_files(self):
+    def _clip_files(self):
         """Return the files of each test clip: clean, noisy, enhanced."""
         columns = {"wav": "clean", "clean": "clean", "noisy": "noisy"}
         files = {}
@@ -198,19 +208,6 @@ class EnhancementBrain(EdgeBrain):
             if self.scorer.audio_folder is not None:
                 files[clip_id]["enhanced_file"] = f"enhanced/{clip_id}.wav"
         return files
-
-    def draw_examples(self, folder, rows):
-        """Draw the clips with the best, median and worst gain."""
-        ranking = next(iter(rows["enhanced"][0].values))
-        metric = METRICS[ranking]
-        examples = example_clips(rows, ranking, metric.higher_is_better)
-        for name, clip_id in examples.items():
-            plot_spectrograms(
-                *self._clip(clip_id),
-                self.hparams.signal,
-                folder / f"spectrograms_{name}.png",
-                f"{clip_id}: {name} gain in {metric.label}",
-            )
 
     def _clip(self, clip_id):
         """Return noisy, enhanced and clean of a test clip, as arrays."""

@@ -1,20 +1,17 @@
 """Score any forms of any models on the same pairs of recordings."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import math
 from pathlib import Path
 
 from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
-from edgebrain.enhancement import metrics as scoring
 from edgebrain.enhancement.enhancer import Enhancer
+from edgebrain.enhancement.scoring import Scorer
 from edgebrain.errors import UserError
 from edgebrain.report.scores import ClipScores
 import numpy as np
-
-#: Waveforms that wait to be scored at a time: enough for all processes.
-_CHUNK = 48
 
 NOISY = "noisy"
 
@@ -126,8 +123,6 @@ class ClipFacts:
     ----------
     level_db : float
         Mean power of the noisy clip in dB of full scale.
-    snr_db : float
-        Of the noisy clip.
     """
 
     seconds: float
@@ -187,8 +182,6 @@ def evaluate(
         By the name of their row; all of one sample rate.
     pairs : sequence of Pair
         Files of another rate are resampled.
-    metrics : sequence of str
-        Names from :data:`edgebrain.enhancement.metrics.METRICS`.
     gains_db : sequence of float
         Levels relative to the files: noisy and clean are scaled alike, as
         floating point, so that nothing clips.
@@ -199,26 +192,14 @@ def evaluate(
         models ``<name>/<id>.wav``. At the level of ``Evaluation.gain_db``.
     progress : callable, optional
         Is told how many clips were done since its last call.
-
-    Returns
-    -------
-    Evaluation
-
-    Raises
-    ------
-    UserError
-        Sample rates that differ, a file that cannot be read, an unknown
-        metric.
     """
-    metrics = scoring.check_metrics(metrics)
     rate = common_rate(enhancers)
     gains = list(dict.fromkeys(float(gain) for gain in gains_db))
     main = 0.0 if 0.0 in gains else gains[0]
     keys = [(main, NOISY), *((g, n) for g in gains for n in enhancers)]
-    scores: dict[tuple, list[ClipScores]] = {key: [] for key in keys}
+    scorer = Scorer(rate, metrics, n_jobs)
     clips: dict[str, ClipFacts] = {}
-    waiting: list[tuple] = []
-    for number, pair in enumerate(pairs, start=1):
+    for pair in pairs:
         noisy, clean = pair.read(rate)
         clips[pair.id] = _facts(noisy, clean, rate)
         for gain, name in keys:
@@ -230,19 +211,16 @@ def evaluate(
                     several = len(enhancers) > 1
                     folder = Path(save_folder) / (name if several else "")
                     audio.write(folder / f"{pair.id}.wav", estimate, rate)
-            waiting.append(((gain, name), pair.id, clean * factor, estimate))
-        if len(waiting) >= _CHUNK or number == len(pairs):
-            _score(waiting, scores, rate, metrics, n_jobs)
-            waiting = []
+            scorer.add((gain, name), pair.id, clean * factor, estimate)
         if progress is not None:
             progress(1)
+    scores = scorer.rows()
     levels = {}
     for gain in gains if len(gains) > 1 else ():
         noisy_row = _rescaled(scores[main, NOISY], gain - main)
         levels[gain] = {NOISY: noisy_row}
         levels[gain] |= {name: scores[gain, name] for name in enhancers}
-    rows = {NOISY: scores[main, NOISY]}
-    rows |= {name: scores[main, name] for name in enhancers}
+    rows = {name: scores[main, name] for name in (NOISY, *enhancers)}
     return Evaluation(rate, main, rows, levels, clips)
 
 
@@ -257,27 +235,16 @@ def common_rate(enhancers: Mapping[str, Enhancer]) -> int:
     return next(iter(rates.values()))
 
 
-def _score(waiting, scores, rate, metrics, n_jobs) -> None:
-    items = [item[1:] for item in waiting]
-    results = scoring.score_clips(items, rate, metrics, n_jobs)
-    for (key, *_), clip in zip(waiting, results, strict=True):
-        scores[key].append(clip)
-
-
 def _rescaled(rows: list[ClipScores], gain_db: float) -> list[ClipScores]:
     """Return scores of noisy clips at another level.
 
     Of clean and noisy scaled alike the mean square error alone changes.
     """
-    factor = 10 ** (gain_db / 10)
+    factors = {"mse": 10 ** (gain_db / 10)}
     return [
-        ClipScores(
-            clip.id,
-            {
-                k: v * factor if k == "mse" else v
-                for k, v in clip.values.items()
-            },
-            clip.failures,
+        replace(
+            clip,
+            values={k: v * factors.get(k, 1) for k, v in clip.values.items()},
         )
         for clip in rows
     ]
@@ -291,32 +258,3 @@ def _facts(noisy, clean, rate) -> ClipFacts:
     ]
     level, speech, rest = (10 * math.log10(p + 1e-12) for p in power)
     return ClipFacts(len(noisy) / rate, level, speech - rest)
-
-
-def model_names(paths: Sequence[Path | str]) -> list[str]:
-    """Return a short name for each path, none twice.
-
-    As many of the last parts of the path as it takes to tell them apart.
-
-    >>> model_names(["results/tcnn/1234", "models/tcnn/tcnn_int8.onnx"])
-    ['tcnn/1234', 'tcnn_int8']
-    """
-    split = []
-    for path in map(Path, paths):
-        parts = [p for p in path.resolve().parts if p != "/"]
-        if path.suffix == ".onnx":
-            parts[-1] = path.stem
-            split.append((parts, 1))
-        else:
-            # The last part of a results folder is a seed.
-            split.append((parts, 2 if parts[-1].isdigit() else 1))
-    names = ["/".join(parts[-count:]) for parts, count in split]
-    for number, (parts, count) in enumerate(split):
-        others = [other for other, _ in split if other != parts]
-        while any(other[-count:] == parts[-count:] for other in others):
-            count += 1
-        names[number] = "/".join(parts[-count:])
-    return [
-        name if name not in names[:i] else f"{name} ({i + 1})"
-        for i, name in enumerate(names)
-    ]

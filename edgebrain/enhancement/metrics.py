@@ -10,7 +10,7 @@ Only numpy is imported here, and pesq, pystoi, scipy and joblib when they are
 used: the processes that score in parallel start without torch.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import functools
 import math
@@ -266,21 +266,6 @@ def score_clip(
 ) -> ClipScores:
     """Return the scores of a clip.
 
-    Arguments
-    ---------
-    clean, estimate : array (samples,)
-        Float waveforms of one length.
-    sample_rate : int
-        In Hz.
-    metrics : iterable of str
-        Names from `METRICS`.
-    clip_id : str
-        Passed on.
-
-    Returns
-    -------
-    ClipScores
-
     Raises
     ------
     UserError
@@ -325,92 +310,30 @@ def score_clip(
     return ClipScores(clip_id, values, failures)
 
 
-def _score_item(item, sample_rate, metrics):
-    """Score one item in a worker; waveforms may be functions to call."""
-    clip_id, clean, estimate = item
-    clean = clean() if callable(clean) else clean
-    estimate = estimate() if callable(estimate) else estimate
-    return score_clip(clean, estimate, sample_rate, metrics, clip_id)
-
-
 def score_clips(
-    clips: Iterable | Callable[[], Iterable],
+    clips: Sequence[tuple[str, np.ndarray, np.ndarray]],
     sample_rate: int,
     metrics: Iterable[str] = DEFAULT_METRICS,
     n_jobs: int | None = None,
 ) -> list[ClipScores]:
     """Return the scores of many clips, in order, computed on all cores.
 
-    The scores are the same for any ``n_jobs``. A few clips a process are in
-    flight at a time, so a generator of any length needs little memory.
+    The scores are the same for any ``n_jobs``.
 
     Arguments
     ---------
-    clips : iterable, or callable that gives one
-        Items ``(id, clean, estimate)``. A waveform is an array (samples,) or
-        a picklable callable that returns it, called by the process that
-        scores it (``functools.partial(read, path)``).
-    sample_rate : int
-        In Hz.
-    metrics : iterable of str
-        Names from `METRICS`.
     n_jobs : int, optional
         Processes; left out: one for each core. 1 scores in this process.
-
-    Returns
-    -------
-    list of ClipScores
-
-    Raises
-    ------
-    UserError
-        Unknown metric, bad ``n_jobs``, or waveforms of different shape.
     """
-    return list(iter_scores(clips, sample_rate, metrics, n_jobs))
-
-
-def iter_scores(
-    clips: Iterable | Callable[[], Iterable],
-    sample_rate: int,
-    metrics: Iterable[str] = DEFAULT_METRICS,
-    n_jobs: int | None = None,
-) -> Iterator[ClipScores]:
-    """Yield what `score_clips` returns, each as soon as it is there.
-
-    For a progress bar, or to write results while scoring goes on.
-    """
-    names = check_metrics(metrics)
-    clips = clips() if callable(clips) else clips
-    if n_jobs is None:
-        import joblib
-
-        n_jobs = joblib.cpu_count()
-    if not isinstance(n_jobs, int) or n_jobs < 1:
-        raise UserError(f"n_jobs {n_jobs!r}: give a number of processes >= 1")
-    if hasattr(clips, "__len__"):
-        n_jobs = min(n_jobs, len(clips))
-    return _iterate(clips, sample_rate, names, n_jobs)
-
-
-def _iterate(clips, sample_rate, names, n_jobs):
-    if n_jobs <= 1:
-        for item in clips:
-            yield _score_item(item, sample_rate, names)
-        return
     import joblib
 
+    names = check_metrics(metrics)
+    n_jobs = min(n_jobs or joblib.cpu_count(), len(clips)) or 1
     # One thread a process: they already take all cores. Arrays go through
     # the pipe (max_nbytes) and not through files in a temporary folder.
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(
-            n_jobs=n_jobs,
-            return_as="generator",
-            batch_size=1,
-            pre_dispatch="3*n_jobs",
-            max_nbytes=None,
+        parallel = joblib.Parallel(n_jobs, batch_size=1, max_nbytes=None)
+        return parallel(
+            joblib.delayed(score_clip)(clean, estimate, sample_rate, names, id_)
+            for id_, clean, estimate in clips
         )
-        results = parallel(
-            joblib.delayed(_score_item)(item, sample_rate, names)
-            for item in clips
-        )
-    yield from results

@@ -15,8 +15,8 @@ from edgebrain.report.html import (
     write_report,
 )
 from edgebrain.report.plots import loudest
-from edgebrain.report.scores import summarise
-from edgebrain.report.tables import cell
+from edgebrain.report.scores import least_gains, summarise, worst_first
+from edgebrain.report.tables import cell, failures, metrics_summary
 import numpy as np
 
 #: Longest piece of a clip that is put in.
@@ -43,20 +43,24 @@ def report(
     ---------
     result : edgebrain.enhancement.evaluation.Evaluation
         Its first row is the noisy input.
-    models : mapping of str to dict
-        By row, see :func:`edgebrain.report.html.write_report`.
     read_clip : callable
         ``read_clip(clip_id)`` gives the waveforms (samples,) by name:
         ``noisy``, each model, ``clean``.
     n_clips : int
         Clips with players: the worst ones, and a median and the best one.
     """
-    rows = result.rows
-    names = [name for name in _CHARTED if _has(rows, name)]
-    names = names or [name for name in METRICS if _has(rows, name)][:1]
+    rows, labels = result.rows, at_rate(result.sample_rate)
+    summary = metrics_summary(rows)
+    means = {row: summary[row]["mean"] for row in rows}
+    there = {n for m in means.values() for n in m if math.isfinite(m[n])}
+    names = [name for name in _CHARTED if name in there]
+    names = names or [name for name in METRICS if name in there][:1]
     seconds = sum(facts.seconds for facts in result.clips.values())
     level = f", {result.gain_db:+g} dB against the files"
-    chosen = worst_first(result, names[0], n_clips) if names else []
+    chosen = []
+    if names:
+        higher = METRICS[names[0]].higher_is_better
+        chosen = worst_first(least_gains(rows, names[0], higher), n_clips)
     write_report(
         path,
         title,
@@ -64,8 +68,8 @@ def report(
         f"{result.sample_rate} Hz{level if result.gain_db else ''}. Means "
         "over whole clips; the small figures are changes against the noisy "
         "input.",
-        rows,
-        at_rate(result.sample_rate),
+        means,
+        labels,
         models,
         result.sample_rate,
         [_scatters(result, names), _breakdown(result, names[:2])],
@@ -75,14 +79,8 @@ def report(
         "gain."
         if names
         else "",
-    )
-
-
-def _has(rows, metric: str) -> bool:
-    return any(
-        math.isfinite(clip.values.get(metric, math.nan))
-        for scores in rows.values()
-        for clip in scores
+        summary["gain"],
+        failures(rows, labels),
     )
 
 
@@ -157,8 +155,6 @@ def binned(result, metric: str, field: str, edges):
     ---------
     field : str
         Of the facts of a clip: ``snr_db`` or ``level_db``.
-    edges : sequence of float
-        Rising.
 
     Returns
     -------
@@ -193,42 +189,6 @@ def binned(result, metric: str, field: str, edges):
         for row in series:
             series[row].append(math.fsum(by_id[row][i] for i in ids) / len(ids))
     return places, counts, series
-
-
-def worst_first(result, metric: str, n_clips: int) -> list[tuple[str, str]]:
-    """Return the clips to show, ``(id, why)``.
-
-    Arguments
-    ---------
-    metric : str
-        Clips are ranked by the smallest gain of any model in it.
-    n_clips : int
-        The worst ones, then a median and the best.
-    """
-    baseline, *models = result.rows
-    before = {c.id: c.values for c in result.rows[baseline]}
-    sign = 1 if METRICS[metric].higher_is_better else -1
-    gains: dict[str, float] = {}
-    for model in models:
-        for clip in result.rows[model]:
-            gain = sign * (
-                clip.values.get(metric, math.nan)
-                - before[clip.id].get(metric, math.nan)
-            )
-            # No score at all is the worst that can be.
-            gain = gain if math.isfinite(gain) else -math.inf
-            gains[clip.id] = min(gain, gains.get(clip.id, math.inf))
-    ranked = sorted(gains, key=lambda clip: (gains[clip], clip))
-    if len(ranked) <= n_clips or n_clips < 3:
-        order = ranked[:n_clips]
-        return [(clip, f"rank {k}") for k, clip in enumerate(order, start=1)]
-    worst = ranked[: n_clips - 2]
-    shown = [(clip, f"worst {k}") for k, clip in enumerate(worst, start=1)]
-    median = ranked[max(len(ranked) // 2, n_clips - 2)]
-    shown.append((median, "median"))
-    if ranked[-1] != median:
-        shown.append((ranked[-1], "best"))
-    return shown
 
 
 def _clip(result, names, clip_id: str, why: str, read_clip) -> Clip:

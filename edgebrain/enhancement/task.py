@@ -118,7 +118,6 @@ def _find_pairs(arguments):
 
 def _write(folder, result, facts, pairs, arguments) -> str:
     """Write metrics.json, per_clip.csv and table.txt; return the table."""
-    folder.mkdir(parents=True, exist_ok=True)
     files = {
         pair.id: {
             "noisy_file": str(pair.noisy.path),
@@ -126,28 +125,24 @@ def _write(folder, result, facts, pairs, arguments) -> str:
         }
         for pair in pairs
     }
-    tables.write_per_clip(folder / "per_clip.csv", result.all_rows(), files)
-    levels = {
-        f"{gain:g}": tables.metrics_summary(at_level)
-        for gain, at_level in result.levels.items()
+    content = {
+        "models": facts,
+        "noisy_folder": arguments.noisy_folder,
+        "clean_folder": arguments.clean_folder,
+        "gain_db": result.gain_db,
+        **tables.metrics_summary(result.rows),
     }
-    tables.write_json(
-        folder / "metrics.json",
-        {
-            "models": facts,
-            "noisy_folder": arguments.noisy_folder,
-            "clean_folder": arguments.clean_folder,
-            "gain_db": result.gain_db,
-            **tables.metrics_summary(result.rows),
-            **({"levels": levels} if levels else {}),
-        },
-    )
     labels = at_rate(result.sample_rate)
     table = tables.metrics_table(result.rows, labels)
-    if levels:
+    if result.levels:
+        content["levels"] = {
+            f"{gain:g}": tables.metrics_summary(at_level)
+            for gain, at_level in result.levels.items()
+        }
         by_level = tables.level_table(result.levels, labels)
         table += f"\n\nby input level\n{by_level}"
-    (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
+    clips = tables.per_clip(result.all_rows(), files)
+    tables.write_results(folder, content, clips, table)
     return table
 
 

@@ -5,16 +5,15 @@ from pathlib import Path
 from edgebrain import tasks
 from edgebrain.errors import UserError
 from edgebrain.events.dataset import EventDataset, PatchBatch
+from edgebrain.events.metrics import score
 from edgebrain.events.networks.yamnet_weights import load_yamnet
 from edgebrain.events.recipe import KEYS, NONE, list_data
 from edgebrain.events.results import write_results
 from edgebrain.events.scoring import Scorer
 from edgebrain.models.checks import check_output
 from edgebrain.models.complexity import window_table
-from edgebrain.report.scores import summarise
 from edgebrain.tasks import Setup
 from edgebrain.training.brain import EdgeBrain
-from edgebrain.training.reporting import places
 from edgebrain.training.results import pick_checkpoint
 import numpy as np
 import speechbrain as sb
@@ -130,22 +129,13 @@ class EventBrain(EdgeBrain):
         first = stage == sb.Stage.TEST or not self.hparams.history.rows
         return Scorer(self.hparams.loss.multi_label, first)
 
-    def _end_test(self, loss):
-        """Write and print the results of the test; return the means."""
-        if self.scorer is None:
-            return {}
-        folder = Path(self.hparams.test_folder)
-        table = write_results(
-            folder,
-            self.scorer.predictions(),
-            self.hparams.setup.class_names,
-            self.hparams.loss.multi_label,
-            {**self.tested, "loss": loss},
-        )
-        self.report = (
-            f"\n{places(self.hparams.output_folder, folder)}\n\n{table}"
-        )
-        return summarise(self.scorer.rows()["network"])["mean"]
+    def write_test(self, folder, facts):
+        """Write scores of clips and classes; see the base class."""
+        found = self.scorer.predictions()
+        several = self.hparams.loss.multi_label
+        names = self.hparams.setup.class_names
+        table = write_results(folder, found, names, several, facts)
+        return table, score(found, several)
 
 
 def event_setup(mel, patch, class_names, multi_label) -> Setup:

@@ -1,4 +1,4 @@
-"""Score forms of event networks on labelled clips: tables and a page."""
+"""Score detectors on labelled clips and write what they heard as a page."""
 
 from collections.abc import Mapping, Sequence
 import html
@@ -8,16 +8,20 @@ from edgebrain.data import audio
 from edgebrain.errors import UserError
 from edgebrain.events.detector import Detector
 from edgebrain.events.listing import LabelledClip, list_clips
-from edgebrain.events.metrics import Predictions, chance, score
+from edgebrain.events.metrics import METRICS, Predictions, chance, score
 from edgebrain.events.results import scores_table, write_results
 from edgebrain.events.timeline import events_table
-from edgebrain.files import replacing
-from edgebrain.report import media
+from edgebrain.files import write_text
+from edgebrain.report.html import Clip, Track, write_report
+from edgebrain.report.scores import worst_first
 from edgebrain.report.tables import write_json
 import numpy as np
 from tqdm import tqdm
 
-_COLOURS = ("#1f5fa8", "#c0504d", "#4f8f3c", "#7f5fa8")
+#: Classes whose probabilities are drawn over time.
+_CURVES = 4
+#: By row, the baseline first: scores, and what they are of.
+Rows = Mapping[str, tuple[Mapping[str, float], Predictions]]
 
 
 def find_clips(
@@ -34,12 +38,6 @@ def find_clips(
     return clips
 
 
-def read_at(path, sample_rate: int) -> np.ndarray:
-    """Return a recording at a sample rate."""
-    rate = audio.inspect(path).sample_rate
-    return audio.resample(audio.read(path), rate, sample_rate)
-
-
 def predict(
     models: Mapping[str, Detector], clips: Sequence[LabelledClip]
 ) -> dict[str, Predictions]:
@@ -53,136 +51,146 @@ def predict(
     UserError
         No clip has a class that a model knows.
     """
-    found = {}
-    sounds: dict[tuple, np.ndarray] = {}
-    for row, model in models.items():
-        names, parts, failures = list(model.class_names), [], {}
-        for clip in tqdm(clips, desc=row, unit="clip", disable=None):
-            known = [label for label in clip.labels if label in names]
-            key = (clip.path, model.sample_rate)
-            if len(models) == 1 or key not in sounds:
-                sounds[key] = read_at(*key)
-            wav = sounds[key] if len(models) > 1 else sounds.pop(key)
-            if not known or not np.abs(wav).max(initial=0.0) > 0:
-                failures[clip.id] = "no known class" if not known else "silent"
+    parts = {row: [] for row in models}
+    failures = {row: {} for row in models}
+    rates = {model.sample_rate for model in models.values()}
+    for clip in tqdm(clips, unit="clip", disable=None):
+        wavs = {rate: audio.read_at(clip.path, rate) for rate in rates}
+        for row, model in models.items():
+            wav = wavs[model.sample_rate]
+            target = np.isin(model.class_names, clip.labels)
+            if not (target.any() and wav.any()):
+                why = "silent" if target.any() else "no known class"
+                failures[row][clip.id] = why
                 continue
             each = model.classify(wav)
-            target = np.array([[n in known for n in names]], np.float32)
-            hits = target[0, each.argmax(1)].sum()
-            parts.append(
+            hits = target[each.argmax(1)].sum()
+            parts[row].append(
                 Predictions(
                     [clip.id],
                     each.mean(0, keepdims=True),
-                    target,
+                    target[None].astype(np.float32),
                     np.array([hits]),
                     np.array([len(each)]),
                 )
             )
-        if not parts:
+    found = {}
+    for row, model in models.items():
+        if not parts[row]:
             raise UserError(
-                f"{row}: no clip has a class that it knows: {', '.join(names)}"
+                f"{row}: no clip has a class that it knows: "
+                f"{', '.join(model.class_names)}"
             )
-        found[row] = Predictions.join(parts)
-        found[row].failures.update(failures)
+        found[row] = Predictions.join(parts[row])
+        found[row].failures.update(failures[row])
     return found
 
 
+def score_all(models: Mapping, found: Mapping[str, Predictions]) -> Rows:
+    """Return the scores of each model, after those of chance."""
+    first = next(iter(models))
+    several = models[first].multi_label
+    rows = {"chance": (chance(found[first], several), found[first])}
+    for row, model in models.items():
+        rows[row] = (score(found[row], model.multi_label), found[row])
+    return rows
+
+
 def write_all(
-    folder: Path,
-    models: Mapping[str, Detector],
-    found: Mapping[str, Predictions],
-    facts: Mapping,
+    folder: Path, models: Mapping[str, Detector], rows: Rows, facts: Mapping
 ) -> str:
     """Write the results of each model; return one table of all.
 
     Of several models each has a folder of its own.
     """
-    rows = {}
     for row, model in models.items():
-        own, several = found[row], model.multi_label
-        rows.setdefault("chance", (chance(own, several), own))
-        rows[row] = (score(own, several), own)
-        place = folder / row if len(models) > 1 else folder
-        details = {**facts, "model": model.facts()}
-        write_results(place, own, model.class_names, several, details)
+        write_results(
+            folder / row if len(models) > 1 else folder,
+            rows[row][1],
+            model.class_names,
+            model.multi_label,
+            {**facts, "model": model.facts()},
+        )
     table = scores_table(rows)
     if len(models) > 1:
-        summary = {name: values for name, (values, _) in rows.items()}
-        write_json(folder / "metrics.json", {**facts, **summary})
-        with replacing(folder / "table.txt") as temporary:
-            temporary.write_text(table + "\n", encoding="utf-8")
+        scores = {row: values for row, (values, _) in rows.items()}
+        write_json(folder / "metrics.json", {**facts, **scores})
+        write_text(folder / "table.txt", table + "\n")
     return table
 
 
-def write_report(
+def report(
     path: Path,
-    table: str,
     models: Mapping[str, Detector],
-    found: Mapping[str, Predictions],
+    rows: Rows,
     clips: Sequence[LabelledClip],
     count: int,
 ) -> None:
-    """Write report.html: the table, players, timelines of probabilities.
+    """Write report.html: scores, players, probabilities over time.
 
     The clips of the least probability for their class come first.
     """
-    first = next(iter(found.values()))
-    own = (first.scores * first.target).max(1)
+    name, first = next(iter(models.items()))
+    heard = rows[name][1]
+    right = (heard.scores * heard.target).max(1)
+    sure = dict(zip(heard.ids, right.tolist(), strict=True))
     by_id = {clip.id: clip for clip in clips}
-    worst = [first.ids[i] for i in np.argsort(own, kind="stable")[:count]]
-    parts = []
-    for name in worst:
-        clip = by_id[name]
-        title = html.escape(f"{name}: {', '.join(clip.labels)}")
-        body = [f"<h2>{title}</h2>"]
-        for row, model in models.items():
-            wav = read_at(clip.path, model.sample_rate)
-            if row == next(iter(models)):
-                body.append(_player(wav, model.sample_rate))
-            timeline = model.timeline([wav])
-            top = np.argsort(-timeline.probabilities.max(0), kind="stable")[:4]
-            body.append(f"<h3>{html.escape(row)}</h3>{_curves(timeline, top)}")
-            events = events_table(timeline.events())
-            body.append(f"<pre>{html.escape(events)}</pre>")
-        parts.append(f"<section>{''.join(body)}</section>")
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src '
-        "'none'; img-src data:; media-src data:; style-src 'unsafe-inline'\">"
-        "<title>Event detection report</title><style>body{font:15px "
-        "sans-serif;max-width:60em;margin:auto}img,svg{width:100%}</style>"
-        f"</head><body><h1>Event detection</h1><pre>{html.escape(table)}</pre>"
-        f"{''.join(parts)}</body></html>\n"
+    write_report(
+        path,
+        "Event detection report",
+        f"{len(clips)} clips. Means over whole clips.",
+        {row: values for row, (values, _) in rows.items()},
+        METRICS,
+        {row: model.facts() for row, model in models.items()},
+        first.sample_rate,
+        clips=(
+            _clip(models, by_id[clip], why, first.sample_rate)
+            for clip, why in worst_first(sure, count)
+        ),
+        clip_note=f"Ordered by the probability that {name} gives their class, "
+        "the least first.",
+        failures=[
+            f"{row}, {clip}: {why}"
+            for row in models
+            for clip, why in rows[row][1].failures.items()
+        ],
     )
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
-def _player(wav: np.ndarray, rate: int) -> str:
-    loudest = media.peak_db(wav, rate)
-    picture = media.spectrogram_url(wav, rate, loudest)
-    sound = media.audio_url(wav, rate)
-    return f'<img src="{picture}" alt=""><audio controls src="{sound}"></audio>'
+def _clip(models, clip: LabelledClip, why: str, rate: int) -> Clip:
+    """Return a clip with what each model hears in it over time."""
+    drawings = []
+    for row, model in models.items():
+        timeline = model.timeline([audio.read_at(clip.path, model.sample_rate)])
+        events = html.escape(events_table(timeline.events()))
+        drawings.append(
+            f"<h4>{html.escape(row)}</h4>{_curves(timeline, row)}"
+            f"<pre>{events}</pre>"
+        )
+    wav = audio.read_at(clip.path, rate)
+    track = Track("recording", wav, drawing="".join(drawings))
+    return Clip(clip.id, [why, *clip.labels], [track])
 
 
-def _curves(timeline, classes: Sequence[int]) -> str:
-    """Return probabilities over time as a drawing with its names."""
+def _curves(timeline, row: str) -> str:
+    """Return the highest probabilities over time as a drawing with its key."""
     width, height = 800, 120
     last = timeline.times.max(initial=timeline.step)
+    most = timeline.probabilities.max(0, initial=0)
     lines, names = [], []
-    for colour, number in zip(_COLOURS, classes, strict=False):
+    for k, number in enumerate(np.argsort(-most, kind="stable")[:_CURVES]):
         points = zip(
             width * timeline.times / last,
             height * (1 - timeline.probabilities[:, number]),
             strict=True,
         )
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        lines.append(
-            f'<polyline fill="none" stroke="{colour}" points="{path}"/>'
-        )
+        lines.append(f'<path class="line s{k}" d="M{path}"/>' if path else "")
         name = html.escape(timeline.class_names[number])
-        names.append(f'<span style="color:{colour}">{name}</span>')
+        names.append(f'<span><i class="s{k}"></i>{name}</span>')
+    label = html.escape(f"Probabilities over time, {row}", quote=True)
     return (
-        f'<svg viewBox="0 -4 {width} {height + 8}" role="img">'
-        f"{''.join(lines)}</svg>{' '.join(names)}"
+        f'<svg viewBox="0 -4 {width} {height + 8}" role="img" '
+        f'aria-label="{label}">{"".join(lines)}</svg>'
+        f'<div class="key">{"".join(names)}</div>'
     )

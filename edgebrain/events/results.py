@@ -18,10 +18,10 @@ from edgebrain.events.metrics import (
     wilson,
 )
 from edgebrain.files import replacing
-from edgebrain.report.tables import write_json
+from edgebrain.report import tables
+from edgebrain.report.tables import aligned, write_csv
 import numpy as np
 
-PER_CLIP = "per_clip.csv"
 _FIXED = ("id", "true", "predicted", "patches", "patch_hits", "failure")
 
 
@@ -47,7 +47,6 @@ def write_results(
         The table, what chance gives first.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     rows = {
         "chance": chance(predictions, multi_label),
         "network": score(predictions, multi_label),
@@ -66,7 +65,7 @@ def write_results(
     if not multi_label:
         summary["clip_accuracy_interval"] = list(interval(predictions))
         matrix = confusion(predictions)
-        _write_rows(
+        write_csv(
             folder / "confusion.csv",
             [
                 ["true \\ predicted", *class_names],
@@ -74,13 +73,11 @@ def write_results(
             ],
         )
         draw_confusion(folder / "confusion.png", matrix, class_names)
-    _write_rows(
+    write_csv(
         folder / "per_class.csv", [list(classes[0]), *map(dict.values, classes)]
     )
-    write_per_clip(folder / PER_CLIP, predictions, class_names, multi_label)
-    write_json(folder / "metrics.json", summary)
-    with replacing(folder / "table.txt") as temporary:
-        temporary.write_text(table + "\n", encoding="utf-8")
+    clips = per_clip(predictions, class_names, multi_label)
+    tables.write_results(folder, summary, clips, table)
     return table
 
 
@@ -113,23 +110,14 @@ def scores_table(
             low, high = interval(own)
             line.append("" if row == "chance" else f"{low:.1f} to {high:.1f}")
         cells.append(line)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(w) if place else cell.ljust(w)
-            for place, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
     failed = len(predictions.failures)
     count = len(predictions.ids)
     tail = f"{count} clips" + (f", {failed} without a score" if failed else "")
-    return "\n".join([*lines, tail])
+    return "\n".join([*aligned(cells), tail])
 
 
-def write_per_clip(path, predictions, class_names, multi_label) -> None:
-    """Write a line a clip: labels, prediction, all probabilities."""
+def per_clip(predictions, class_names, multi_label) -> list[list]:
+    """Return a line a clip: labels, prediction, all probabilities."""
     rows, names = [[*_FIXED, *class_names]], np.array(class_names)
     for i, name in enumerate(predictions.ids):
         scores, target = predictions.scores[i], predictions.target[i]
@@ -147,15 +135,7 @@ def write_per_clip(path, predictions, class_names, multi_label) -> None:
         )
     for name, reason in predictions.failures.items():
         rows.append([name, "", "", 0, 0, reason, *[""] * len(names)])
-    _write_rows(path, rows)
-
-
-def _write_rows(path, rows) -> None:
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as stream,
-    ):
-        csv.writer(stream, lineterminator="\n").writerows(rows)
+    return rows
 
 
 def read_predictions(
@@ -172,8 +152,8 @@ def read_predictions(
     try:
         facts = json.loads((folder / "metrics.json").read_text("utf-8"))
         names = facts["class_names"]
-        with open(folder / PER_CLIP, newline="", encoding="utf-8") as stream:
-            rows = [r for r in csv.DictReader(stream) if not r["failure"]]
+        with open(folder / "per_clip.csv", newline="", encoding="utf-8") as f:
+            rows = [r for r in csv.DictReader(f) if not r["failure"]]
         scores = np.array([[float(r[n]) for n in names] for r in rows])
         target = np.array(
             [[n in r["true"].split(",") for n in names] for r in rows]

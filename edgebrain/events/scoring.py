@@ -1,7 +1,6 @@
 """Collect what a network says of the patches of clips, and score it."""
 
 from edgebrain.events.metrics import Predictions, chance, score
-from edgebrain.report.scores import ClipScores
 import numpy as np
 
 
@@ -54,17 +53,3 @@ class Scorer:
             blind = chance(found, self.multi_label)
             row |= {f"chance_{name}": value for name, value in blind.items()}
         return row
-
-    def rows(self) -> dict[str, list[ClipScores]]:
-        """Return whether each clip was right, chance first."""
-        found = self.predictions()
-        prior = found.target.mean(0).argmax()
-        rows = {"chance": [], "network": []}
-        for i, name in enumerate(found.ids):
-            for row, guess in (
-                ("chance", prior),
-                ("network", found.scores[i].argmax()),
-            ):
-                right = 100.0 * bool(found.target[i, guess] > 0)
-                rows[row].append(ClipScores(name, {"clip_accuracy": right}))
-        return rows

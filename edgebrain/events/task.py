@@ -82,17 +82,13 @@ class EventTask:
 
         clips = self._clips(arguments)
         found = evaluation.predict(models, clips)
+        rows = evaluation.score_all(models, found)
         facts = {"data_folder": arguments.data_folder, "fold": arguments.fold}
-        table = evaluation.write_all(folder, models, found, facts)
+        table = evaluation.write_all(folder, models, rows, facts)
         if arguments.report:
-            evaluation.write_report(
-                folder / "report.html",
-                table,
-                models,
-                found,
-                clips,
-                arguments.report_clips,
-            )
+            path = folder / "report.html"
+            count = arguments.report_clips
+            evaluation.report(path, models, rows, clips, count)
         return table
 
 

@@ -40,8 +40,6 @@ def scatter(
     ---------
     series : mapping of str to sequence of (x, y, text)
         The text shows when the pointer rests on a point.
-    title : str
-        Read by screen readers.
     """
     points = [p for values in series.values() for p in values]
     xs, ys = [p[0] for p in points], [p[1] for p in points]

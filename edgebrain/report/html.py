@@ -13,9 +13,8 @@ import itertools
 import math
 import os
 
-from edgebrain.files import replacing
+from edgebrain.files import write_text
 from edgebrain.report import media
-from edgebrain.report.scores import ClipScores, mean_gain, summarise
 from edgebrain.report.tables import cell, header
 import jinja2
 import numpy as np
@@ -93,13 +92,15 @@ def write_report(
     path: str | os.PathLike,
     title: str,
     summary: str,
-    rows: Mapping[str, Sequence[ClipScores]],
+    scores: Mapping[str, Mapping[str, float]],
     metrics: Mapping,
     models: Mapping[str, Mapping],
     sample_rate: int,
     sections: Sequence[Section] = (),
     clips: Iterable[Clip] = (),
     clip_note: str = "",
+    gains: Mapping[str, Mapping[str, float]] | None = None,
+    failures: Sequence[str] = (),
 ) -> None:
     """Write the page atomically.
 
@@ -107,8 +108,8 @@ def write_report(
     ---------
     path : path-like
         Ends in .html.
-    rows : mapping of str to sequence of ClipScores
-        The baseline first.
+    scores : mapping of str to mapping of str to float
+        By row, the baseline first, and by metric.
     metrics : mapping of str to edgebrain.tasks.Metric
         In the order of columns.
     models : mapping of str to dict
@@ -121,6 +122,10 @@ def write_report(
         Taken one by one until :data:`MEDIA_BYTES` are full.
     clip_note : str
         How they were chosen.
+    gains : mapping of str to mapping of str to float, optional
+        By row and metric, against the baseline.
+    failures : sequence of str
+        A line each on clips without a score.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edgebrain.report", "page"),
@@ -146,7 +151,7 @@ def write_report(
             left_out = 1
         else:
             cards.append(card)
-    found = {n for scores in rows.values() for c in scores for n in c.values}
+    found = {name for row in scores.values() for name in row}
     metrics = {n: metric for n, metric in metrics.items() if n in found}
     colours = [("noisy", "--noisy")]
     colours += [(f"s{k}", f"--c{k}") for k in range(_COLOURS)]
@@ -159,8 +164,8 @@ def write_report(
         script=script,
         colours=colours,
         heads=[header(metric) for metric in metrics.values()],
-        scores=_score_rows(rows, metrics),
-        failures=_failures(rows, metrics),
+        scores=_score_rows(scores, metrics, gains or {}),
+        failures=failures,
         model_heads=list(itertools.compress(_MODEL_HEADS, used)),
         models=[(n, itertools.compress(c, used)) for n, c in cells.items()],
         sections=sections,
@@ -168,21 +173,17 @@ def write_report(
         clip_note=clip_note,
         left_out=left_out,
     )
-    with replacing(path) as temporary:
-        temporary.write_text(page + "\n", encoding="utf-8")
+    write_text(path, page + "\n")
 
 
-def _score_rows(rows, metrics) -> list[tuple[str, list[dict]]]:
-    means = {row: summarise(scores)["mean"] for row, scores in rows.items()}
-    best = {name: _best(name, metrics[name], means) for name in metrics}
-    baseline = next(iter(rows))
+def _score_rows(scores, metrics, gains) -> list[tuple[str, list[dict]]]:
+    best = {name: _best(name, metrics[name], scores) for name in metrics}
     lines = []
-    for row in rows:
-        gain = {} if row == baseline else mean_gain(rows[baseline], rows[row])
+    for row, means in scores.items():
         cells = []
         for name, metric in metrics.items():
-            text = cell(metric, means[row].get(name, math.nan))
-            change = gain.get(name, math.nan)
+            text = cell(metric, means.get(name, math.nan))
+            change = gains.get(row, {}).get(name, math.nan)
             kind = "good" if (change > 0) == metric.higher_is_better else "bad"
             if not math.isfinite(change):
                 change = None
@@ -208,15 +209,6 @@ def _best(name: str, metric, means: Mapping[str, Mapping]) -> str | None:
     if len(values) < 2:
         return None
     return cell(metric, (max if metric.higher_is_better else min)(values))
-
-
-def _failures(rows, metrics) -> list[str]:
-    lines = []
-    for row, scores in rows.items():
-        for name, reasons in summarise(scores)["failures"].items():
-            why = ", ".join(f"{r} ({n})" for r, n in reasons.items())
-            lines.append(f"{row}, {metrics[name].label}: {why}")
-    return lines
 
 
 def _model_cells(facts: Mapping, sample_rate: int) -> list[str]:

@@ -29,10 +29,6 @@ def spectrogram_url(
 
     Arguments
     ---------
-    wav : numpy.ndarray
-        (n,).
-    sample_rate : int
-        In Hz.
     top_db : float, optional
         The level with the brightest colour, of :func:`peak_db`; for one
         scale over several pictures.

@@ -114,18 +114,10 @@ def plot_learning_curves(
         A row an epoch: ``epoch``, ``train_loss``, ``valid_loss``,
         ``valid_<metric>``, ``<baseline>_<metric>``, ``lr``; each may be
         missing, None, empty or NaN.
-    path : path-like
-        PNG file, written atomically.
     task : edgebrain.tasks.Task
         Names its metrics and the baseline.
-    title : str
     selected : int, optional
         The epoch that is tested and exported, marked in every panel.
-
-    Raises
-    ------
-    UserError
-        The history holds nothing to draw.
     """
     rows = list(history)
     names = _panels(rows, task)
@@ -220,9 +212,6 @@ def loudest(wav: np.ndarray, sample_rate: int, seconds: float) -> int:
 
     Arguments
     ---------
-    wav : numpy.ndarray
-        Shape (samples,).
-    sample_rate : int
     seconds : float
         Length of the piece; a shorter signal is one piece.
     """
@@ -250,13 +239,6 @@ def plot_spectrograms(
     ---------
     noisy, enhanced, clean : array (samples,)
         Waveforms; without ``clean`` (None) there are two panels.
-    path : path-like
-        PNG file, written atomically.
-
-    Raises
-    ------
-    UserError
-        A waveform is empty, not one-dimensional, or holds NaN or inf.
     """
     waves = {"noisy": noisy, "enhanced": enhanced, "clean": clean}
     waves = {n: np.asarray(w) for n, w in waves.items() if w is not None}

@@ -13,8 +13,6 @@ class ClipScores:
     ---------
     values : dict of str to float
         By metric; NaN where it failed.
-    failures : dict of str to str
-        The reason of each NaN.
     """
 
     id: str
@@ -72,61 +70,76 @@ def mean_gain(
     Means over different clips must not be subtracted: an enhancer that fails
     on the hardest clips would seem to gain from it.
 
-    Arguments
-    ---------
-    before, after : sequence of ClipScores
-        Matched by id.
-
     Returns
     -------
     dict of str to float
         ``after - before``; NaN when no clip has both.
     """
-    earlier = {clip.id: clip.values for clip in before}
     names = dict.fromkeys(name for clip in after for name in clip.values)
     gains = {}
     for name in names:
         changes = [
-            clip.values.get(name, math.nan)
-            - earlier.get(clip.id, {}).get(name, math.nan)
-            for clip in after
+            new.values[name] - old.values.get(name, math.nan)
+            for old, new in zip(before, after, strict=True)
         ]
         good = [change for change in changes if math.isfinite(change)]
         gains[name] = math.fsum(good) / len(good) if good else math.nan
     return gains
 
 
-def example_clips(
+def least_gains(
     rows: Mapping[str, Sequence[ClipScores]],
     metric: str,
     higher_is_better: bool,
-) -> dict[str, str]:
-    """Pick the clips with the best, median and worst gain in a metric.
+) -> dict[str, float]:
+    """Return, by clip, the least that any row betters the first one.
+
+    -inf where a score is missing: that is the worst that can be.
+    """
+    baseline, *others = rows.values()
+    before = {clip.id: clip.values.get(metric, math.nan) for clip in baseline}
+    sign = 1 if higher_is_better else -1
+    gains: dict[str, float] = {}
+    for clip in (clip for row in others for clip in row):
+        gain = sign * (clip.values.get(metric, math.nan) - before[clip.id])
+        gain = gain if math.isfinite(gain) else -math.inf
+        gains[clip.id] = min(gain, gains.get(clip.id, math.inf))
+    return gains
+
+
+def worst_first(gains: Mapping[str, float], count: int) -> list[tuple]:
+    """Return the clips to show: ``(id, why)``.
 
     Arguments
     ---------
-    rows : mapping of str to sequence of ClipScores
-        The baseline, and what is compared with it.
-
-    Returns
-    -------
-    dict of str to str
-        ``best``, ``median`` and ``worst`` to the id of a clip; fewer if
-        fewer clips have a score in both rows.
+    gains : mapping of str to float
+        By clip; the least is the worst.
+    count : int
+        The worst ones, then a median and the best.
     """
-    baseline, ours = rows.values()
-    before = {clip.id: clip.values[metric] for clip in baseline}
-    sign = 1 if higher_is_better else -1
-    gains = sorted(
-        (sign * (clip.values[metric] - before[clip.id]), clip.id)
-        for clip in ours
-        if math.isfinite(clip.values[metric] - before[clip.id])
-    )
-    if not gains:
-        return {}
-    places = {"best": -1, "median": len(gains) // 2, "worst": 0}
+    ranked = sorted(gains, key=lambda clip: (gains[clip], clip))
+    if len(ranked) <= count or count < 3:
+        order = ranked[:count]
+        return [(clip, f"rank {k}") for k, clip in enumerate(order, start=1)]
+    worst = ranked[: count - 2]
+    shown = [(clip, f"worst {k}") for k, clip in enumerate(worst, start=1)]
+    median = ranked[max(len(ranked) // 2, count - 2)]
+    shown.append((median, "median"))
+    if ranked[-1] != median:
+        shown.append((ranked[-1], "best"))
+    return shown
+
+
+def example_clips(gains: Mapping[str, float]) -> dict[str, str]:
+    """Return ``best``, ``median`` and ``worst``: the id of a clip.
+
+    Fewer if fewer clips have a gain.
+    """
+    good = {clip: gain for clip, gain in gains.items() if math.isfinite(gain)}
+    ranked = sorted(good, key=lambda clip: (good[clip], clip))
     chosen: dict[str, str] = {}
-    for name, place in places.items():
-        if gains[place][1] not in chosen.values():
-            chosen[name] = gains[place][1]
+    places = {"best": -1, "median": len(ranked) // 2, "worst": 0}
+    for name, place in places.items() if ranked else ():
+        if ranked[place] not in chosen.values():
+            chosen[name] = ranked[place]
     return chosen

@@ -3,16 +3,17 @@
 Everywhere the first row is the noisy input: a score says little without it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import csv
 import json
 import math
 import numbers
 import os
+from pathlib import Path
 from typing import Any
 
 from edgebrain.errors import UserError
-from edgebrain.files import replacing
+from edgebrain.files import replacing, write_text
 from edgebrain.report.scores import ClipScores, mean_gain, summarise
 from edgebrain.tasks import Metric
 
@@ -42,8 +43,8 @@ def scored(rows: Rows) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _text(cells: list[list[str]]) -> list[str]:
-    """Return aligned lines: names to the left, numbers to the right."""
+def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of a table: names to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
@@ -54,38 +55,21 @@ def _text(cells: list[list[str]]) -> list[str]:
     return lines
 
 
-def _markdown(cells: list[list[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    rule = ["---"] + ["---:"] * (len(cells[0]) - 1)
-    escaped = [[c.replace("|", "\\|") for c in row] for row in cells]
-    escaped.insert(1, rule)
-    return ["| " + " | ".join(row) + " |" for row in escaped]
-
-
-def _notes(rows: Rows, metrics: Metrics) -> list[str]:
-    """Return how many clips there are and which scores are missing."""
-    counts = {name: len(scores) for name, scores in rows.items()}
-    if len(set(counts.values())) == 1:
-        clips = next(iter(counts.values()))
-        lines = [f"{clips} clip{'s' if clips != 1 else ''}"]
-    else:
-        each = ", ".join(f"{name} {count}" for name, count in counts.items())
-        lines = [f"clips: {each}"]
+def failures(rows: Rows, metrics: Metrics) -> list[str]:
+    """Return a line for each metric that clips of a row have no score in."""
+    lines = []
     for row, scores in rows.items():
-        summary = summarise(scores)
-        for metric, reasons in summary["failures"].items():
-            why = ", ".join(
-                f"{reason} ({count})" for reason, count in reasons.items()
-            )
+        for metric, reasons in summarise(scores)["failures"].items():
+            why = ", ".join(f"{reason} ({n})" for reason, n in reasons.items())
             missing = sum(reasons.values())
             lines.append(
                 f"not in the mean: {metrics[metric].label} of {missing} "
-                f"{row} of {summary['n']}: {why}"
+                f"{row} of {len(scores)}: {why}"
             )
     return lines
 
 
-def metrics_table(rows: Rows, metrics: Metrics, markdown: bool = False) -> str:
+def metrics_table(rows: Rows, metrics: Metrics) -> str:
     """Return a table of mean scores: first row, other rows, their gains.
 
     A gain is the mean over the clips that both rows have a score for, so it
@@ -97,18 +81,11 @@ def metrics_table(rows: Rows, metrics: Metrics, markdown: bool = False) -> str:
         In the order to print; the first is the noisy input.
     metrics : mapping of str to Metric
         How each is called and printed, in the order of the columns.
-    markdown : bool
-        Markdown in place of plain text.
 
     Returns
     -------
     str
         Several lines, the last ones saying what could not be scored.
-
-    Raises
-    ------
-    UserError
-        No row, or no score in any.
 
     Example
     -------
@@ -141,9 +118,9 @@ def metrics_table(rows: Rows, metrics: Metrics, markdown: bool = False) -> str:
         gain = mean_gain(rows[baseline], rows[row])
         label = "gain" if len(others) == 1 else f"gain {row}"
         cells.append(line(label, gain, True))
-    lines = _markdown(cells) if markdown else _text(cells)
-    notes = _notes(rows, metrics)
-    return "\n".join([*lines, "", *notes] if markdown else [*lines, *notes])
+    count = len(rows[baseline])
+    clips = f"{count} clip{'s' if count != 1 else ''}"
+    return "\n".join([*aligned(cells), clips, *failures(rows, metrics)])
 
 
 def level_table(levels: Mapping[float, Rows], metrics: Metrics) -> str:
@@ -153,8 +130,6 @@ def level_table(levels: Mapping[float, Rows], metrics: Metrics) -> str:
     ---------
     levels : mapping of float to rows
         By gain in dB: rows as for :func:`metrics_table`.
-    metrics : mapping of str to Metric
-        As for :func:`metrics_table`.
 
     Returns
     -------
@@ -179,15 +154,13 @@ def level_table(levels: Mapping[float, Rows], metrics: Metrics) -> str:
             mean = summarise(rows[row])["mean"]
             values = [cell(m, mean.get(n, math.nan)) for n, m in shown.items()]
             cells.append([f"{row} {gain:+g} dB", *values])
-    return "\n".join(_text(cells))
+    return "\n".join(aligned(cells))
 
 
-def write_per_clip(
-    path: str | os.PathLike,
-    rows: Rows,
-    files: Mapping[str, Mapping[str, str]] | None = None,
-) -> None:
-    """Write a CSV file with a line a clip, atomically.
+def per_clip(
+    rows: Rows, files: Mapping[str, Mapping[str, str]] | None = None
+) -> list[list]:
+    """Return the lines of per_clip.csv, the names of the columns first.
 
     Columns: ``id``, the given files, then for each metric a column a row
     (``noisy_pesq, enhanced_pesq, ...``), at the end ``failures`` with the
@@ -196,47 +169,50 @@ def write_per_clip(
     Arguments
     ---------
     rows : mapping of str to sequence of ClipScores
-        The first is the noisy input; clips are matched by id, in the order
-        of the first row.
+        The first is the noisy input; all of the same clips.
     files : mapping of str to mapping of str to str, optional
         By clip id: file names by column (``{"noisy_file": ..., ...}``).
     """
     files = files or {}
-    by_id = {
-        row: {clip.id: clip for clip in scores} for row, scores in rows.items()
-    }
-    ids = list(dict.fromkeys(c.id for s in rows.values() for c in s))
     file_columns = list(dict.fromkeys(c for f in files.values() for c in f))
     names = scored(rows)
-    scores_columns = [f"{row}_{name}" for name in names for row in rows]
+    columns = [f"{row}_{name}" for name in names for row in rows]
+    lines = [["id", *file_columns, *columns, "failures"]]
+    for clips in zip(*rows.values(), strict=True):
+        clip_id = clips[0].id
+        values = [_number(c.values[name]) for name in names for c in clips]
+        reasons = "; ".join(
+            f"{row} {metric}: {reason}"
+            for row, clip in zip(rows, clips, strict=True)
+            for metric, reason in clip.failures.items()
+        )
+        own = files.get(clip_id, {})
+        paths = [own.get(column, "") for column in file_columns]
+        lines.append([clip_id, *paths, *values, reasons])
+    return lines
+
+
+def _number(value: float) -> str:
+    return format(value, ".6g") if math.isfinite(value) else ""
+
+
+def write_csv(path: str | os.PathLike, lines: Iterable[Iterable]) -> None:
+    """Write a CSV file, atomically."""
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as stream,
     ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", *file_columns, *scores_columns, "failures"])
-        for clip_id in ids:
-            found = {row: by_id[row].get(clip_id) for row in rows}
-            values = [
-                _number(clip.values.get(name) if clip else None)
-                for name in names
-                for clip in found.values()
-            ]
-            failures = "; ".join(
-                f"{row} {metric}: {reason}"
-                for row, clip in found.items()
-                if clip
-                for metric, reason in clip.failures.items()
-            )
-            own = files.get(clip_id, {})
-            paths = [own.get(column, "") for column in file_columns]
-            writer.writerow([clip_id, *paths, *values, failures])
+        csv.writer(stream, lineterminator="\n").writerows(lines)
 
 
-def _number(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return ""
-    return format(value, ".6g")
+def write_results(
+    folder: Path | str, content: Mapping, clips: Iterable, table: str
+) -> None:
+    """Write metrics.json, per_clip.csv (its lines) and table.txt."""
+    folder = Path(folder)
+    write_json(folder / "metrics.json", content)
+    write_csv(folder / "per_clip.csv", clips)
+    write_text(folder / "table.txt", table + "\n")
 
 
 def metrics_summary(rows: Rows) -> dict:
@@ -270,8 +246,7 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     text = json.dumps(
         _plain(content), indent=2, ensure_ascii=False, allow_nan=False
     )
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def _plain(content: Any) -> Any:

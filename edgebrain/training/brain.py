@@ -12,7 +12,8 @@ import time
 from typing import ClassVar, Protocol
 
 from edgebrain import tasks
-from edgebrain.report.scores import ClipScores, summarise
+from edgebrain.report import tables
+from edgebrain.report.scores import ClipScores
 from edgebrain.training.checkpoints import KEEP, find_best
 from edgebrain.training.keys import KEYS
 from edgebrain.training.reporting import (
@@ -21,7 +22,6 @@ from edgebrain.training.reporting import (
     say,
     warn_of_few,
     write_history,
-    write_test_results,
 )
 from edgebrain.training.schedules import Schedule
 from edgebrain.training.weights import load_checkpoint, start_from
@@ -51,7 +51,10 @@ class Scorer(Protocol):
         """
 
     def rows(self) -> dict[str, list[ClipScores]]:
-        """Return the scores of all clips: the baseline first, then ours."""
+        """Return the scores of all clips: the baseline first, then ours.
+
+        Asked by :meth:`EdgeBrain.write_rows` alone.
+        """
 
 
 class EdgeBrain(sb.Brain):
@@ -95,12 +98,7 @@ class EdgeBrain(sb.Brain):
 
     @classmethod
     def check_model(cls, model, setup) -> str:
-        """Refuse a network that does not fit; return what it costs.
-
-        Raises
-        ------
-        UserError
-        """
+        """Refuse a network that does not fit; return what it costs."""
         return ""
 
     def make_scorer(self, stage) -> Scorer | None:
@@ -114,12 +112,37 @@ class EdgeBrain(sb.Brain):
         """
         raise NotImplementedError
 
-    def clip_files(self) -> dict[str, dict[str, str]]:
-        """Return, by clip of the test set, the files for per_clip.csv."""
-        return {}
+    def write_test(self, folder: Path, facts: dict) -> tuple[str, dict]:
+        """Write what :attr:`scorer` found in a test into a folder.
 
-    def draw_examples(self, folder: Path, rows: dict) -> None:
-        """Draw single clips of the test into a folder."""
+        Arguments
+        ---------
+        facts : dict
+            Further entries of metrics.json: what was tested.
+
+        Returns
+        -------
+        table : str
+            The baseline first.
+        means : dict of str to float
+            By metric.
+        """
+        return self.write_rows(folder, facts, tasks.find(self.task).metrics)
+
+    def write_rows(self, folder, facts, metrics, files=None):
+        """Write scores of single clips; return as :meth:`write_test`.
+
+        Arguments
+        ---------
+        files : dict, optional
+            Clip id to ``{"clean_file": ..., ...}``, for per_clip.csv.
+        """
+        rows = self.scorer.rows()
+        summary = tables.metrics_summary(rows)
+        table = tables.metrics_table(rows, metrics)
+        clips = tables.per_clip(rows, files)
+        tables.write_results(folder, {**facts, **summary}, clips, table)
+        return table, summary[list(rows)[-1]]["mean"]
 
     # -- training ---------------------------------------------------------
 
@@ -381,16 +404,6 @@ class EdgeBrain(sb.Brain):
             Metric that picks the checkpoint; left out: ``select_by``.
         **kwargs
             ``test_loader_kwargs``, ``progressbar``.
-
-        Returns
-        -------
-        float
-            Mean loss.
-
-        Raises
-        ------
-        UserError
-            There is no checkpoint with that metric.
         """
         if max_key is None and min_key is None:
             key = self.hparams.select_by
@@ -427,24 +440,12 @@ class EdgeBrain(sb.Brain):
         """Write and print the results of the test; return the means."""
         if self.scorer is None:
             return {}
-        rows = self.scorer.rows()
         folder = Path(self.hparams.test_folder)
-        table = write_test_results(
-            folder,
-            rows,
-            self.metrics(),
-            {**self.tested, "loss": loss},
-            self.clip_files(),
-        )
-        self.draw_examples(folder, rows)
+        table, means = self.write_test(folder, {**self.tested, "loss": loss})
         self.report = (
             f"\n{places(self.hparams.output_folder, folder)}\n\n{table}"
         )
-        return summarise(list(rows.values())[-1])["mean"]
-
-    def metrics(self) -> tasks.Mapping[str, tasks.Metric]:
-        """Return how the metrics are called in tables."""
-        return tasks.find(self.task).metrics
+        return means
 
 
 def seed_step(seed: int, epoch: int, step: int) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgebrain.report import plots, tables
+from edgebrain.report import plots
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 
@@ -36,9 +36,6 @@ def write_history(history, folder, task, selected=None) -> None:
 
     Arguments
     ---------
-    history : History
-    folder : path-like
-    task : edgebrain.tasks.Task
     selected : int, optional
         The epoch that is the best so far.
     """
@@ -53,14 +50,10 @@ def epoch_line(row, key, baseline, epochs, best) -> str:
 
     Arguments
     ---------
-    row : dict
-        Of the history.
     key : str
         What selects the checkpoint, a metric or ``loss``.
     baseline : str
         As the columns are called that it is compared with.
-    epochs : int
-        How many there will be.
     best : bool
         Whether this is the best so far.
     """
@@ -88,35 +81,3 @@ def places(output_folder, test_folder) -> str:
     if (test / "enhanced").is_dir():
         lines["enhanced clips"] = test / "enhanced"
     return "\n".join(f"{what:20}  {path}" for what, path in lines.items())
-
-
-def write_test_results(folder, rows, metrics, facts, files) -> str:
-    """Write metrics.json, per_clip.csv and table.txt; return the table.
-
-    Arguments
-    ---------
-    folder : path
-        Files in it are replaced.
-    rows : dict of str to list of ClipScores
-        The baseline first.
-    metrics : mapping of str to Metric
-        How they are called.
-    facts : dict
-        Further entries of metrics.json: what was tested.
-    files : dict
-        Clip id to ``{"clean_file": ..., ...}``.
-
-    Returns
-    -------
-    str
-        The table, the baseline first.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tables.write_per_clip(folder / "per_clip.csv", rows, files)
-    tables.write_json(
-        folder / "metrics.json", {**facts, **tables.metrics_summary(rows)}
-    )
-    table = tables.metrics_table(rows, metrics)
-    (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
-    return table

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from edgebrain.enhancement import report as enhancement
 from edgebrain.report import charts, html, media
-from edgebrain.report.scores import ClipScores
+from edgebrain.report.scores import ClipScores, least_gains, worst_first
 import numpy as np
 import pytest
 import soundfile
@@ -105,7 +105,7 @@ def test_scores_and_models_are_in_the_tables(page):
 
 
 def test_worst_clips_come_first(page, result):
-    order = enhancement.worst_first(result, "pesq", 4)
+    order = worst_first(least_gains(result.rows, "pesq", True), 4)
     gains = {
         clip.id: clip.values["pesq"] - before.values["pesq"]
         for clip, before in zip(

@@ -1,4 +1,4 @@
-"""Tables of scores as text, Markdown, CSV and JSON."""
+"""Tables of scores as text, CSV and JSON."""
 
 import csv
 import json
@@ -14,8 +14,9 @@ from edgebrain.report.tables import (
     level_table,
     metrics_summary,
     metrics_table,
+    per_clip,
     write_json,
-    write_per_clip,
+    write_results,
 )
 import numpy as np
 import pytest
@@ -72,18 +73,8 @@ def test_metric_without_any_success_is_shown_as_missing():
 
 
 def test_several_forms_have_a_gain_each():
-    rows = {**ROWS, "int8": ROWS["noisy"][:1]}
-    text = metrics_table(rows, METRICS)
+    text = metrics_table({**ROWS, "int8": ROWS["noisy"]}, METRICS)
     assert "gain enhanced" in text and "gain int8" in text
-    assert "clips: noisy 2, enhanced 2, int8 1" in text
-
-
-def test_markdown():
-    lines = metrics_table(ROWS, at_rate(16000), markdown=True).splitlines()
-    assert lines[0] == "|  | PESQ-wb ↑ | STOI ↑ | MSE ↓ |"
-    assert lines[1] == "| --- | ---: | ---: | ---: |"
-    assert lines[2].startswith("| noisy | 2.00 |")
-    assert lines[5] == "" and lines[6] == "2 clips"
 
 
 def test_nothing_to_show():
@@ -94,7 +85,7 @@ def test_nothing_to_show():
 def test_per_clip(tmp_path):
     path = tmp_path / "new" / "per_clip.csv"
     files = {"a": {"noisy_file": "x/a.wav", "enhanced_file": "y/a.wav"}}
-    write_per_clip(path, ROWS, files)
+    write_results(path.parent, {"x": 1}, per_clip(ROWS, files), "a table")
     with open(path, newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == [
@@ -106,14 +97,9 @@ def test_per_clip(tmp_path):
     assert float(rows[0]["enhanced_mse"]) == 1e-4
     assert rows[1]["id"] == "b,1" and rows[1]["enhanced_pesq"] == ""
     assert rows[1]["failures"] == "enhanced pesq: silent estimate"
-    assert os.listdir(path.parent) == ["per_clip.csv"]
-
-
-def test_per_clip_of_a_clip_that_one_row_lacks(tmp_path):
-    rows = {"noisy": ROWS["noisy"], "int8": ROWS["enhanced"][:1]}
-    write_per_clip(tmp_path / "c.csv", rows)
-    last = (tmp_path / "c.csv").read_text().splitlines()[-1]
-    assert last == '"b,1",2.5,,0.8,,0.004,,'
+    others = {"metrics.json", "table.txt"}
+    assert set(os.listdir(path.parent)) == {"per_clip.csv", *others}
+    assert (path.parent / "table.txt").read_text() == "a table\n"
 
 
 def test_json_is_valid_and_plain(tmp_path):

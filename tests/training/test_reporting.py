@@ -1,9 +1,7 @@
-import json
 import math
 
-from edgebrain.enhancement.metrics import METRICS
-from edgebrain.report.scores import ClipScores, example_clips
-from edgebrain.training.reporting import epoch_line, write_test_results
+from edgebrain.report.scores import ClipScores, example_clips, least_gains
+from edgebrain.training.reporting import epoch_line
 
 
 def rows(gains):
@@ -15,8 +13,12 @@ def rows(gains):
     return {"noisy": noisy, "enhanced": enhanced}
 
 
+def examples(gains, metric="stoi", higher=True):
+    return example_clips(least_gains(rows(gains), metric, higher))
+
+
 def test_examples_are_best_median_and_worst():
-    assert example_clips(rows([0.1, -0.2, 0.3, 0.0, 0.05]), "stoi", True) == {
+    assert examples([0.1, -0.2, 0.3, 0.0, 0.05]) == {
         "best": "c2",
         "median": "c4",
         "worst": "c1",
@@ -24,9 +26,9 @@ def test_examples_are_best_median_and_worst():
 
 
 def test_examples_of_few_clips_and_of_failures():
-    assert example_clips(rows([0.1]), "stoi", True) == {"best": "c0"}
-    assert example_clips(rows([math.nan, 0.1]), "stoi", True) == {"best": "c1"}
-    assert example_clips(rows([math.nan]), "stoi", True) == {}
+    assert examples([0.1]) == {"best": "c0"}
+    assert examples([math.nan, 0.1]) == {"best": "c1"}
+    assert examples([math.nan]) == {}
 
 
 def test_lower_is_better_turns_the_order():
@@ -34,7 +36,7 @@ def test_lower_is_better_turns_the_order():
     for part in scores.values():
         for clip in part:
             clip.values["mse"] = clip.values.pop("stoi")
-    assert example_clips(scores, "mse", False)["best"] == "c1"
+    assert example_clips(least_gains(scores, "mse", False))["best"] == "c1"
 
 
 def test_epoch_line_shows_the_selecting_metric_beside_the_baseline():
@@ -47,19 +49,3 @@ def test_epoch_line_shows_the_selecting_metric_beside_the_baseline():
         *("loss 0.5 train 0.4 valid", "stoi 0.8 (noisy 0.7)", "* best"),
     ]
     assert "*" not in epoch_line(row, "loss", "noisy", 10, False)
-
-
-def test_results_are_written(tmp_path):
-    table = write_test_results(
-        tmp_path,
-        rows([0.1, math.nan, 0.2]),
-        METRICS,
-        {"epoch": 3},
-        {"c0": {"clean_file": "a.wav"}},
-    )
-    assert table.splitlines()[2].startswith("noisy")
-    saved = json.loads((tmp_path / "metrics.json").read_text())
-    assert saved["epoch"] == 3
-    assert saved["enhanced"]["scored"] == {"stoi": 2}
-    names = {path.name for path in tmp_path.iterdir()}
-    assert {"per_clip.csv", "table.txt"} <= names
