@@ -104,10 +104,6 @@ def measure(path: str | Path) -> list[Row]:
     path : str or Path
         An int8 or int16x8 ONNX stream, or an int8 patch of a detector.
 
-    Returns
-    -------
-    list of Row
-
     Raises
     ------
     UserError
@@ -170,16 +166,6 @@ def measure_layers(path: str | Path) -> list[Layers]:
     ---------
     path : str or Path
         An int8 or int16x8 ONNX stream.
-
-    Returns
-    -------
-    list of Layers
-        The costliest first, board by board.
-
-    Raises
-    ------
-    UserError
-        As for :func:`measure`.
     """
     _check_tools()
     with tempfile.TemporaryDirectory() as temporary:

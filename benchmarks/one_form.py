@@ -29,13 +29,6 @@ def main(argv):
 def measure(path, form, precision, seconds, repeats) -> dict:
     """Return the figures of a form.
 
-    Arguments
-    ---------
-    form : str
-        ``torch``, ``offline``, ``patch`` or ``stream``.
-    seconds : float
-        Of audio.
-
     Returns
     -------
     dict

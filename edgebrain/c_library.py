@@ -32,11 +32,6 @@ class Library:
     ----------
     description : dict
         What the library says of itself.
-
-    Raises
-    ------
-    UserError
-        When it cannot be loaded, or has not these functions.
     """
 
     form = "c"

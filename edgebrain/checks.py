@@ -53,13 +53,7 @@ class Number:
     optional: bool = False
 
     def __call__(self, value: Any) -> float | None:
-        """Return the number.
-
-        Raises
-        ------
-        Unfit
-            Saying what is allowed.
-        """
+        """Return the number."""
         if value is None and self.optional:
             return None
         try:
@@ -86,13 +80,7 @@ class Number:
 
 
 def switch(value: Any) -> bool:
-    """Return True or False of itself or of a word.
-
-    Raises
-    ------
-    Unfit
-        For any other.
-    """
+    """Return True or False of itself or of a word."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in _WORDS:
@@ -117,13 +105,7 @@ class Name:
     optional: bool = False
 
     def __call__(self, value: Any) -> str | None:
-        """Return the name.
-
-        Raises
-        ------
-        Unfit
-            With the nearest names.
-        """
+        """Return the name."""
         if value in self.known or (value is None and self.optional):
             return value
         raise Unfit(str(unknown_name(self.kind, value, self.known)))

@@ -22,11 +22,6 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
     """Turn errors into a line: a UserError with exit status 2, the system's 1.
 
     Ctrl-C and SIGTERM end with 130, after what is open is put away.
-
-    Arguments
-    ---------
-    stopped : str
-        What to say after Ctrl-C.
     """
     interrupted = []
 
@@ -72,11 +67,6 @@ def read_options(
         Gets ``--check_options``, with which a script stops before any work.
     check : callable, optional
         Raises UserError for what the parser cannot tell.
-
-    Raises
-    ------
-    UserError
-        From ``check``.
     """
     parser.add_argument(
         "--check_options", action="store_true", help="do this and no more"

@@ -13,20 +13,7 @@ class UserError(ValueError):
 
     @classmethod
     def collect(cls, headline: str, problems: Iterable[str]) -> "UserError":
-        """Return one error that lists all problems; of one it is a line.
-
-        Arguments
-        ---------
-        headline : str
-            What was being done.
-        problems : iterable of str
-            One line a problem.
-
-        Returns
-        -------
-        UserError
-            Its message holds the headline, the count and a line a problem.
-        """
+        """Return one error that lists all problems; of one it is a line."""
         problems = list(problems)
         if len(problems) == 1:
             return cls(f"{headline}: {problems[0]}")

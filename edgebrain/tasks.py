@@ -214,13 +214,7 @@ class Task(Protocol):
         """Add what evaluate.py needs to know, all of it optional."""
 
     def check(self, arguments: Any) -> None:
-        """Look for what is to be scored, before any model is loaded.
-
-        Raises
-        ------
-        UserError
-            Listing what is missing or cannot be.
-        """
+        """Look for what is to be scored, before any model is loaded."""
 
     def evaluate(
         self, models: Mapping[str, Model], arguments: Any, folder: Any
@@ -246,13 +240,7 @@ def register(task: Task) -> None:
 
 
 def find(name: str) -> Task:
-    """Return a task by its name.
-
-    Raises
-    ------
-    UserError
-        For an unknown one.
-    """
+    """Return a task by its name."""
     if name in _registered:
         return _registered[name]
     if name in MODULES:
@@ -264,13 +252,7 @@ def find(name: str) -> Task:
 
 
 def higher_is_better(task: Task, key: str) -> bool:
-    """Return the direction of a metric, or of ``loss``, which is a cost.
-
-    Raises
-    ------
-    UserError
-        For an unknown metric.
-    """
+    """Return the direction of a metric, or of ``loss``, which is a cost."""
     if key == "loss":
         return False
     if key not in task.metrics:

@@ -46,8 +46,6 @@ def composite(
     ---------
     clean, estimate : array (samples,)
         float64 in [-1, 1], at least two frames of 30 ms.
-    sample_rate : int
-        In Hz.
     pesq : float
         P.862.2 MOS-LQO (wide band); below 16 kHz raw narrow-band PESQ, see
         :func:`raw_pesq`.

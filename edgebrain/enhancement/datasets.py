@@ -62,10 +62,6 @@ def mixing_dataset(
     settings : MixingSettings
         What to do how often; see ``settings.without`` for a corpus that has
         no noise or no rooms.
-    sample_rate : int
-        Of all files.
-    seed : int
-        Of the experiment.
     crop_seconds : float or None
         Length of every item: a random part with enough active speech, or,
         where the utterance is shorter, the whole of it at a random place.
@@ -145,12 +141,6 @@ class PairReader:
     ---------
     noisy, clean : Source
         The recordings, under the same ids.
-    seed : int
-        Of the experiment.
-    epoch : SharedEpoch
-        The current epoch.
-    crop_seconds : float or None
-        Length of every item.
     settings : MixingSettings or None
         Its ``level_prob`` and ``level_db`` are applied to both signals.
     """
@@ -218,10 +208,6 @@ def paired_dataset(
     ---------
     manifest : str or Path
         JSON manifest with noisy, clean and duration.
-    sample_rate : int
-        Of all files.
-    seed : int
-        Of the experiment.
     crop_seconds : float or None
         Length of every item, as in :func:`mixing_dataset`; around a shorter
         pair there is silence.
@@ -235,16 +221,6 @@ def paired_dataset(
         Its random level (``level_prob``, ``level_db``) is applied to both
         signals by one gain, for a network has to work at levels that the
         recordings do not have. The rest is for mixing only.
-
-    Returns
-    -------
-    SeededDataset
-        As :func:`mixing_dataset`.
-
-    Raises
-    ------
-    UserError
-        If the set is empty or a pair differs in length.
     """
     if crop_seconds is not None and not crop_seconds > 0:
         raise UserError(f"crop_seconds: {crop_seconds!r} must be above 0")

@@ -29,10 +29,6 @@ class FileResult:
 
     Attributes
     ----------
-    seconds : float
-        Length of the audio.
-    elapsed : float
-        Seconds it took.
     clipped : int
         Samples outside the range of the output's coding.
     """
@@ -57,16 +53,10 @@ def plan(
 
     Arguments
     ---------
-    source : Path or str
-        A file or a folder.
     target : Path or str
         For a file: a file, or an existing folder. For a folder: a folder.
     overwrite : bool
         Whether files that are there may be replaced.
-
-    Returns
-    -------
-    list of (AudioInfo, Path)
 
     Raises
     ------
@@ -140,23 +130,12 @@ def enhance_file(
 
     Arguments
     ---------
-    info : AudioInfo
-        Of the input, from :func:`edgebrain.data.audio.inspect`.
     target : Path or str
         Written under its name only when whole.
     dry_wet : float
         0 gives the input, 1 the enhanced signal, between them a mixture.
     progress : callable, optional
         Is told the seconds of audio that were done since its last call.
-
-    Returns
-    -------
-    FileResult
-
-    Raises
-    ------
-    UserError
-        The file cannot be read or written, or holds NaN or infinity.
     """
     check_dry_wet(dry_wet)
     started = time.perf_counter()
@@ -191,11 +170,6 @@ def wet_share(attenuation_limit_db: float) -> float:
     ---------
     attenuation_limit_db : float
         0 leaves the input as it is.
-
-    Raises
-    ------
-    UserError
-        A number below 0, or none.
     """
     if not attenuation_limit_db >= 0:
         raise UserError(

@@ -16,13 +16,6 @@ class Enhancer:
 
     Made by :func:`edgebrain.enhancement.load_enhancer`.
 
-    Arguments
-    ---------
-    runner : edgebrain.runners.Runner
-        From magnitudes to masks.
-    source : Path or str
-        Where it was loaded from.
-
     Attributes
     ----------
     sample_rate : int
@@ -96,10 +89,6 @@ class Enhancer:
         peak : float, optional
             Largest absolute sample of the signal, for a network that was
             trained with ``peak_normalize``; others take no notice.
-
-        Returns
-        -------
-        EnhancerStream
 
         Raises
         ------
@@ -195,13 +184,7 @@ class EnhancerStream:
 
 
 def checked(wav: np.ndarray) -> np.ndarray:
-    """Return float32 samples.
-
-    Raises
-    ------
-    UserError
-        If the samples are not finite floating point of shape (n,).
-    """
+    """Return float32 samples."""
     wav = np.asarray(wav)
     if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
         raise UserError(

@@ -40,10 +40,6 @@ def load_enhancer(
         :func:`edgebrain.onnx.runner.load_runner` takes them
         (``n_fft=512``, ...).
 
-    Returns
-    -------
-    Enhancer
-
     Raises
     ------
     UserError

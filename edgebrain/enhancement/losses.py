@@ -346,11 +346,6 @@ class EnhancementLoss:
         loss : tensor, scalar
         values : dict of str to tensor, scalar
             Unweighted and detached.
-
-        Raises
-        ------
-        UserError
-            Shapes that differ, or that do not fit ``lengths``.
         """
         if self.needs_spec:
             _check_shapes("spectra", est_spec, clean_spec, 3, lengths)

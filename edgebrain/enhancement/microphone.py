@@ -34,8 +34,6 @@ def live(
     dry_wet : float
         0 gives the input, 1 the enhanced signal; the input is delayed
         alike.
-    seconds : float, optional
-        Stop after so long.
     devices : tuple of int
         Microphone and loudspeaker; None: the default one.
     ahead : float
@@ -43,15 +41,6 @@ def live(
         this program wait, and so much later is the output.
     show : callable, optional
         Gets a line with levels, gain and load four times a second.
-
-    Returns
-    -------
-    Meter
-
-    Raises
-    ------
-    UserError
-        No sounddevice, no device, or it failed; the network cannot stream.
     """
     check_dry_wet(dry_wet)
     stream = enhancer.stream()
@@ -105,8 +94,6 @@ class Meter:
 
     Attributes
     ----------
-    seconds : float
-        Of sound that came in.
     lost : int
         Times that the device threw input away, or had nothing to play.
     """

@@ -49,13 +49,7 @@ class MixInfo:
 
 
 class Cropper:
-    """Chooses which part of an utterance an item holds.
-
-    Arguments
-    ---------
-    source : Source
-        The clean utterances.
-    """
+    """Chooses which part of an utterance an item holds."""
 
     def __init__(self, source: Source):
         self.source = source
@@ -79,15 +73,6 @@ class Cropper:
         self, name: str, length: int, rng: np.random.Generator
     ) -> tuple[int, np.ndarray]:
         """Return start and samples of a part with enough active speech.
-
-        Arguments
-        ---------
-        name : str
-            The utterance.
-        length : int
-            Samples wanted.
-        rng : numpy.random.Generator
-            Draws the places to try.
 
         Returns
         -------
@@ -123,14 +108,6 @@ class Mixer:
 
     Arguments
     ---------
-    speech, noise, rir : Source or None
-        The recordings.
-    settings : MixingSettings
-        What to do how often.
-    seed : int
-        Of the experiment.
-    epoch : SharedEpoch
-        The current epoch.
     crop_seconds : float or None
         Length of every item; None for whole utterances.
     """
@@ -169,11 +146,6 @@ class Mixer:
 
     def mix(self, name: str) -> tuple[np.ndarray, np.ndarray, MixInfo]:
         """Return the item of one utterance at the current epoch.
-
-        Arguments
-        ---------
-        name : str
-            Id of the utterance.
 
         Returns
         -------

@@ -52,13 +52,6 @@ def mean_power(wav: np.ndarray) -> float:
 def frame_power(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return the mean power of each 20 ms frame.
 
-    Arguments
-    ---------
-    wav : ndarray (n,)
-        The signal.
-    sample_rate : int
-        In Hz.
-
     Returns
     -------
     ndarray (ceil(n / frame),) of float64
@@ -87,10 +80,6 @@ def active_speech_mask(
 
     Arguments
     ---------
-    wav : ndarray (n,)
-        The signal.
-    sample_rate : int
-        In Hz.
     reference : float or None
         Power of the loudest frame when ``wav`` is only a part of the
         utterance.
@@ -144,12 +133,6 @@ def scale_to_snr(
     ---------
     speech : ndarray (n,)
         The speech that will be heard in the mixture.
-    noise : ndarray (n,)
-        The noise.
-    snr_db : float
-        The wanted ratio.
-    sample_rate : int
-        In Hz.
 
     Returns
     -------
@@ -181,16 +164,8 @@ def loop(wav: np.ndarray, length: int, start: int = 0) -> np.ndarray:
 
     Arguments
     ---------
-    wav : ndarray (m,)
-        Not empty.
-    length : int
-        How many samples are wanted.
     start : int
         Where in the repetition to begin.
-
-    Returns
-    -------
-    ndarray (length,)
     """
     if start + length <= len(wav):
         return wav[start : start + length]
@@ -211,19 +186,9 @@ def trim_rir(rir: np.ndarray) -> np.ndarray:
     What is cut is 60 dB below the response as a whole: inaudible, and often
     only the noise of the measurement.
 
-    Arguments
-    ---------
-    rir : ndarray (m,)
-        The response.
-
     Returns
     -------
     ndarray (k,) with k <= m, float32
-
-    Raises
-    ------
-    UserError
-        If the response is silent or not finite.
     """
     energy = np.cumsum(np.square(rir[::-1], dtype=np.float64))[::-1]
     if not len(rir) or not np.isfinite(energy[0]) or energy[0] <= 0:
@@ -273,25 +238,14 @@ def reverberate(
 
     Arguments
     ---------
-    speech : ndarray (n,)
-        Dry speech.
     rir : ndarray (m,)
         Room impulse response at the same rate.
-    sample_rate : int
-        In Hz.
-    target : str
-        ``dry`` or ``early``.
     early_ms : float
         Milliseconds after the direct path that count as early.
 
     Returns
     -------
     wet, target : ndarray (n,), ndarray (n,), float32
-
-    Raises
-    ------
-    UserError
-        If the response is silent or not finite.
     """
     length = len(speech)
     direct = int(np.argmax(np.abs(rir))) if len(rir) else 0
@@ -333,8 +287,6 @@ def babble(voices: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
     ---------
     voices : sequence of ndarray (n,)
         One a speaker, all of the same length. Silent ones add nothing.
-    sample_rate : int
-        In Hz.
 
     Returns
     -------
@@ -365,12 +317,6 @@ def clip(wav: np.ndarray, clip_db: float) -> np.ndarray:
 def high_pass(wav: np.ndarray, pole: float) -> np.ndarray:
     """Filter by (1 - z^-1) / (1 - pole z^-1), from silence.
 
-    Arguments
-    ---------
-    wav : ndarray (..., n)
-    pole : float
-        From 0 to below 1.
-
     Returns
     -------
     ndarray (..., n) of float32
@@ -390,14 +336,10 @@ def band_limit(
 
     Arguments
     ---------
-    wav : ndarray (..., n)
-        One or more signals.
     low_hz : float
         Lower -3 dB edge; 0 for none.
     high_hz : float
         Upper -3 dB edge; half the sample rate or more for none.
-    sample_rate : int
-        In Hz.
 
     Returns
     -------
@@ -426,14 +368,10 @@ def equalise(
 
     Arguments
     ---------
-    wav : ndarray (n,)
-        The signal.
     gains_db : sequence of float
         Gains at 100, 316, 1000, 3162, ... Hz, as many as given; linear in
         dB over the logarithm of the frequency between them, constant
         outside.
-    sample_rate : int
-        In Hz.
 
     Returns
     -------
@@ -455,8 +393,6 @@ def set_peak(
 
     Arguments
     ---------
-    noisy, clean : ndarray (n,)
-        Mixture and target.
     peak_db : float
         Wanted peak of the mixture in dB of full scale, at most 0.
 
@@ -479,11 +415,6 @@ def fit_full_scale(
     noisy: np.ndarray, clean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn both down, by one gain, when either exceeds full scale.
-
-    Arguments
-    ---------
-    noisy, clean : ndarray (n,)
-        Mixture and target.
 
     Returns
     -------

@@ -29,14 +29,8 @@ def draw(value: Any, rng: np.random.Generator, integer: bool = False):
     ---------
     value : number, list, or dict with ``low`` and ``high``
         The range. A list may hold anything: one element is returned.
-    rng : numpy.random.Generator
-        Where the randomness comes from.
     integer : bool
         Draw a whole number; ``high`` is then included.
-
-    Returns
-    -------
-    number, or an element of the list
 
     >>> draw(3, np.random.default_rng(0))
     3
@@ -71,10 +65,6 @@ def range_problems(
 
     Arguments
     ---------
-    name : str
-        The key, for the message.
-    value : any
-        The range to check.
     minimum, maximum : float
         Limits that every number of the range has to keep.
     integer : bool
@@ -195,12 +185,6 @@ class MixingSettings:
         ``both`` limits mixture and target, so that the target stays
         reachable by a mask; ``mixture`` limits the mixture alone.
 
-    Raises
-    ------
-    UserError
-        Listing all problems at once, or for an unknown key the nearest
-        right one.
-
     >>> MixingSettings(snr_db=[-5, 0, 5], reverb_prob=0).reverb_prob
     0
     """
@@ -308,14 +292,6 @@ class MixingSettings:
         ---------
         noise : bool
             No noise, neither a first nor a second one.
-        reverb : bool
-            No rooms.
-        babble : bool
-            No other speakers.
-
-        Returns
-        -------
-        MixingSettings
         """
         zero = {}
         if noise:

@@ -38,15 +38,6 @@ def make_datasets(hparams, prepare=None) -> Data:
     prepare : callable, optional
         ``prepare(hparams)`` returns a PreparedData; called on one process
         only. Left out: the data folder, or the embedded corpus, as it is.
-
-    Returns
-    -------
-    Data
-
-    Raises
-    ------
-    UserError
-        Lists what is wrong with the data.
     """
     return build_datasets(hparams, prepare_once(prepare or _folder, hparams))
 
@@ -70,12 +61,7 @@ def _folder(hparams) -> PreparedData:
 
 
 def build_datasets(hparams, prepared) -> Data:
-    """Build training, validation and test sets from manifests.
-
-    Returns
-    -------
-    Data
-    """
+    """Build training, validation and test sets from manifests."""
     seed, rate = hparams["seed"], hparams["sample_rate"]
     crops = hparams["batching"] == "crops"
     crop_seconds = hparams["crop_seconds"] if crops else None

@@ -36,15 +36,9 @@ def write_pairs(
 
     Arguments
     ---------
-    dataset : SeededDataset
-        From :mod:`edgebrain.enhancement.datasets`.
     folder : Path or str
         Where to. The two folders of the split must not hold wavs yet, or
         files of another set would mix with these.
-    split : str
-        train, valid or test.
-    sample_rate : int
-        In Hz.
 
     Returns
     -------

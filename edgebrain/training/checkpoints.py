@@ -54,8 +54,6 @@ class AtomicCheckpointer(Checkpointer):
         ---------
         meta : dict, optional
             Numbers (numpy and tensor scalars too) become Python floats.
-        end_of_epoch, name, verbosity
-            As in SpeechBrain.
 
         Returns
         -------
@@ -101,10 +99,6 @@ class AtomicCheckpointer(Checkpointer):
             Metric in the meta; the highest or lowest comes first.
         **kwargs
             As in SpeechBrain.
-
-        Returns
-        -------
-        list of Checkpoint
         """
         key, old = max_key or min_key, kwargs.pop("ckpt_predicate", None)
 
@@ -148,10 +142,6 @@ class AtomicCheckpointer(Checkpointer):
 
         Arguments
         ---------
-        num_to_keep : int
-            Checkpoints kept for each key.
-        min_keys, max_keys : list of str, optional
-            Metrics in the meta.
         importance_keys : sequence of callables
             Further rankings; default: the most recent.
         ckpt_predicate : callable, optional
@@ -193,13 +183,7 @@ def delete_checkpoint(path) -> None:
 
 
 def find_best(checkpointer, max_key=None, min_key=None) -> Checkpoint:
-    """Return the best checkpoint by a metric.
-
-    Raises
-    ------
-    UserError
-        None has a finite value of that metric.
-    """
+    """Return the best checkpoint by a metric."""
     found = None
     if checkpointer is not None:
         found = checkpointer.find_checkpoint(max_key=max_key, min_key=min_key)

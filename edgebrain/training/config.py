@@ -58,12 +58,6 @@ def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
     run_opts : speechbrain.utils.run_opts.RunOptions
     overrides : dict
         Key to value, values read as yaml.
-
-    Raises
-    ------
-    UserError
-        No yaml file, a value missing, or a key that is in neither the yaml
-        nor SpeechBrain's run options.
     """
     argv = list(argv)
     if argv[:1] and argv[0] in ("-h", "--help"):
@@ -132,25 +126,10 @@ def load_hparams(
 
     Arguments
     ---------
-    hparams_file : str
-        HyperPyYAML file.
-    overrides : dict
-        From :func:`parse_arguments`.
     keys : mapping of str to callable or None
         Top-level keys that the caller's code reads, with their rules (see
         :mod:`edgebrain.training.keys`). Any other key must be referenced
         inside the yaml.
-
-    Returns
-    -------
-    dict
-        What ``load_hyperpyyaml`` returns.
-
-    Raises
-    ------
-    UserError
-        Lists every unknown key, name and argument; or a constructor's own
-        complaint.
     """
     keys = dict(keys if isinstance(keys, Mapping) else dict.fromkeys(keys))
     _check_yaml(hparams_file, overrides, set(keys))
@@ -260,8 +239,6 @@ def changed_keys(old: dict, new: dict, ignore: Iterable[str] = ()) -> list:
 
     Arguments
     ---------
-    old, new : dict
-        From :func:`flatten`.
     ignore : iterable of str
         Top-level keys whose change does not matter, besides those that
         never do (:data:`edgebrain.training.keys.RUNTIME`).

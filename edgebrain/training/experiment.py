@@ -52,8 +52,6 @@ def begin(
 
     Arguments
     ---------
-    argv : list of str
-        ``[train.yaml, --key, value, ...]``
     brain_class : type
         An :class:`~edgebrain.training.brain.EdgeBrain`, whose task, keys
         and checks of a model count.
@@ -209,13 +207,7 @@ def _try_optimizer(hparams, model) -> None:
 
 @dataclass
 class Data:
-    """The sets of a recipe and how they are batched.
-
-    Attributes
-    ----------
-    train_loader, eval_loader : dict
-        Arguments of the loaders.
-    """
+    """The sets of a recipe and how they are batched."""
 
     train: object
     valid: object

@@ -34,11 +34,6 @@ class History:
     def best_epoch(self, key: str, higher_is_better: bool) -> int | None:
         """Return the epoch with the best finite value; ties: the first.
 
-        Arguments
-        ---------
-        key : str
-            Column.
-
         Returns
         -------
         int or None
@@ -85,8 +80,6 @@ class PatientEpochCounter(EpochCounter):
 
     Arguments
     ---------
-    limit : int
-        Most epochs.
     key : str
         Column of the history, such as ``valid_stoi``.
     patience : int

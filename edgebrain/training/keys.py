@@ -23,25 +23,13 @@ _PRECISION = Name("precision", ("fp32", "fp16", "bf16"))
 
 @dataclass(frozen=True)
 class Built:
-    """An object that the yaml builds with ``!new:``, or nothing.
-
-    Arguments
-    ---------
-    optional : bool
-        Whether null may stand there.
-    """
+    """An object that the yaml builds with ``!new:``, or nothing."""
 
     kind: type
     optional: bool = True
 
     def __call__(self, value):
-        """Return the object.
-
-        Raises
-        ------
-        Unfit
-            Naming the class.
-        """
+        """Return the object."""
         if isinstance(value, self.kind) or (value is None and self.optional):
             return value
         name = f"{self.kind.__module__}.{self.kind.__qualname__}"

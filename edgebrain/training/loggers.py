@@ -13,16 +13,6 @@ class TensorBoardLogger(TrainLogger):
 
     SpeechBrain's own logger counts calls, so a resumed run would start at
     step 1 again.
-
-    Arguments
-    ---------
-    folder : path
-        Where the event files go.
-
-    Raises
-    ------
-    UserError
-        The package tensorboard is not installed.
     """
 
     def __init__(self, folder):
@@ -60,15 +50,8 @@ class MLflowLogger(TrainLogger):
     folder : path
         Holds ``mlflow.db`` (MLflow 3 refuses plain file stores) and the run's
         id, unless ``MLFLOW_TRACKING_URI`` names a server.
-    experiment : str
-        Name of the experiment.
     parameters : dict, optional
         Logged once when the run starts.
-
-    Raises
-    ------
-    UserError
-        The package mlflow is not installed.
     """
 
     def __init__(self, folder, experiment="edgebrain", parameters=None):
@@ -188,10 +171,6 @@ def build_loggers(output_folder, tensorboard=False, mlflow=False, **kwargs):
         ``train_log.txt``, ``tensorboard/`` and ``mlflow/`` go there.
     **kwargs
         Passed to :class:`MLflowLogger`.
-
-    Returns
-    -------
-    Loggers
     """
     folder = Path(output_folder)
     loggers = [FileTrainLogger(str(folder / "train_log.txt"), precision=4)]

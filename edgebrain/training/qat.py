@@ -136,12 +136,6 @@ class QuantizationAware(nn.Module):
         Training steps after which the ranges no longer change, so that the
         weights settle on the rounding that will be exported.
 
-    Raises
-    ------
-    UserError
-        For a bad value; in :meth:`attach`, for a network that cannot be
-        followed.
-
     Notes
     -----
     LSTMs of the shipped networks run as the cell that the stream form is
@@ -173,11 +167,6 @@ class QuantizationAware(nn.Module):
     def attach(self, model: nn.Module) -> None:
         """Let a network round from now on; its weights keep their names.
 
-        Arguments
-        ---------
-        model : nn.Module
-            Its ``forward`` is replaced.
-
         Raises
         ------
         UserError
@@ -195,13 +184,7 @@ class QuantizationAware(nn.Module):
         model.forward = partial(self._forward, model, _Run(traced, self), norms)
 
     def load(self, path: str | Path) -> None:
-        """Read the ranges of a checkpoint.
-
-        Raises
-        ------
-        UserError
-            When they are of another network or precision.
-        """
+        """Read the ranges of a checkpoint."""
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             bits = int(state["activation_bits"])

@@ -34,16 +34,6 @@ def learned_ranges(
         Results folder of the training, or one of its checkpoints.
     source : Source
         A file exported from its best checkpoint.
-
-    Returns
-    -------
-    dict of str to tuple of float
-
-    Raises
-    ------
-    UserError
-        When the training was not quantization-aware, or of another
-        precision, or the file is of another checkpoint.
     """
     loaded = load_model(results)
     path = loaded.info.checkpoint / RANGES_FILE
@@ -64,15 +54,7 @@ def learned_ranges(
 
 
 def match(quantizer: QuantizationAware, model, source: Source) -> Ranges:
-    """Return the ranges of those tensors that equal a point.
-
-    Arguments
-    ---------
-    quantizer : QuantizationAware
-        Attached to the model.
-    model : nn.Module
-        In evaluation mode.
-    """
+    """Return the ranges of those tensors that equal a point."""
     frames = source.runner.frames if source.runner.form == "patch" else _FRAMES
     probe = probe_magnitude(source.metadata.signal, frames)
     values = quantizer.record(model, torch.from_numpy(probe[None]))

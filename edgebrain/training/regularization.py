@@ -50,8 +50,6 @@ def find_layers(model, layer_types):
 
     Arguments
     ---------
-    model : torch.nn.Module
-        May be wrapped (DistributedDataParallel).
     layer_types : str or iterable of str
         Class names, of the layer itself or of a class it derives from.
 
@@ -59,11 +57,6 @@ def find_layers(model, layer_types):
     -------
     dict of str to torch.nn.Module
         By the name in the model.
-
-    Raises
-    ------
-    UserError
-        A type of which the model has no layer.
     """
     wanted = _checked_layer_types(layer_types)
     layers, present, known = {}, set(), set()
@@ -97,11 +90,6 @@ class WeightClipper:
         so neither the scale of a normalisation nor a PReLU's slope.
     bias_max : float, optional
         Clamps the biases of the same layers too.
-
-    Raises
-    ------
-    UserError
-        A bound that is not above 0; on use, a type the model does not have.
 
     Example
     -------
@@ -212,11 +200,6 @@ class ActivationRegularizer:
     weight : float
         Factor of the sum over layers.
 
-    Raises
-    ------
-    UserError
-        Bad value; in `attach`, a type the model does not have.
-
     Example
     -------
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
@@ -239,13 +222,7 @@ class ActivationRegularizer:
         self._values = []
 
     def attach(self, model):
-        """Watch the layers of a model, in place of any watched before.
-
-        Arguments
-        ---------
-        model : torch.nn.Module
-            May be wrapped (DistributedDataParallel).
-        """
+        """Watch the layers of a model, in place of any watched before."""
         layers = find_layers(model, self.layer_types)
         self.remove()
         hook = _Hook(self)

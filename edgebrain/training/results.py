@@ -38,14 +38,8 @@ class CheckpointInfo:
 
     Attributes
     ----------
-    checkpoint : Path
-        Its folder.
-    meta : dict
-        Epoch and validation scores.
     selected_by : str or None
         The metric that picked it; None: it was named, or is the newest.
-    model_class : str
-        Dotted name.
     versions : dict
         Package names to versions of the training.
     """
@@ -74,8 +68,6 @@ class LoadedModel(NamedTuple):
     ----------
     model : nn.Module
         In evaluation mode, on the CPU.
-    sha256 : str
-        Of the file of weights.
     """
 
     model: nn.Module
@@ -98,10 +90,6 @@ def load_model(
     checkpoint : str or Path, optional
         A folder ``CKPT+...`` or its name. None: the best by the yaml's
         ``select_by``; the newest where the yaml is not there.
-
-    Returns
-    -------
-    LoadedModel
 
     Raises
     ------
@@ -145,13 +133,7 @@ def load_model(
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a state dict from a file.
-
-    Raises
-    ------
-    UserError
-        Lists the names and shapes that differ.
-    """
+    """Load a state dict from a file."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
@@ -174,20 +156,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 def pick_checkpoint(
     results: Path, checkpoint: str | Path | None = None
 ) -> tuple[Path, str | None]:
-    """Return the folder of the wanted checkpoint and what picked it.
-
-    Arguments
-    ---------
-    results : Path
-        As in :func:`load_model`.
-    checkpoint : str or Path, optional
-        As in :func:`load_model`.
-
-    Raises
-    ------
-    UserError
-        There is none.
-    """
+    """Return the folder of the wanted checkpoint and what picked it."""
     if checkpoint is None and (results / _WEIGHTS).is_file():
         return results, None
     found = _checkpoints(results)

@@ -22,18 +22,11 @@ class Schedule:
         A SpeechBrain scheduler (``!new:speechbrain.nnet.schedulers...``), or
         a torch one by ``!name:torch.optim.lr_scheduler...``; its
         ``total_steps`` or ``steps_per_epoch`` and ``epochs`` are filled in.
-    steps_per_epoch : int
-        Optimiser steps in an epoch.
 
     Attributes
     ----------
     recoverable : object or None
         What to add to the checkpointer.
-
-    Raises
-    ------
-    UserError
-        Something that is neither.
     """
 
     def __init__(self, scheduler, optimizer, steps_per_epoch, epochs):
@@ -73,8 +66,6 @@ class Schedule:
 
         Arguments
         ---------
-        epoch : int
-            From 1 on.
         error : float
             What should fall: a loss, or a metric with its sign turned.
         """

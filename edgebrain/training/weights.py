@@ -90,24 +90,13 @@ def load_checkpoint(model, checkpoint: Checkpoint, setup) -> None:
     ---------
     setup : edgebrain.tasks.Setup
         Must be that of the checkpoint.
-
-    Raises
-    ------
-    UserError
-        The checkpoint is of another model or other signal settings.
     """
     ModelCard(model, setup).load(checkpoint.paramfiles["model_card"])
     load_weights(model, checkpoint.paramfiles["model"])
 
 
 def check_source(source) -> Path | None:
-    """Return the file of weights that ``init_from`` names.
-
-    Raises
-    ------
-    UserError
-        There is none.
-    """
+    """Return the file of weights that ``init_from`` names."""
     if not source:
         return None
     path = Path(source)
@@ -125,11 +114,6 @@ def start_from(model, source) -> None:
         A results folder (its best checkpoint), a checkpoint folder, a
         released ``models/<name>`` folder, or a file of weights. It is only
         read.
-
-    Raises
-    ------
-    UserError
-        Nothing usable there.
     """
     path = check_source(source)
     load_weights(model, path)

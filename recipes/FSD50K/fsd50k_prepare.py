@@ -95,13 +95,7 @@ def prepare_fsd50k(
 
 
 def read_ontology(path: Path) -> dict[str, set[str]]:
-    """Return the direct children of each class, by AudioSet's ids.
-
-    Raises
-    ------
-    UserError
-        The file is missing or is no ontology.
-    """
+    """Return the direct children of each class, by AudioSet's ids."""
     try:
         nodes = json.loads(path.read_text(encoding="utf-8"))
         return {node["id"]: set(node["child_ids"]) for node in nodes}

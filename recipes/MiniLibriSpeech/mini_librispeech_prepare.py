@@ -153,10 +153,6 @@ def prepare_mini_librispeech(
     skip_prep : bool
         Use the manifests of an earlier run as they are.
 
-    Returns
-    -------
-    PreparedData
-
     Raises
     ------
     UserError

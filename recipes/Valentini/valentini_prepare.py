@@ -101,10 +101,6 @@ def prepare_valentini(
     skip_prep : bool
         Use the manifests of an earlier run as they are.
 
-    Returns
-    -------
-    PreparedData
-
     Raises
     ------
     UserError
@@ -172,11 +168,6 @@ def choose_sets(
         Validation speakers, still in the training set.
     notes : list of str
         What was chosen, for people.
-
-    Raises
-    ------
-    UserError
-        There is such a set already, too few pairs, or too few speakers.
     """
     sets, notes = dict(sets), []
     for split, key, value in (

@@ -72,12 +72,6 @@ def prepare_mini_librispeech(
         manifests of an earlier run as they are.
     extra_downloads : list of str
         Other keys of ``archives`` to have.
-
-    Raises
-    ------
-    UserError
-        Data missing and not to be had, or files that cannot be used; every
-        one of them is listed.
     """
     data_folder = Path(data_folder)
     files = {s: Path(manifest_folder) / f"{s}.json" for s in SPLITS}

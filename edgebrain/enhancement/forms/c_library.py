@@ -16,13 +16,7 @@ _FULL_SCALE = 32768.0
 
 
 class Library(c_library.Library):
-    """The library of an enhancer.
-
-    Raises
-    ------
-    UserError
-        As of :class:`edgebrain.c_library.Library`.
-    """
+    """The library of an enhancer."""
 
     def __init__(self, path: Path | str) -> None:
         pointers, counts = [c_void_p] * 3, [c_uint32] * 2
@@ -81,20 +75,10 @@ class LibraryEnhancer(Enhancer):
     def enhance(self, wav: np.ndarray) -> np.ndarray:
         """Enhance a whole clip.
 
-        Arguments
-        ---------
-        wav : numpy.ndarray
-            As for :meth:`.Enhancer.enhance`.
-
         Returns
         -------
         numpy.ndarray
             float32, shape (n,), in step with the input.
-
-        Raises
-        ------
-        UserError
-            If the samples are not finite floating point of shape (n,).
         """
         stream = self.stream()
         return np.concatenate([stream.feed(checked(wav)), stream.flush()])

@@ -21,16 +21,9 @@ class StreamingMasker:
 
     Arguments
     ---------
-    settings : SignalSettings
-        Those of the model.
     streamer : edgebrain.runners.Streamer
         Takes magnitudes raised to ``settings.power`` and returns real masks,
         both (bins, frames).
-
-    Raises
-    ------
-    UserError
-        If the settings ask for peak normalisation, which a stream cannot do.
     """
 
     def __init__(self, settings: SignalSettings, streamer: Streamer) -> None:
@@ -76,12 +69,6 @@ class StreamingMasker:
         -------
         numpy.ndarray
             float32, shape (m,); m may be 0.
-
-        Raises
-        ------
-        UserError
-            If the samples are not a 1-D array of real floating point, or
-            the masks have another shape or number than promised.
         """
         samples = checked_samples(samples)
         block = BLOCK_FRAMES * self.settings.hop_length
@@ -102,11 +89,6 @@ class StreamingMasker:
         -------
         numpy.ndarray
             float32, shape (m,).
-
-        Raises
-        ------
-        UserError
-            If the masks have another shape or number than promised.
         """
         length = self._analysis.samples
         if not length:

@@ -34,10 +34,6 @@ class TableRunner:
 
     Attributes
     ----------
-    form : str
-        ``stream``.
-    mean, invstd : numpy.ndarray
-        int32 in Q15, (features,).
     filters : numpy.ndarray
         Mel triangles, (features, bins), int16 in Q15.
     """
@@ -107,13 +103,7 @@ class TableStreamer:
 
 
 def load_tables(folder: str | Path) -> TableRunner:
-    """Return the runner of a folder that deploy/nnse_tables.py wrote.
-
-    Raises
-    ------
-    UserError
-        When a file is missing or not as it was written.
-    """
+    """Return the runner of a folder that deploy/nnse_tables.py wrote."""
     folder = Path(folder)
     try:
         facts = json.loads((folder / MARKER).read_text(encoding="utf-8"))
@@ -208,13 +198,7 @@ def _layers(text: str, arrays: dict, name: str) -> list[Layer]:
 
 
 def unpack(packed: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Return the (rows, columns) matrix of the runtime's order.
-
-    Raises
-    ------
-    ValueError
-        When the number of values is another.
-    """
+    """Return the (rows, columns) matrix of the runtime's order."""
     order = packed_order(rows, columns)
     if len(packed) != len(order):
         raise ValueError(f"{len(packed)} values for {rows} x {columns}")

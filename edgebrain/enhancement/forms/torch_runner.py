@@ -75,10 +75,6 @@ class TorchSteps:
     ---------
     model : torch.nn.Module
         With ``initial_state`` and ``step``; shared by all its streams.
-    channels : int
-        Of the features.
-    lookahead_frames : int
-        How late its outputs are.
     """
 
     exact = True

@@ -33,11 +33,6 @@ class ConvLSTM(MaskModel):
     prologue_exponent : float
         Of ``power``.
 
-    Raises
-    ------
-    UserError
-        Listing every bad argument.
-
     Notes
     -----
     States: ``lstm{n}_h`` and ``lstm{n}_c`` of each layer, (batch,

@@ -46,20 +46,10 @@ def mel_filterbank(n_mels: int, bins: int, sample_rate: int) -> np.ndarray:
     mel = 2595 log10(1 + f / 700); the edges lie on whole bins, floor((n_fft
     + 1) f / sample_rate) with n_fft = 2 (bins - 1). Each triangle peaks at 1.
 
-    Arguments
-    ---------
-    sample_rate : int
-        Hz.
-
     Returns
     -------
     ndarray
         (n_mels, bins), float32.
-
-    Raises
-    ------
-    UserError
-        When the bins are too coarse for so many triangles: one is empty.
     """
     top = 2595 * np.log10(1 + sample_rate / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, top, n_mels + 2) / 2595) - 1)
@@ -85,11 +75,6 @@ class LogSpectrum(nn.Module):
     """log10 of mel bands or of the power spectrum, normalised.
 
     (log10(x + 2^-15) - mean) * invstd with x = |X|^2 or its mel bands.
-
-    Arguments
-    ---------
-    features : str
-        ``mel`` or ``pspec``.
     """
 
     def __init__(self, features: str, bins: int, n_mels: int, sample_rate: int):
@@ -171,11 +156,6 @@ class NNSE(MaskModel):
         Dropout of the features; an architecture text may say its own.
     scalar_output : float
         Factor on the output, the same.
-
-    Raises
-    ------
-    UserError
-        Listing every bad argument, layer and line.
 
     Notes
     -----
@@ -299,12 +279,6 @@ class NNSE(MaskModel):
         ---------
         magnitudes : iterable of Tensor or ndarray
             Unpadded magnitudes, (bins, frames) or (batch, bins, frames).
-
-        Raises
-        ------
-        UserError
-            When there is no frame, another number of bins, or a value that
-            is not finite.
         """
         front = self.front_end
         count, total, squares = 0, 0.0, 0.0

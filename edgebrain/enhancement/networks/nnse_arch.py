@@ -61,13 +61,7 @@ def shipped_architectures() -> dict[str, Path]:
 
 
 def find_architecture(name: str | Path) -> Path:
-    """Return the path of a shipped architecture, or of a person's own file.
-
-    Raises
-    ------
-    UserError
-        When there is neither, with the nearest shipped names.
-    """
+    """Return the path of a shipped architecture, or of a person's own file."""
     shipped = shipped_architectures()
     if str(name) in shipped:
         return shipped[str(name)]
@@ -79,17 +73,7 @@ def find_architecture(name: str | Path) -> Path:
 
 
 def read_architecture(path: str | Path) -> Architecture:
-    """Read an architecture text.
-
-    Returns
-    -------
-    Architecture
-
-    Raises
-    ------
-    UserError
-        Listing each bad line with its number, and what is missing.
-    """
+    """Read an architecture text."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")

@@ -23,19 +23,6 @@ class ResidualLayer(nn.Module):
     temporal convolutional neural network for real-time speech enhancement in
     the time domain", ICASSP 2019, with BatchNorm.
 
-    Arguments
-    ---------
-    channels : int
-        Of input and output.
-    hidden : int
-        Of the depthwise convolution.
-    kernel_size, dilation : int
-        In frames.
-    causal : bool
-        See past frames only.
-    activation : str
-        ``relu`` or ``prelu``.
-
     Notes
     -----
     The causal form pads zeros on the left by a layer of its own and leaves
