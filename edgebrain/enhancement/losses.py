@@ -9,12 +9,11 @@ the padding is never read, and the gradient there is exactly zero.
 """
 
 from collections.abc import Callable, Mapping
-import math
-import numbers
 
+from edgebrain.checks import Name, Number, check
 from edgebrain.enhancement.losses_pesq import RATE, pesq_loss
 from edgebrain.enhancement.metrics import SILENCE_POWER
-from edgebrain.errors import UserError, unknown_name
+from edgebrain.errors import UserError
 import torch
 
 POWER_FLOOR = 1e-10
@@ -77,7 +76,6 @@ class _Pair:
         self._loss = loss
         self._cache = {}
         self.lengths = lengths
-        self.samples = None if clean_wav is None else clean_wav.shape[-1]
         if loss.needs_spec:
             self._prepare_spectra(est_spec, clean_spec)
         if loss.needs_wav:
@@ -86,12 +84,6 @@ class _Pair:
     def _prepare_spectra(self, est, clean):
         total = est.shape[-1]
         frames = self._loss.settings.num_frames(self.lengths).tolist()
-        if max(frames) > total:
-            raise UserError(
-                f"an item of {int(self.lengths.max())} samples has "
-                f"{max(frames)} frames, its spectrum only {total}: lengths are "
-                "in samples, and spectra must come from the same settings"
-            )
         self.elements = sum(frames) * est.shape[-2]
         padding = None
         if min(frames) < total:
@@ -103,11 +95,6 @@ class _Pair:
 
     def _prepare_waves(self, est, clean):
         total = est.shape[-1]
-        if int(self.lengths.max()) > total:
-            raise UserError(
-                f"an item of {int(self.lengths.max())} samples cannot be in "
-                f"a batch of {total} samples: lengths are in samples"
-            )
         self.counts = self.lengths.to(est.device)
         self.wave_padding = None
         if int(self.lengths.min()) < total:
@@ -242,6 +229,7 @@ TERMS: dict[str, Callable] = {
     "pesq": _pesq,
 }
 """Names of the terms, as a yaml gives them."""
+_WEIGHT = Number(least=0)
 
 
 class EnhancementLoss:
@@ -313,12 +301,8 @@ class EnhancementLoss:
     def __init__(self, terms, settings, exponent=0.3):
         self.terms = _checked_terms(terms)
         self.settings = settings
-        if not _is_number(exponent) or not 0 < exponent <= 1:
-            raise UserError(
-                f"loss exponent {exponent!r}: give a number above 0 and at "
-                "most 1 (0.3 is usual)"
-            )
-        self.exponent = float(exponent)
+        given, rule = {"exponent": exponent}, Number(above=0, most=1)
+        self.exponent = check("loss", given, {"exponent": rule})["exponent"]
         names = set(self.terms)
         on_waves = {n for n in names if n.startswith("wave_")} | {"pesq"}
         if "pesq" in names and settings.sample_rate != RATE:
@@ -347,12 +331,6 @@ class EnhancementLoss:
         values : dict of str to tensor, scalar
             Unweighted and detached.
         """
-        if self.needs_spec:
-            _check_shapes("spectra", est_spec, clean_spec, 3, lengths)
-        if self.needs_wav:
-            _check_shapes("waveforms", est_wav, clean_wav, 2, lengths)
-        if int(lengths.min()) < 1:
-            raise UserError("an item of the batch holds no samples")
         pair = _Pair(self, est_spec, clean_spec, est_wav, clean_wav, lengths)
         loss, values = 0.0, {}
         for name, weight in self.terms.items():
@@ -364,14 +342,6 @@ class EnhancementLoss:
         return loss, values
 
 
-def _is_number(value):
-    return (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
-
-
 def _checked_terms(terms):
     """Return the terms as ``{name: float}``, or raise UserError."""
     if isinstance(terms, str):
@@ -381,41 +351,13 @@ def _checked_terms(terms):
             f"loss terms {terms!r}: give a name, or names with weights such "
             "as {compressed_mag_mse: 0.7, compressed_complex_mse: 0.3}"
         )
-    problems = []
-    for name, weight in terms.items():
-        if name not in TERMS:
-            problems.append(str(unknown_name("loss", name, TERMS)))
-        elif not _is_number(weight):
-            problems.append(
-                f"{name}: weight {weight!r} is not a number (yaml reads 1e-3 "
-                "as text, write 0.001 or 1.0e-3)"
-            )
-        elif weight < 0:
-            problems.append(
-                f"{name}: weight {weight!r} is negative; every term is "
-                "something to minimise, wave_snr and wave_sisnr too"
-            )
-    if not problems and not any(terms.values()):
-        problems.append("all weights are 0: give at least one above 0")
-    if len(problems) == 1:
-        raise UserError(problems[0])
-    if problems:
-        raise UserError.collect("loss terms", problems)
-    return {name: float(weight) for name, weight in terms.items()}
+    # Every term is to be minimised, so no weight is negative.
+    rules = {n: _WEIGHT if n in TERMS else _known_name(n) for n in terms}
+    weights = check("loss terms", terms, rules)
+    if not any(weights.values()):
+        raise UserError("loss terms: all weights are 0: give one above 0")
+    return weights
 
 
-def _check_shapes(what, est, clean, dims, lengths):
-    """Raise UserError unless both have one shape with an item a length."""
-    for name, tensor in (("estimated", est), ("clean", clean)):
-        if tensor is None:
-            raise UserError(f"the loss uses {what}, but the {name} are missing")
-    if est.shape != clean.shape or est.dim() != dims:
-        axes = "(batch, bins, frames)" if dims == 3 else "(batch, samples)"
-        raise UserError(
-            f"estimated {what} have the shape {tuple(est.shape)}, clean ones "
-            f"{tuple(clean.shape)}: both must be {axes}"
-        )
-    if len(lengths) != len(est):
-        raise UserError(
-            f"{len(lengths)} lengths for a batch of {len(est)} {what}"
-        )
+def _known_name(name):
+    return lambda weight: Name("loss", TERMS)(name)

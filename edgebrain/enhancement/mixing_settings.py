@@ -12,14 +12,10 @@ A *range* is how a yaml file writes a random number:
 from collections.abc import Mapping
 import dataclasses
 from dataclasses import dataclass, field
-import math
 from typing import Any
 
-from edgebrain.errors import UserError, unknown_name
+from edgebrain.checks import Name, Number, Unfit, check
 import numpy as np
-
-TARGETS = ("dry", "early")
-BAND_TARGETS = ("both", "mixture")
 
 
 def draw(value: Any, rng: np.random.Generator, integer: bool = False):
@@ -46,70 +42,51 @@ def draw(value: Any, rng: np.random.Generator, integer: bool = False):
     return value
 
 
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
-
-
-def range_problems(
-    name: str,
-    value: Any,
-    minimum: float = -math.inf,
-    maximum: float = math.inf,
-    integer: bool = False,
-) -> list[str]:
-    """Return what is wrong with a range, a line a problem.
+@dataclass(frozen=True)
+class Range:
+    """The rule of a range (see the top of this module).
 
     Arguments
     ---------
-    minimum, maximum : float
-        Limits that every number of the range has to keep.
-    integer : bool
-        Whether the numbers have to be whole.
-
-    Returns
-    -------
-    list of str
-        Empty when the range is right.
+    number : Number
+        The rule of each of its numbers.
     """
-    if isinstance(value, Mapping):
-        if set(value) != {"low", "high"}:
-            return [
-                f"{name}: {dict(value)!r} is no range, write "
-                "{low: number, high: number}"
-            ]
-        numbers = [value["low"], value["high"]]
-    elif isinstance(value, list | tuple):
-        if not value:
-            return [f"{name}: the list of choices is empty, give at least one"]
-        numbers = list(value)
-    else:
-        numbers = [value]
-    bad = [n for n in numbers if not _is_number(n)]
-    if bad:
-        return [
-            f"{name}: {bad[0]!r} is no finite number; write a number, a list "
-            "of numbers, or {low: number, high: number}"
-        ]
-    problems = []
-    if integer and any(n != int(n) for n in numbers):
-        problems.append(f"{name}: {value!r} must hold whole numbers")
-    if any(not minimum <= n <= maximum for n in numbers):
-        limits = f"between {minimum:g} and {maximum:g}"
-        if math.isinf(maximum):
-            limits = f"at least {minimum:g}"
-        elif math.isinf(minimum):
-            limits = f"at most {maximum:g}"
-        problems.append(f"{name}: {value!r} must be {limits}")
-    if isinstance(value, Mapping) and numbers[0] > numbers[1]:
-        problems.append(
-            f"{name}: low {numbers[0]!r} is above high {numbers[1]!r}, "
-            "swap them"
-        )
-    return problems
+
+    number: Number = Number()
+
+    def __call__(self, value: Any) -> Any:
+        """Return the range with its numbers in their type."""
+        if isinstance(value, Mapping):
+            if set(value) != {"low", "high"}:
+                raise Unfit(
+                    f"{dict(value)!r} is no range, write {{low: number, "
+                    "high: number}"
+                )
+            ends = {key: self.number(end) for key, end in value.items()}
+            if ends["low"] > ends["high"]:
+                raise Unfit(f"{ends}: low is above high, swap them")
+            return ends
+        if isinstance(value, list | tuple):
+            if not value:
+                raise Unfit("the list of choices is empty, give at least one")
+            return [self.number(choice) for choice in value]
+        return self.number(value)
+
+
+def _bands(value: Any) -> Any:
+    """Return a list of bands, the rule of ``band_limit_hz``."""
+    bands = value if isinstance(value, list | tuple) else []
+    for band in bands or [value]:
+        if not (
+            isinstance(band, list | tuple)
+            and len(band) == 2
+            and 0 <= Number()(band[0]) < Number()(band[1])
+        ):
+            raise Unfit(
+                f"a list of [low, high] in Hz with 0 <= low < high, not "
+                f"{band!r}"
+            )
+    return value
 
 
 def _uniform(low: float, high: float) -> Any:
@@ -215,73 +192,10 @@ class MixingSettings:
     target_noise: float = 0.0
     high_pass: float = 0.0
 
-    def __new__(cls, *args, **kwargs):
-        """Refuse unknown keys by name before the constructor does."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for key in kwargs:
-            if key not in known:
-                raise unknown_name("mixing setting", key, known)
-        return super().__new__(cls)
-
     def __post_init__(self):
-        problems = []
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            if f.name.endswith("_prob") and not (
-                _is_number(value) and 0 <= value <= 1
-            ):
-                problems.append(
-                    f"{f.name}: {value!r} is no probability, give a number "
-                    "from 0 to 1"
-                )
-        problems += range_problems("snr_db", self.snr_db)
-        problems += range_problems(
-            "second_noise_offset_db", self.second_noise_offset_db
-        )
-        problems += range_problems(
-            "babble_speakers", self.babble_speakers, 1, integer=True
-        )
-        problems += range_problems("babble_snr_db", self.babble_snr_db)
-        problems += range_problems("level_db", self.level_db, maximum=0)
-        problems += range_problems("silence_seconds", self.silence_seconds, 0)
-        problems += range_problems("clip_db", self.clip_db, 0)
-        problems += range_problems("equalise_db", self.equalise_db)
-        problems += range_problems("target_noise", [self.target_noise], 0, 1)
-        problems += range_problems("high_pass", [self.high_pass], 0, 0.9999)
-        if not (_is_number(self.early_ms) and self.early_ms > 0):
-            problems.append(
-                f"early_ms: {self.early_ms!r} must be a number above 0"
-            )
-        for name, known in (
-            ("reverb_target", TARGETS),
-            ("band_limit_target", BAND_TARGETS),
-        ):
-            if getattr(self, name) not in known:
-                error = unknown_name(name, getattr(self, name), known)
-                problems.append(f"{name}: {error}")
-        problems += self._band_problems()
-        if problems:
-            raise UserError.collect("mixing settings", problems)
-
-    def _band_problems(self) -> list[str]:
-        bands = self.band_limit_hz
-        if not isinstance(bands, list | tuple) or not bands:
-            return [
-                f"band_limit_hz: {bands!r} must be a list of [low, high] in Hz"
-            ]
-        problems = []
-        for band in bands:
-            if not (
-                isinstance(band, list | tuple)
-                and len(band) == 2
-                and all(_is_number(edge) for edge in band)
-                and 0 <= band[0] < band[1]
-            ):
-                problems.append(
-                    f"band_limit_hz: {band!r} must be [low, high] in Hz with "
-                    "0 <= low < high"
-                )
-        return problems
+        checked = check("mixing settings", vars(self), _RULES)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def without(
         self, noise: bool = False, reverb: bool = False, babble: bool = False
@@ -293,15 +207,35 @@ class MixingSettings:
         noise : bool
             No noise, neither a first nor a second one.
         """
-        zero = {}
-        if noise:
-            zero.update(noise_prob=0.0, second_noise_prob=0.0)
-        if reverb:
-            zero.update(reverb_prob=0.0)
-        if babble:
-            zero.update(babble_prob=0.0)
+        off = {
+            "noise_prob": noise,
+            "second_noise_prob": noise,
+            "reverb_prob": reverb,
+            "babble_prob": babble,
+        }
+        zero = {key: 0.0 for key, gone in off.items() if gone}
         return dataclasses.replace(self, **zero)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for a log or a checkpoint."""
-        return dataclasses.asdict(self)
+
+_FROM_ZERO = Range(Number(least=0))
+_RULES = {
+    **{
+        field.name: Number(least=0, most=1)
+        for field in dataclasses.fields(MixingSettings)
+        if field.name.endswith("_prob")
+    },
+    "snr_db": Range(),
+    "second_noise_offset_db": Range(),
+    "babble_speakers": Range(Number(whole=True, least=1)),
+    "babble_snr_db": Range(),
+    "reverb_target": Name("reverb_target", ("dry", "early")),
+    "early_ms": Number(above=0),
+    "level_db": Range(Number(most=0)),
+    "silence_seconds": _FROM_ZERO,
+    "clip_db": _FROM_ZERO,
+    "band_limit_hz": _bands,
+    "band_limit_target": Name("band_limit_target", ("both", "mixture")),
+    "equalise_db": Range(),
+    "target_noise": Number(least=0, most=1),
+    "high_pass": Number(least=0, most=0.9999),
+}

@@ -312,6 +312,7 @@ def _check_yaml(path: str, overrides: dict, known: set) -> None:
     for key, value in tree.items():
         if _tag(value) == "!PLACEHOLDER" and overrides.get(key) is None:
             problems.append(f"key {key!r} must be given: --{key} VALUE")
+    _override(tree, overrides)
     _check_tags(tree, "", problems)
     if problems:
         raise UserError.collect(f"{path} cannot be used", problems)

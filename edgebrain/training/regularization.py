@@ -4,36 +4,11 @@ An int8 tensor has 256 steps between its smallest and its largest value, so a
 single huge weight or activation takes the resolution from all the others.
 """
 
-from collections.abc import Iterable
-import math
-import numbers
-
+from edgebrain.checks import Name, Number, check
 from edgebrain.errors import UserError, unknown_name
 import torch
 
-PENALTIES = ("l1", "l2")
-
-
-def _checked_layer_types(layer_types):
-    """Return the names as a tuple, or raise UserError."""
-    if isinstance(layer_types, str):
-        layer_types = (layer_types,)
-    if not isinstance(layer_types, Iterable):
-        layer_types = ()
-    names = tuple(layer_types)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise UserError(
-            "layer_types: give class names of layers, such as [Conv1d, ReLU]"
-        )
-    return names
-
-
-def _checked_positive(name, value):
-    """Return the value as float, or raise UserError."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
-        raise UserError(f"{name} {value!r}: give a number above 0")
-    return float(value)
+_POSITIVE = Number(above=0)
 
 
 def _type_names(module):
@@ -46,30 +21,26 @@ def _type_names(module):
 
 
 def find_layers(model, layer_types):
-    """Return the layers of a model that are of the given types.
+    """Return the layers of a model that are of the given types, by name.
 
     Arguments
     ---------
     layer_types : str or iterable of str
         Class names, of the layer itself or of a class it derives from.
-
-    Returns
-    -------
-    dict of str to torch.nn.Module
-        By the name in the model.
     """
-    wanted = _checked_layer_types(layer_types)
+    if isinstance(layer_types, str):
+        layer_types = (layer_types,)
+    wanted = set(layer_types)
     layers, present, known = {}, set(), set()
     for name, module in model.named_modules():
         types = _type_names(module)
         known.update(types[:1])
         present.update(types)
-        if set(types) & set(wanted):
+        if wanted.intersection(types):
             layers[name] = module
     problems = [
         str(unknown_name("layer type", name, known))
-        for name in wanted
-        if name not in present
+        for name in sorted(wanted - present)
     ]
     if problems:
         raise UserError.collect(
@@ -101,13 +72,16 @@ class WeightClipper:
     """
 
     def __init__(self, max_value, layer_types=None, bias_max=None):
-        self.max_value = _checked_positive("max_value", max_value)
-        self.bias_max = None
+        bounds = {"max_value": max_value, "bias_max": bias_max}
+        rules = {
+            "max_value": _POSITIVE,
+            "bias_max": Number(above=0, optional=True),
+        }
+        bounds = check("WeightClipper", bounds, rules)
+        self.bounds = {"weight": bounds["max_value"]}
         if bias_max is not None:
-            self.bias_max = _checked_positive("bias_max", bias_max)
-        self.layer_types = None
-        if layer_types is not None:
-            self.layer_types = _checked_layer_types(layer_types)
+            self.bounds["bias"] = bounds["bias_max"]
+        self.layer_types = layer_types
 
     @torch.no_grad()
     def __call__(self, model):
@@ -118,10 +92,9 @@ class WeightClipper:
             layers = find_layers(model, self.layer_types).values()
         for layer in layers:
             for name, parameter in layer.named_parameters(recurse=False):
-                if name.startswith("weight"):
-                    parameter.clamp_(-self.max_value, self.max_value)
-                elif name.startswith("bias") and self.bias_max is not None:
-                    parameter.clamp_(-self.bias_max, self.bias_max)
+                for start, bound in self.bounds.items():
+                    if name.startswith(start):
+                        parameter.clamp_(-bound, bound)
 
 
 def _has_matrix(module):
@@ -153,35 +126,6 @@ class _Penalty(torch.autograd.Function):
         return slope * (grad / excess.numel()).to(excess.dtype), None, None
 
 
-def _ignore(module, inputs, output):
-    """Stand in for the hook in a copy of the model."""
-
-
-def _get_ignore():
-    return _ignore
-
-
-class _Hook:
-    """Records the penalty of a layer's output while it trains.
-
-    A copy or a pickle of the model gets a hook that does nothing: else it
-    would carry the penalties of the original, graph and all.
-    """
-
-    def __init__(self, owner):
-        self._owner = owner
-
-    def __call__(self, module, inputs, output):
-        if module.training and torch.is_grad_enabled():
-            self._owner._record(output)
-
-    def __deepcopy__(self, memo):
-        return _ignore
-
-    def __reduce__(self):
-        return _get_ignore, ()
-
-
 class ActivationRegularizer:
     """Penalise activations whose size is above a threshold.
 
@@ -208,56 +152,39 @@ class ActivationRegularizer:
     >>> _ = model(torch.zeros(3, 2))
     >>> regularizer.value().item()
     0.0
-    >>> regularizer.remove()
     """
 
     def __init__(self, layer_types, threshold, penalty="l2", weight=1.0):
-        self.layer_types = _checked_layer_types(layer_types)
-        self.threshold = _checked_positive("threshold", threshold)
-        self.weight = _checked_positive("weight", weight)
-        if penalty not in PENALTIES:
-            raise unknown_name("penalty", penalty, PENALTIES)
-        self.penalty = penalty
-        self._handles = []
+        self.layer_types = layer_types
+        given = {"threshold": threshold, "weight": weight, "penalty": penalty}
+        rules = {
+            "threshold": _POSITIVE,
+            "weight": _POSITIVE,
+            "penalty": Name("penalty", ("l1", "l2")),
+        }
+        vars(self).update(check("ActivationRegularizer", given, rules))
         self._values = []
 
     def attach(self, model):
-        """Watch the layers of a model, in place of any watched before."""
-        layers = find_layers(model, self.layer_types)
-        self.remove()
-        hook = _Hook(self)
-        self._handles = [
-            layer.register_forward_hook(hook) for layer in layers.values()
-        ]
-
-    def remove(self):
-        """Take the hooks off the model."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-        self._values = []
+        """Watch the layers of a model while it trains."""
+        for layer in find_layers(model, self.layer_types).values():
+            layer.register_forward_hook(self._record)
 
     def value(self):
         """Return the weighted penalty since the last call, and forget it.
 
-        Returns
-        -------
-        tensor, scalar
-            Zero when no layer ran in training mode.
+        Zero when no layer ran in training mode.
         """
         values, self._values = self._values, []
         if not values:
             return torch.zeros(())
         return self.weight * torch.stack(values).sum()
 
-    def _record(self, output):
+    def _record(self, module, inputs, output):
+        if not (module.training and torch.is_grad_enabled()):
+            return
         while isinstance(output, (tuple, list)):
             output = output[0]
-        if isinstance(output, torch.Tensor) and output.is_floating_point():
-            self._values.append(
-                _Penalty.apply(output, self.threshold, self.penalty)
-            )
-
-    def __getstate__(self):
-        """Leave hooks and graph behind: a copy watches nothing."""
-        return {**self.__dict__, "_handles": [], "_values": []}
+        self._values.append(
+            _Penalty.apply(output, self.threshold, self.penalty)
+        )

