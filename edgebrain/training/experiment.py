@@ -24,7 +24,7 @@ from edgebrain.training.folder import (
     make_folder,
 )
 from edgebrain.training.history import History, PatientEpochCounter
-from edgebrain.training.loggers import build_loggers
+from edgebrain.training.loggers import Loggers
 from edgebrain.training.schedules import Schedule
 from edgebrain.training.weights import ModelCard, check_source
 from speechbrain.utils.distributed import (
@@ -125,11 +125,11 @@ def begin(
             },
         ),
     )
-    hparams["train_logger"] = build_loggers(
+    hparams["train_logger"] = Loggers(
         folder,
         hparams.get("tensorboard", False),
         hparams.get("mlflow", False),
-        parameters=flatten(hparams_file, overrides),
+        flatten(hparams_file, overrides),
     )
     return hparams, run_opts
 

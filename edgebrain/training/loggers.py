@@ -1,5 +1,6 @@
 """Where the figures of each epoch go besides metrics.csv."""
 
+from collections.abc import Callable
 import logging.config
 from pathlib import Path
 
@@ -7,90 +8,112 @@ from edgebrain.errors import UserError
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.train_logger import FileTrainLogger, TrainLogger
 
+#: Takes numbers by names such as ``valid/stoi``, and the epoch.
+Writer = Callable[[dict[str, float], int], None]
 
-class TensorBoardLogger(TrainLogger):
-    """Write scalars for TensorBoard, by epoch, also across a resume.
+
+def tensorboard_writer(folder: Path) -> Writer:
+    """Return what writes scalars for TensorBoard, by epoch.
 
     SpeechBrain's own logger counts calls, so a resumed run would start at
     step 1 again.
     """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise _missing("tensorboard") from None
+    writer = SummaryWriter(str(folder))
 
-    def __init__(self, folder):
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError(
-                "tensorboard: the package is not installed; "
-                "pip install tensorboard, or set tensorboard: False"
-            ) from None
-        self.writer = SummaryWriter(str(folder))
+    def write(values, epoch):
+        for name, value in values.items():
+            writer.add_scalar(name, value, epoch)
+        writer.flush()
 
-    def log_stats(
-        self,
-        stats_meta,
-        train_stats=None,
-        valid_stats=None,
-        test_stats=None,
-        verbose=False,
-    ):
-        """Write one epoch's numbers; see SpeechBrain's TrainLogger."""
-        step = int(stats_meta.get("epoch", 0))
-        for name, value in scalars(
-            stats_meta, train_stats, valid_stats, test_stats
-        ):
-            self.writer.add_scalar(name, value, step)
-        self.writer.flush()
+    return write
 
 
-class MLflowLogger(TrainLogger):
-    """Write scalars into an MLflow run that a resume continues.
+def mlflow_writer(folder: Path, parameters: dict) -> Writer:
+    """Return what writes scalars into an MLflow run that a resume continues.
 
     Arguments
     ---------
-    folder : path
+    folder : Path
         Holds ``mlflow.db`` (MLflow 3 refuses plain file stores) and the run's
         id, unless ``MLFLOW_TRACKING_URI`` names a server.
-    parameters : dict, optional
+    parameters : dict
         Logged once when the run starts.
     """
+    try:
+        import mlflow
+    except ImportError:
+        raise _missing("mlflow") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    if not mlflow.is_tracking_uri_set():
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    mlflow.set_experiment("edgebrain")
+    known = folder / "mlflow_run_id"
+    run_id = known.read_text().strip() if known.exists() else None
+    run = mlflow.start_run(run_id=run_id)
+    if run_id is None:
+        known.write_text(run.info.run_id)
+        for key, value in parameters.items():
+            # MLflow allows few characters; "!" marks the tag of a key
+            name = key.replace("!", ".tag")
+            mlflow.log_param(name[:250], str(value)[:500])
 
-    def __init__(self, folder, experiment="edgebrain", parameters=None):
-        try:
-            import mlflow
-        except ImportError:
-            raise UserError(
-                "mlflow: the package is not installed; "
-                "pip install mlflow, or set mlflow: False"
-            ) from None
-        self.mlflow, folder = mlflow, Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not mlflow.is_tracking_uri_set():
-            mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        mlflow.set_experiment(experiment)
-        known = folder / "mlflow_run_id"
-        run_id = known.read_text().strip() if known.exists() else None
-        self.run = mlflow.start_run(run_id=run_id)
-        if run_id is None:
-            known.write_text(self.run.info.run_id)
-            for key, value in (parameters or {}).items():
-                # MLflow allows few characters; "!" marks the tag of a key
-                name = key.replace("!", ".tag")
-                mlflow.log_param(name[:250], str(value)[:500])
+    def write(values, epoch):
+        named = {name.replace("/", "_"): v for name, v in values.items()}
+        mlflow.log_metrics(named, step=epoch)
 
-    def log_stats(
-        self,
-        stats_meta,
-        train_stats=None,
-        valid_stats=None,
-        test_stats=None,
-        verbose=False,
-    ):
-        """Write one epoch's numbers; see SpeechBrain's TrainLogger."""
-        step = int(stats_meta.get("epoch", 0))
-        values = scalars(stats_meta, train_stats, valid_stats, test_stats)
-        self.mlflow.log_metrics(
-            {name.replace("/", "_"): value for name, value in values}, step=step
-        )
+    return write
+
+
+def _missing(package: str) -> UserError:
+    return UserError(
+        f"{package}: the package is not installed; pip install {package}, or "
+        f"set {package}: False"
+    )
+
+
+class Loggers(TrainLogger):
+    """Pass each epoch's numbers to train_log.txt and further writers.
+
+    Every process has to call it: SpeechBrain's logger waits for the others.
+
+    Arguments
+    ---------
+    folder : Path
+        ``train_log.txt``, ``tensorboard/`` and ``mlflow/`` go there.
+    parameters : dict
+        See :func:`mlflow_writer`.
+    """
+
+    def __init__(self, folder: Path, tensorboard, mlflow, parameters: dict):
+        self.file = FileTrainLogger(str(folder / "train_log.txt"), precision=4)
+        self.writers: list[Writer] = []
+        if tensorboard and if_main_process():
+            self.writers.append(tensorboard_writer(folder / "tensorboard"))
+        if mlflow and if_main_process():
+            self.writers.append(mlflow_writer(folder / "mlflow", parameters))
+
+    def log_stats(self, stats_meta, **stats):
+        """Write an epoch's numbers; see SpeechBrain's TrainLogger.
+
+        Arguments
+        ---------
+        **stats
+            ``train_stats``, ``valid_stats``, ``test_stats``.
+        """
+        self.file.log_stats(stats_meta, **stats)
+        meta = {k: v for k, v in stats_meta.items() if k != "epoch"}
+        values = {
+            f"{group.removesuffix('_stats')}/{key}": float(value)
+            for group, numbers in {"meta": meta, **stats}.items()
+            for key, value in numbers.items()
+            if isinstance(value, int | float)
+        }
+        for write in self.writers:
+            write(values, int(stats_meta.get("epoch", 0)))
 
 
 def write_log(path) -> None:
@@ -128,54 +151,3 @@ def write_log(path) -> None:
             "root": {"level": "WARNING", "handlers": list(handlers)},
         }
     )
-
-
-def scalars(stats_meta, train_stats, valid_stats, test_stats) -> list:
-    """Return ``[(name, float)]`` such as ``("valid/stoi", 0.91)``."""
-    groups = {
-        "meta": {k: v for k, v in stats_meta.items() if k != "epoch"},
-        "train": train_stats,
-        "valid": valid_stats,
-        "test": test_stats,
-    }
-    return [
-        (f"{group}/{key}", float(value))
-        for group, stats in groups.items()
-        for key, value in (stats or {}).items()
-        if isinstance(value, int | float)
-    ]
-
-
-class Loggers(TrainLogger):
-    """Pass each epoch's numbers to several loggers.
-
-    Every process has to call it: SpeechBrain's logger among them waits for
-    the others.
-    """
-
-    def __init__(self, loggers):
-        self.loggers = list(loggers)
-
-    def log_stats(self, *args, **kwargs):
-        """Call ``log_stats`` of every logger with the same arguments."""
-        for logger in self.loggers:
-            logger.log_stats(*args, **kwargs)
-
-
-def build_loggers(output_folder, tensorboard=False, mlflow=False, **kwargs):
-    """Return the loggers that the yaml asks for.
-
-    Arguments
-    ---------
-    output_folder : path
-        ``train_log.txt``, ``tensorboard/`` and ``mlflow/`` go there.
-    **kwargs
-        Passed to :class:`MLflowLogger`.
-    """
-    folder = Path(output_folder)
-    loggers = [FileTrainLogger(str(folder / "train_log.txt"), precision=4)]
-    if tensorboard and if_main_process():
-        loggers.append(TensorBoardLogger(folder / "tensorboard"))
-    if mlflow and if_main_process():
-        loggers.append(MLflowLogger(folder / "mlflow", **kwargs))
-    return Loggers(loggers)
