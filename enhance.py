@@ -22,10 +22,10 @@ from edgebrain.command_line import (
     add_model_arguments,
     exit_on_user_error,
     model_arguments,
+    script_parser,
 )
 from edgebrain.enhancement import load_enhancer
 from edgebrain.enhancement.enhance_files import (
-    check_dry_wet,
     enhance_file,
     plan,
     wet_share,
@@ -36,11 +36,7 @@ from tqdm import tqdm
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument(
         "paths", nargs="*", metavar="PATH", help="INPUT OUTPUT, as above"
@@ -75,13 +71,13 @@ def parse(argv):
     )
     parser.add_argument(
         "--dry_wet",
-        type=float,
+        type=Number(least=0, most=1),
         default=1.0,
         help="0: the input, 1: enhanced, between: mixed (default: 1)",
     )
     parser.add_argument(
         "--attenuation_limit_db",
-        type=float,
+        type=Number(least=0),
         metavar="DB",
         help="turn nothing down by more than this; 12 to 20 keep a little of "
         "the noise and more of weak speech (default: no limit)",
@@ -116,7 +112,6 @@ class _ListDevices(argparse.Action):
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    check_dry_wet(arguments.dry_wet)
     if arguments.attenuation_limit_db is not None:
         arguments.dry_wet *= wet_share(arguments.attenuation_limit_db)
     if arguments.live:

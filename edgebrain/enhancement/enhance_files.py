@@ -137,7 +137,6 @@ def enhance_file(
     progress : callable, optional
         Is told the seconds of audio that were done since its last call.
     """
-    check_dry_wet(dry_wet)
     started = time.perf_counter()
     target = Path(target)
     subtype = _subtype(info, target)
@@ -149,14 +148,6 @@ def enhance_file(
         target, blocks, info.sample_rate, subtype, info.channels
     )
     return FileResult(info.duration, time.perf_counter() - started, clipped)
-
-
-def check_dry_wet(dry_wet: float) -> None:
-    """Raise UserError unless the share lies in 0 to 1."""
-    if not 0 <= dry_wet <= 1:
-        raise UserError(
-            f"dry_wet {dry_wet}: a number from 0 (the input) to 1 (enhanced)"
-        )
 
 
 def wet_share(attenuation_limit_db: float) -> float:
@@ -171,11 +162,6 @@ def wet_share(attenuation_limit_db: float) -> float:
     attenuation_limit_db : float
         0 leaves the input as it is.
     """
-    if not attenuation_limit_db >= 0:
-        raise UserError(
-            f"attenuation_limit_db {attenuation_limit_db}: a number from 0 "
-            "(the input); 12 to 20 leave a little of the noise"
-        )
     return 1 - 10 ** (-attenuation_limit_db / 20)
 
 

@@ -44,7 +44,7 @@ class Enhancer:
         return self._latency
 
     def enhance(self, wav: np.ndarray) -> np.ndarray:
-        """Enhance a whole clip.
+        """Enhance a whole clip, (n,) to float32 (n,).
 
         The stream form goes frame by frame through the streaming STFT, the
         patch form in patches as a board runs it, others over the whole clip
@@ -54,11 +54,6 @@ class Enhancer:
         ---------
         wav : numpy.ndarray
             Mono floating-point samples at :attr:`sample_rate`, shape (n,).
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (n,).
 
         Raises
         ------
@@ -81,7 +76,7 @@ class Enhancer:
             np.float32, copy=False
         )
 
-    def stream(self, peak: float | None = None) -> "EnhancerStream":
+    def stream(self, peak: float | None = None) -> Stream:
         """Return a new stream; streams of one enhancer are independent.
 
         Arguments
@@ -103,7 +98,7 @@ class Enhancer:
                     "live signal does not know its peak; enhance whole files"
                 )
             gain = float(peak_gain(np.array([peak], np.float64))[0])
-        return EnhancerStream(self._masker(), gain)
+        return self._masker(gain)
 
     def describe(self) -> str:
         """Return a line on what is run, for people."""
@@ -142,45 +137,9 @@ class Enhancer:
             **self.runner.facts(),
         }
 
-    def _masker(self) -> Stream:
+    def _masker(self, gain: float = 1.0) -> Stream:
         """Return a streaming masker with a state of its own."""
-        return StreamingMasker(self._plain, self.runner.streamer())
-
-
-class EnhancerStream:
-    """A signal that is enhanced while it arrives.
-
-    Arguments
-    ---------
-    gain : float
-        Applied before and taken back after.
-    """
-
-    def __init__(self, masker: Stream, gain: float = 1.0) -> None:
-        self._masker = masker
-        self._gain = np.float32(gain)
-
-    @property
-    def latency_samples(self) -> int:
-        """Sample n has come out once n + latency_samples went in."""
-        return self._masker.latency_samples
-
-    def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Take samples (n,), n from 0, and return those done, (m,)."""
-        if self._gain == 1:
-            return self._masker.feed(samples)
-        return self._masker.feed(samples * self._gain) / self._gain
-
-    def flush(self) -> np.ndarray:
-        """End the signal: as many samples came out as went in.
-
-        Then the stream is as new.
-        """
-        return self._masker.flush() / self._gain
-
-    def reset(self) -> None:
-        """Forget the signal so far."""
-        self._masker.reset()
+        return StreamingMasker(self._plain, self.runner.streamer(), gain)
 
 
 def checked(wav: np.ndarray) -> np.ndarray:

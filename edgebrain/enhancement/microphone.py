@@ -11,7 +11,6 @@ from edgebrain.data.microphone import (
     sound_device,
     usable_rate,
 )
-from edgebrain.enhancement.enhance_files import check_dry_wet
 from edgebrain.enhancement.enhancer import Enhancer
 import numpy as np
 
@@ -42,7 +41,6 @@ def live(
     show : callable, optional
         Gets a line with levels, gain and load four times a second.
     """
-    check_dry_wet(dry_wet)
     stream = enhancer.stream()
     device = sound_device()
     own = enhancer.sample_rate

@@ -110,10 +110,10 @@ def test_mistakes_are_said_and_leave_nothing(
     out = tmp_path / "out.wav"
     for words, text in (
         ([tmp_path / "no.onnx", recording, out], "does not exist"),
-        ([onnx_folder, recording, out, "--dry_wet", "1.5"], "dry_wet 1.5"),
+        ([onnx_folder, recording, out, "--dry_wet", "1.5"], "from 0 to 1, not"),
         (
             [onnx_folder, recording, out, "--attenuation_limit_db", "-3"],
-            "attenuation_limit_db -3",
+            "attenuation_limit_db: a number from 0",
         ),
         ([onnx_folder, recording], "give INPUT and OUTPUT"),
         ([onnx_folder, "--live", "--record", "3"], "exclude each other"),

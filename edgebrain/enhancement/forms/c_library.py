@@ -69,17 +69,11 @@ class LibraryEnhancer(Enhancer):
         """True: a clip is enhanced as a stream."""
         return True
 
-    def _masker(self) -> "LibraryStream":
+    def _masker(self, gain: float = 1.0) -> "LibraryStream":
         return LibraryStream(self.runner)
 
     def enhance(self, wav: np.ndarray) -> np.ndarray:
-        """Enhance a whole clip.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (n,), in step with the input.
-        """
+        """Enhance a whole clip, see :meth:`.Enhancer.enhance`."""
         stream = self.stream()
         return np.concatenate([stream.feed(checked(wav)), stream.flush()])
 

@@ -3,7 +3,6 @@
 Nothing here imports torch.
 """
 
-from edgebrain.errors import UserError
 from edgebrain.runners import Streamer
 from edgebrain.signal.settings import SignalSettings
 from edgebrain.signal.streaming import (
@@ -24,15 +23,14 @@ class StreamingMasker:
     streamer : edgebrain.runners.Streamer
         Takes magnitudes raised to ``settings.power`` and returns real masks,
         both (bins, frames).
+    gain : float
+        Applied before and taken back after.
     """
 
-    def __init__(self, settings: SignalSettings, streamer: Streamer) -> None:
-        if settings.peak_normalize:
-            raise UserError(
-                "peak_normalize: a stream does not know its peak; train "
-                "with peak_normalize false, or enhance whole files"
-            )
-        self.settings = settings
+    def __init__(
+        self, settings: SignalSettings, streamer: Streamer, gain: float = 1.0
+    ) -> None:
+        self.settings, self._gain = settings, np.float32(gain)
         self.streamer = streamer
         self.lookahead_frames = streamer.lookahead_frames
         self._analysis = StreamingSTFT(settings)
@@ -58,46 +56,26 @@ class StreamingMasker:
         self.streamer.reset()
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Take samples and return those that are done.
-
-        Arguments
-        ---------
-        samples : numpy.ndarray
-            Real floating point, shape (n,), n from 0.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (m,); m may be 0.
-        """
-        samples = checked_samples(samples)
+        """Take samples (n,), n from 0, and return those done, float32 (m,)."""
+        samples = checked_samples(samples) * self._gain
         block = BLOCK_FRAMES * self.settings.hop_length
-        done = []
+        done = [np.zeros(0, np.float32)]
         for start in range(0, len(samples), block):
             spec = self._analysis.feed(samples[start : start + block])
             done.append(self._synthesis.feed(self._masked(spec)))
-        if not done:
-            return np.zeros(0, np.float32)
-        return done[0] if len(done) == 1 else np.concatenate(done)
+        return np.concatenate(done) / self._gain
 
     def flush(self) -> np.ndarray:
-        """End the signal and return the rest: as many samples as were fed.
+        """End the signal; return the rest, so as many samples as were fed.
 
         Then this object is as new.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (m,).
         """
-        length = self._analysis.samples
-        if not length:
-            self.reset()
-            return np.zeros(0, np.float32)
-        last = self._masked(self._analysis.flush())
-        if self._waiting.shape[1]:
-            last = np.concatenate([last, self._drained()], 1)
-        rest = self._synthesis.flush(last, length)
+        length, rest = self._analysis.samples, np.zeros(0, np.float32)
+        if length:
+            last = self._masked(self._analysis.flush())
+            if self._waiting.shape[1]:
+                last = np.concatenate([last, self._drained()], 1)
+            rest = self._synthesis.flush(last, length) / self._gain
         self.reset()
         return rest
 
@@ -105,44 +83,14 @@ class StreamingMasker:
         """Return the spectra whose mask is there; the others wait."""
         if not spec.shape[1]:
             return spec
-        size = magnitude(spec, self.settings)
-        mask = self._checked_mask(
-            self.streamer(np.ascontiguousarray(size, np.float32))
-        )
-        if self._waiting.shape[1]:
-            spec = np.concatenate([self._waiting, spec], 1)
+        features = magnitude(spec, self.settings)
+        mask = self.streamer(np.ascontiguousarray(features, np.float32))
+        spec = np.concatenate([self._waiting, spec], 1)
         ready = mask.shape[1]
-        waiting = spec.shape[1] - ready
-        if not 0 <= waiting <= self.lookahead_frames:
-            raise UserError(
-                f"the network gave {ready} masks while {spec.shape[1]} frames "
-                f"waited: with lookahead_frames {self.lookahead_frames} it "
-                "may owe no more than so many, and no fewer than 0"
-            )
         self._waiting = spec[:, ready:]
         return mask * spec[:, :ready]
 
     def _drained(self) -> np.ndarray:
         """Return the masked spectra of all frames that still wait."""
-        mask = self._checked_mask(self.streamer.flush())
-        owed = self._waiting.shape[1]
-        if mask.shape[1] < owed:
-            raise UserError(
-                f"the network gave {mask.shape[1]} masks at the end of the "
-                f"signal but owed {owed}"
-            )
-        return mask[:, :owed] * self._waiting
-
-    def _checked_mask(self, mask: np.ndarray) -> np.ndarray:
-        """Return a mask as float32 after a look at its shape."""
-        mask = np.asarray(mask)
-        if mask.ndim != 2 or mask.shape[0] != self.settings.bins:
-            raise UserError(
-                f"the network gave a mask of shape {mask.shape}, expected "
-                f"({self.settings.bins}, frames)"
-            )
-        if np.iscomplexobj(mask):
-            raise UserError(
-                "the network gave a complex mask, expected a real one"
-            )
-        return mask.astype(np.float32, copy=False)
+        mask = self.streamer.flush()
+        return mask[:, : self._waiting.shape[1]] * self._waiting

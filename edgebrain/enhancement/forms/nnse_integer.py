@@ -123,17 +123,12 @@ ACTIVATIONS = {
 
 
 def fully_connected(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Return what an fc layer gives.
+    """Return what an fc layer gives, int64 (frames, outputs).
 
     Arguments
     ---------
     x : numpy.ndarray
         Integers within int16, (frames, inputs).
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, (frames, outputs).
     """
     total = _products(x, layer.factors[0])
     q = layer.q_kernel + layer.q_input
@@ -219,11 +214,6 @@ class Network:
         ---------
         features : numpy.ndarray
             Integers within int16 in Q8, (frames, features).
-
-        Returns
-        -------
-        numpy.ndarray
-            int64, (frames, outputs).
         """
         seen = np.concatenate([self._before, features.astype(np.int64)])
         count = len(features)
