@@ -15,38 +15,27 @@ from edgebrain.errors import UserError, unknown_name
 LAYER_TYPES = ("conv1d", "lstm", "fc")
 ACTIVATIONS = ("tanh", "sigmoid", "relu6", "linear")
 
-# Every key: the type of its value, and the layers that may have it (None:
-# not part of a layer).
+#: Type of each key's value.
 _KEYS = {
-    "input_neurons": (int, None),
-    "scalar_output": (float, None),
-    "len_filter": (int, None),
-    "len_lookahead": (int, None),
-    "layer_type": (str, LAYER_TYPES),
-    "num_filters": (int, ("conv1d",)),
-    "layer_neurons": (int, LAYER_TYPES),
-    "kernel_size": (int, ("conv1d",)),
-    "strides": (int, ("conv1d",)),
-    "activation": (str, LAYER_TYPES),
-    "dropprob": (float, LAYER_TYPES),
+    "input_neurons": int,
+    "scalar_output": float,
+    "len_filter": int,
+    "len_lookahead": int,
+    "layer_type": str,
+    "num_filters": int,
+    "layer_neurons": int,
+    "kernel_size": int,
+    "strides": int,
+    "activation": str,
+    "dropprob": float,
 }
+#: Those that belong to no layer.
+_HEAD = ("input_neurons", "scalar_output", "len_filter", "len_lookahead")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What an architecture text says.
-
-    Attributes
-    ----------
-    input_neurons : int
-        Features a frame.
-    layers : list of dict
-        As the ``layers`` argument of :class:`.nnse.NNSE`.
-    input_dropprob : float
-        Dropout of the features.
-    scalar_output : float
-        Factor on the output.
-    """
+    """What an architecture text says; arguments of :class:`.nnse.NNSE`."""
 
     input_neurons: int
     layers: list[dict]
@@ -73,35 +62,26 @@ def find_architecture(name: str | Path) -> Path:
 
 
 def read_architecture(path: str | Path) -> Architecture:
-    """Read an architecture text."""
+    """Read an architecture text; the network checks what its layers hold."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
     head: dict = {}
     layers: list[dict] = []
-    problems: list[str] = []
+    text = path.read_text(encoding="utf-8", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split("#")[0].split()
         if not words:
             continue
         try:
-            key, value = _parse(words)
-            _store(key, value, head, layers)
+            _take(*words[:1], words[1:], head, layers)
         except UserError as error:
-            problems.append(f"line {number}: {error}")
+            raise UserError(f"{path}, line {number}: {error}") from None
     if "input_neurons" not in head:
-        problems.append("no input_neurons: say how many features a frame has")
-    if not layers:
-        problems.append("no layer_type: there is no layer")
+        raise UserError(f"{path}: no input_neurons: how many has a frame?")
     for key, served in {"len_filter": 1, "len_lookahead": 0}.items():
         if head.get(key, served) != served:
-            problems.append(
-                f"{key} {head[key]} is not supported, only {served}"
+            raise UserError(
+                f"{path}: {key} {head[key]} is not supported, only {served}"
             )
-    if problems:
-        raise UserError.collect(f"{path}: bad architecture", problems)
     return Architecture(
         input_neurons=head["input_neurons"],
         layers=layers,
@@ -110,39 +90,19 @@ def read_architecture(path: str | Path) -> Architecture:
     )
 
 
-def _parse(words: list[str]) -> tuple[str, int | float | str]:
-    key, *values = words
+def _take(key: str, values: list[str], head: dict, layers: list[dict]) -> None:
+    """Put a value where it belongs: in the head or in the last layer."""
     if key not in _KEYS:
         raise unknown_name("key", key, _KEYS)
-    if len(values) != 1:
-        raise UserError(f"{key} takes one value, got {len(values)}")
-    kind = _KEYS[key][0]
     try:
-        return key, kind(values[0])
-    except ValueError as error:
-        raise UserError(
-            f"{key} takes a {'whole ' if kind is int else ''}number, got "
-            f"{values[0]!r}"
-        ) from error
-
-
-def _store(key: str, value, head: dict, layers: list[dict]) -> None:
-    """Put a value where it belongs: in the head or in the last layer."""
-    owners = _KEYS[key][1]
+        (value,) = map(_KEYS[key], values)
+    except ValueError:
+        kind = {int: "whole number", float: "number", str: "name"}[_KEYS[key]]
+        raise UserError(f"{key} takes one {kind}, got {values}") from None
     if key == "layer_type":
-        if value not in LAYER_TYPES:
-            raise unknown_name("layer_type", value, LAYER_TYPES)
-        layers.append({"layer_type": value})
-        return
-    if owners is None or (key == "dropprob" and not layers):
-        target = head
-    elif not layers:
+        layers.append({})
+    in_head = key in _HEAD or (key == "dropprob" and not layers)
+    if not in_head and not layers:
         raise UserError(f"{key} stands before the first layer_type")
-    else:
-        target = layers[-1]
-        if target["layer_type"] not in owners:
-            raise UserError(f"{key} does not belong to {target['layer_type']}")
-        key = "layer_neurons" if key == "num_filters" else key
-    if key in target:
-        raise UserError(f"{key} is given twice")
-    target[key] = value
+    target = head if in_head else layers[-1]
+    target["layer_neurons" if key == "num_filters" else key] = value
