@@ -6,27 +6,22 @@
 The folder's README.md says how SpeechBrain loads it, with foreign_class and
 without this project. The folder can be moved, renamed or uploaded; it is
 loaded with SpeechBrain and compared with the checkpoint before it appears.
+An export that was made before is replaced, files of yours are not.
 """
 
-import argparse
 from pathlib import Path
 import sys
 
-from edgebrain.command_line import exit_on_user_error
+from edgebrain.command_line import exit_on_user_error, script_parser
 
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("results", metavar="RESULTS", help="results/<name>/<seed>")
     add("--output_folder", help="default: RESULTS/export/speechbrain")
     add("--checkpoint", help="name or folder of one (default: the best)")
-    add("--overwrite", action="store_true", help="also another checkpoint's")
     return parser.parse_args(argv)
 
 
@@ -41,7 +36,7 @@ def main(argv):
     print(f"checkpoint          {loaded.info.line()}")
     folder = Path(arguments.results) / "export" / "speechbrain"
     folder = arguments.output_folder or folder
-    difference = export_speechbrain(loaded, folder, arguments.overwrite)
+    difference = export_speechbrain(loaded, folder)
     print(f"largest difference  {difference:.2g} of a sample, from PyTorch")
     print(f"folder              {folder}")
 

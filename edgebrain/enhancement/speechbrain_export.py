@@ -12,7 +12,7 @@ import warnings
 
 from edgebrain.enhancement import speechbrain_adapter
 from edgebrain.errors import UserError
-from edgebrain.files import check_folder, whole_folder
+from edgebrain.files import whole_folder
 from edgebrain.signal import istft, magnitude, peak_gain, stft
 from edgebrain.signal.probe import speech_like
 from edgebrain.training.results import LoadedModel
@@ -57,29 +57,13 @@ Where `import speechbrain` fails with an OSError on a library of torchaudio
 """
 
 
-def export_speechbrain(
-    loaded: LoadedModel, folder: str | Path, overwrite: bool = False
-) -> float:
+def export_speechbrain(loaded: LoadedModel, folder: str | Path) -> float:
     """Write the folder, load it with SpeechBrain, compare, then name it.
 
-    Arguments
-    ---------
-    loaded : LoadedModel
-        The trained network and its settings.
-    folder : str or Path
-        Made, or replaced if it is such a folder; if it holds another
-        checkpoint with ``overwrite`` alone.
-
-    Returns
-    -------
-    float
-        The largest difference of an enhanced sample from the network's own.
-
-    Raises
-    ------
-    UserError
-        For frames that are not centred, a network that cannot be TorchScript,
-        and a folder that must stay; then nothing is written.
+    Returns the largest difference of an enhanced sample from the network's
+    own. For frames that are not centred, a network that cannot be TorchScript
+    and a folder that must stay (see :func:`edgebrain.files.whole_folder`) it
+    raises UserError and writes nothing.
     """
     signal, folder = loaded.settings, Path(folder)
     if not signal.center:
@@ -87,13 +71,6 @@ def export_speechbrain(
             "signal: center is False: torch.istft needs centred frames; train "
             "with center: True, or take an ONNX form (export_onnx.py)"
         )
-    if check_folder(folder, YAML) and not overwrite:
-        known = (folder / YAML).read_text(encoding="utf-8")
-        if f'"{loaded.sha256}"' not in known:
-            raise UserError(
-                f"{folder}: holds another checkpoint; give --overwrite to "
-                "replace it, or another --output_folder"
-            )
     with whole_folder(folder, YAML) as new:
         texts = {
             YAML: inference_yaml(loaded),

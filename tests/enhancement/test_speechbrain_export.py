@@ -115,19 +115,17 @@ def test_an_export_that_differs_never_appears(tmp_path, monkeypatch):
     assert (tmp_path / "e" / "inference.yaml").read_bytes() == before
 
 
-def test_what_lies_there_is_replaced_only_on_demand(tmp_path):
+def test_an_export_is_replaced_and_nothing_else(tmp_path):
     folder = tmp_path / "e"
     export_speechbrain(loaded(), folder)
-    export_speechbrain(loaded(), folder)  # the same checkpoint again
-    with pytest.raises(UserError, match="another checkpoint.*--overwrite"):
-        export_speechbrain(loaded(sha256="b2"), folder)
-    export_speechbrain(loaded(sha256="b2"), folder, overwrite=True)
-    (folder / "thesis.tex").touch()
     export_speechbrain(loaded(sha256="b2"), folder)
+    assert '"b2"' in (folder / "inference.yaml").read_text()
+    (folder / "thesis.tex").touch()
+    export_speechbrain(loaded(), folder)
     assert (folder / "thesis.tex").exists()
     (folder / "README.md").write_text("mine")
     with pytest.raises(UserError, match="edited"):
-        export_speechbrain(loaded(), folder, overwrite=True)
+        export_speechbrain(loaded(), folder)
     with pytest.raises(UserError, match="is a file"):
         export_speechbrain(loaded(), folder / "thesis.tex")
 
