@@ -12,7 +12,6 @@ at its options before the first step runs. A step whose result is there and
 still belongs to its input is skipped.
 """
 
-import argparse
 from dataclasses import dataclass
 import hashlib
 import json
@@ -21,7 +20,7 @@ import shutil
 import subprocess
 import sys
 
-from edgebrain.command_line import exit_on_user_error
+from edgebrain.command_line import exit_on_user_error, script_parser
 from edgebrain.data.audio import AUDIO_SUFFIXES
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.files import RECORD, sha256, write_json
@@ -239,11 +238,7 @@ def plan(chain, config):
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("chain", choices=CHAINS, metavar="CHAIN")
     add("config", type=Path, metavar="CONFIG")

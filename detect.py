@@ -11,12 +11,11 @@ recording gets a table (.csv), a label track of Audacity (.txt) and a picture
 (.png) of its probabilities.
 """
 
-import argparse
 from pathlib import Path
 import sys
 
 from edgebrain.checks import Number
-from edgebrain.command_line import exit_on_user_error
+from edgebrain.command_line import exit_on_user_error, script_parser
 from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
 from edgebrain.errors import UserError
@@ -35,11 +34,7 @@ RULES = {
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("model", metavar="MODEL")
     add("source", nargs="?", type=Path, metavar="FILE|FOLDER")

@@ -14,7 +14,6 @@ per_clip.csv and table.txt, and with --compare or --report report.html, one
 file with charts and players.
 """
 
-import argparse
 from pathlib import Path
 import sys
 
@@ -25,6 +24,7 @@ from edgebrain.command_line import (
     exit_on_user_error,
     model_arguments,
     read_options,
+    script_parser,
 )
 from edgebrain.errors import UserError
 from edgebrain.loading import model_names, task_of
@@ -32,11 +32,7 @@ from edgebrain.loading import model_names, task_of
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL")
     add("--output_folder", help="default: results/evaluation/<name>")

@@ -11,7 +11,6 @@ in its metadata how it is run; evaluate.py, enhance.py and quantize.py take it
 as it is.
 """
 
-import argparse
 from pathlib import Path
 import sys
 
@@ -19,6 +18,7 @@ from edgebrain.checks import Number
 from edgebrain.command_line import (
     exit_on_user_error,
     read_options,
+    script_parser,
 )
 from edgebrain.errors import UserError
 
@@ -28,11 +28,7 @@ OPSETS = range(13, 21)
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("results", metavar="RESULTS", help="results/<name>/<seed>")
     add(

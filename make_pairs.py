@@ -11,10 +11,9 @@ the mixtures that train.py uses with the same yaml, seed and data. For
 whole utterances instead of crops.
 """
 
-import argparse
 import sys
 
-from edgebrain.command_line import exit_on_user_error
+from edgebrain.command_line import exit_on_user_error, script_parser
 from edgebrain.enhancement.brain import EnhancementBrain
 from edgebrain.enhancement.recipe import make_datasets
 from edgebrain.enhancement.write_pairs import SPLITS, write_pairs
@@ -23,11 +22,7 @@ from edgebrain.training.config import load_hparams, parse_arguments
 
 def main(argv):
     """Run with the words of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("hparams_file", help="yaml of the recipe")
     parser.add_argument("--split", choices=sorted(SPLITS), default="test")
     parser.add_argument("--output_folder", required=True)

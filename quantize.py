@@ -12,7 +12,6 @@ with the float network on others. evaluate.py and enhance.py take the file
 that is written as they take the float one.
 """
 
-import argparse
 import ast
 from pathlib import Path
 import sys
@@ -23,17 +22,14 @@ from edgebrain.command_line import (
     exit_on_user_error,
     model_arguments,
     read_options,
+    script_parser,
 )
 from edgebrain.errors import UserError
 
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL")
     add("--calibration_folder", required=True, metavar="NOISY")

@@ -54,6 +54,15 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def script_parser(text: str) -> argparse.ArgumentParser:
+    """Return a parser with the text of a script as its help."""
+    return argparse.ArgumentParser(
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 def read_options(
     parser: argparse.ArgumentParser,
     argv: Sequence[str],
