@@ -9,7 +9,6 @@ import math
 import os
 from typing import Any
 
-from edgebrain.errors import UserError
 from edgebrain.files import replacing
 from edgebrain.report.tables import header
 from edgebrain.signal import SignalSettings, stft
@@ -44,9 +43,7 @@ def _save(figure, path: str | os.PathLike) -> None:
 def _column(rows: list[Mapping[str, Any]], key: str) -> np.ndarray:
     """Return a column, NaN where a row has no number."""
     values = [row.get(key) for row in rows]
-    return np.array(
-        [math.nan if v is None or v == "" else float(v) for v in values]
-    )
+    return np.array([math.nan if v is None else v for v in values], float)
 
 
 def _scale(axis, curves: Iterable[np.ndarray]) -> None:
@@ -100,7 +97,6 @@ def plot_learning_curves(
     history: Iterable[Mapping[str, Any]],
     path: str | os.PathLike,
     task: Task,
-    title: str = "",
     selected: int | None = None,
 ) -> None:
     """Draw losses, metrics and learning rate over epochs.
@@ -112,8 +108,8 @@ def plot_learning_curves(
     ---------
     history : iterable of dict
         A row an epoch: ``epoch``, ``train_loss``, ``valid_loss``,
-        ``valid_<metric>``, ``<baseline>_<metric>``, ``lr``; each may be
-        missing, None, empty or NaN.
+        ``valid_<metric>``, ``<baseline>_<metric>``, ``lr``; each but the
+        epoch may be missing, None or NaN.
     task : edgebrain.tasks.Task
         Names its metrics and the baseline.
     selected : int, optional
@@ -121,14 +117,10 @@ def plot_learning_curves(
     """
     rows = list(history)
     names = _panels(rows, task)
-    if not names:
-        raise UserError("the training history holds nothing to draw")
-    epochs = np.array(
-        [float(row.get("epoch", i)) for i, row in enumerate(rows, start=1)]
-    )
+    epochs = np.array([float(row["epoch"]) for row in rows])
     columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(len(names), 4)
     lines = math.ceil(len(names) / columns)
-    figure = _figure(4.2 * columns, 3.2 * lines + (0.4 if title else 0.1))
+    figure = _figure(4.2 * columns, 3.2 * lines + 0.1)
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
     for axis, name in zip(axes, names, strict=False):
         _draw_panel(axis, rows, epochs, name, task)
@@ -140,8 +132,6 @@ def plot_learning_curves(
     for axis in axes[max(len(names) - columns, 0) : len(names)]:
         axis.set_xlabel("epoch", fontsize=9)
         axis.tick_params(labelbottom=True)
-    if title:
-        figure.suptitle(title, fontsize=12)
     _save(figure, path)
 
 
@@ -226,10 +216,10 @@ def loudest(wav: np.ndarray, sample_rate: int, seconds: float) -> int:
 def plot_spectrograms(
     noisy: np.ndarray,
     enhanced: np.ndarray,
-    clean: np.ndarray | None,
+    clean: np.ndarray,
     settings: SignalSettings,
     path: str | os.PathLike,
-    title: str = "",
+    title: str,
 ) -> None:
     """Draw noisy | enhanced | clean with one colour scale.
 
@@ -238,24 +228,16 @@ def plot_spectrograms(
     Arguments
     ---------
     noisy, enhanced, clean : array (samples,)
-        Waveforms; without ``clean`` (None) there are two panels.
+        Waveforms of one length.
     """
     waves = {"noisy": noisy, "enhanced": enhanced, "clean": clean}
-    waves = {n: np.asarray(w) for n, w in waves.items() if w is not None}
-    for name, wav in waves.items():
-        if wav.ndim != 1 or not len(wav) or not np.isfinite(wav).all():
-            raise UserError(
-                f"cannot draw the {name} waveform of shape {wav.shape}: it "
-                "must be finite samples in one dimension"
-            )
     rate = settings.sample_rate
-    voice = waves.get("clean", waves["noisy"])
-    start = loudest(voice, rate, EXCERPT_SECONDS)
+    start = loudest(clean, rate, EXCERPT_SECONDS)
     stop = start + EXCERPT_SECONDS * rate
     waves = {name: wav[start:stop] for name, wav in waves.items()}
     panels = {name: _decibels(wav, settings) for name, wav in waves.items()}
     top = max(panel.max() for panel in panels.values())
-    figure = _figure(4.3 * len(panels) + 0.6, 3.9 if title else 3.6)
+    figure = _figure(4.3 * len(panels) + 0.6, 3.9)
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
     for axis, (name, panel) in zip(axes, panels.items(), strict=True):
         image = axis.imshow(
@@ -281,6 +263,5 @@ def plot_spectrograms(
     bar = figure.colorbar(image, ax=list(axes), pad=0.01, aspect=28)
     bar.set_label("level [dB, 0 = loudest]", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    if title:
-        figure.suptitle(title, fontsize=12)
+    figure.suptitle(title, fontsize=12)
     _save(figure, path)

@@ -69,11 +69,6 @@ def mean_gain(
 
     Means over different clips must not be subtracted: an enhancer that fails
     on the hardest clips would seem to gain from it.
-
-    Returns
-    -------
-    dict of str to float
-        ``after - before``; NaN when no clip has both.
     """
     names = dict.fromkeys(name for clip in after for name in clip.values)
     gains = {}

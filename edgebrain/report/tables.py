@@ -12,7 +12,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edgebrain.errors import UserError
 from edgebrain.files import replacing, write_text
 from edgebrain.report.scores import ClipScores, mean_gain, summarise
 from edgebrain.tasks import Metric
@@ -82,11 +81,6 @@ def metrics_table(rows: Rows, metrics: Metrics) -> str:
     metrics : mapping of str to Metric
         How each is called and printed, in the order of the columns.
 
-    Returns
-    -------
-    str
-        Several lines, the last ones saying what could not be scored.
-
     Example
     -------
     >>> from edgebrain.enhancement.metrics import METRICS
@@ -102,8 +96,6 @@ def metrics_table(rows: Rows, metrics: Metrics) -> str:
     """
     found = set(scored(rows))
     shown = {n: metric for n, metric in metrics.items() if n in found}
-    if not shown:
-        raise UserError("there are no scores to make a table of")
 
     def line(label, values, signed=False):
         values = [values.get(name, math.nan) for name in shown]
@@ -124,17 +116,12 @@ def metrics_table(rows: Rows, metrics: Metrics) -> str:
 
 
 def level_table(levels: Mapping[float, Rows], metrics: Metrics) -> str:
-    """Return a table of mean scores by input level.
+    """Return mean scores by input level, a line for each row and level.
 
     Arguments
     ---------
     levels : mapping of float to rows
         By gain in dB: rows as for :func:`metrics_table`.
-
-    Returns
-    -------
-    str
-        A line for each row and level; the noisy input first.
 
     Example
     -------

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 from edgebrain.enhancement.task import TASK
-from edgebrain.errors import UserError
 from edgebrain.report import plots
 from edgebrain.signal import SignalSettings
 import numpy as np
@@ -50,9 +49,7 @@ def labels(axis):
 
 def test_learning_curves(tmp_path, figures):
     path = tmp_path / "new" / "curves.png"
-    plots.plot_learning_curves(
-        [row(e) for e in range(1, 31)], path, TASK, "a run"
-    )
+    plots.plot_learning_curves([row(e) for e in range(1, 31)], path, TASK)
     assert image(path).std() > 0.05
     assert os.listdir(path.parent) == ["curves.png"]
     loss, stoi, rate = figures[0].axes
@@ -84,7 +81,7 @@ def test_long_clips_show_their_loudest_part(tmp_path, figures):
     settings = SignalSettings()
     wav = np.zeros(40 * 16000, np.float32)
     wav[25 * 16000 : 30 * 16000] = 0.3
-    plots.plot_spectrograms(wav, wav, None, settings, tmp_path / "s.png")
+    plots.plot_spectrograms(wav, wav, wav, settings, tmp_path / "s.png", "")
     low, high = figures[0].axes[0].get_xlim()
     assert high - low == 10 and low <= 25 and high >= 30
 
@@ -100,10 +97,10 @@ def test_every_metric_has_a_panel(tmp_path, figures):
     [
         [row(1)],
         [row(1), row(2, valid_stoi=math.nan, valid_loss=math.inf)],
-        [row(1, valid_stoi=None), row(2, valid_stoi="", lr=0)],
-        [row(1, valid_stoi="0.8"), {"epoch": 2}],
+        [row(1, valid_stoi=None), row(2, lr=0)],
+        [row(1), {"epoch": 2}],
         [row(1, train_loss=-3.0), row(2, valid_loss=-9)],
-        [{"train_loss": 1.0}],
+        [{"epoch": 1, "train_loss": 1.0}],
     ],
 )
 def test_gaps_single_epochs_and_negative_losses(tmp_path, history):
@@ -117,13 +114,6 @@ def test_nan_is_never_marked_as_best(tmp_path, figures):
     history = [row(e, valid_stoi=v) for e, v in enumerate(values, 1)]
     plots.plot_learning_curves(history, tmp_path / "curves.png", TASK)
     assert labels(figures[0].axes[1])[-1] == "best 0.7 (epoch 3)"
-
-
-@pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"lr": math.nan}]])
-def test_empty_history(tmp_path, history):
-    with pytest.raises(UserError, match="nothing to draw"):
-        plots.plot_learning_curves(history, tmp_path / "curves.png", TASK)
-    assert not os.listdir(tmp_path)
 
 
 def tone(frequency, gain, seconds=1.0):
@@ -151,22 +141,11 @@ def test_spectrograms_share_scale_and_axes(tmp_path, figures):
     assert [int(np.argmax(level)) for level in levels] == bins
 
 
-def test_spectrograms_without_clean_or_sound(tmp_path, figures):
+def test_spectrograms_of_silence(tmp_path, figures):
     silence = np.zeros(4000, dtype=np.float32)
-    path = tmp_path / "a.png"
-    plots.plot_spectrograms(silence, silence[:3000], None, SETTINGS, path)
-    assert image(path).shape[2] >= 3
-    assert len(figures[0].axes) == 3
-
-
-@pytest.mark.parametrize(
-    "bad", [np.zeros(0), np.zeros((2, 100)), np.array([0.0, math.nan])]
-)
-def test_bad_waveforms(tmp_path, bad):
-    with pytest.raises(UserError, match="enhanced"):
-        plots.plot_spectrograms(
-            tone(100, 1), bad, None, SETTINGS, tmp_path / "a.png"
-        )
+    waves = (silence, silence, silence)
+    plots.plot_spectrograms(*waves, SETTINGS, tmp_path / "a.png", "clip")
+    assert len(figures[0].axes) == 4
 
 
 def test_backend_of_the_caller_is_left_alone():
@@ -175,7 +154,7 @@ def test_backend_of_the_caller_is_left_alone():
         "from edgebrain.enhancement.task import TASK as t; "
         "assert 'matplotlib' not in sys.modules; import os, tempfile; "
         "d = tempfile.mkdtemp(); "
-        "p.plot_learning_curves([{'train_loss': 1}], d + '/a.png', t); "
+        "p.plot_learning_curves([{'epoch': 1, 'lr': 1}], d + '/a.png', t); "
         "print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
     )
     output = subprocess.check_output([sys.executable, "-c", code], text=True)
