@@ -86,13 +86,7 @@ def remove_leftovers(folder: Path | str) -> None:
 
 
 def write_json(path: Path | str, content, indent: int | None = 2) -> bool:
-    """Write JSON atomically, unless the file already says the same.
-
-    Returns
-    -------
-    bool
-        Whether the file was written.
-    """
+    """Write JSON atomically; return False if the file says the same already."""
     path = Path(path)
     text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
     data = text.encode("utf-8", errors="surrogateescape")

@@ -94,7 +94,7 @@ class EnhancementBrain(EdgeBrain):
         }
 
     def compute_objectives(self, predictions, batch, stage):
-        """Return the loss; outside training, hand the clips to the scorer.
+        """Return the loss, a scalar; outside training, score the clips too.
 
         A loss that is no EnhancementLoss is given the magnitudes of estimate
         and target, (batch, bins, frames), zero in the padding.
@@ -103,11 +103,6 @@ class EnhancementBrain(EdgeBrain):
         ---------
         batch : PaddedBatch
             With ``clean_sig``: data (batch, samples) and relative lengths.
-
-        Returns
-        -------
-        Tensor
-            Scalar.
         """
         clean, relative = batch.clean_sig
         lengths = (relative * clean.shape[-1]).round().long()

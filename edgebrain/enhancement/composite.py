@@ -40,7 +40,7 @@ _WIDTHS = np.array(
 def composite(
     clean: np.ndarray, estimate: np.ndarray, sample_rate: int, pesq: float
 ) -> tuple[float, float, float]:
-    """Return CSIG, CBAK and COVL.
+    """Return CSIG, CBAK and COVL, each in [1, 5], larger is better.
 
     Arguments
     ---------
@@ -49,11 +49,6 @@ def composite(
     pesq : float
         P.862.2 MOS-LQO (wide band); below 16 kHz raw narrow-band PESQ, see
         :func:`raw_pesq`.
-
-    Returns
-    -------
-    tuple of float
-        Each in [1, 5], larger is better.
 
     Raises
     ------

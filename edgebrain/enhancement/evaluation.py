@@ -45,14 +45,9 @@ class Pair:
 
 
 def find_pairs(noisy_folder: Path | str, clean_folder: Path | str):
-    """Return the pairs of two folders, matched by relative name.
+    """Return the pairs of two folders, matched by relative name, sorted.
 
     The suffixes may differ (a.flac and a.wav).
-
-    Returns
-    -------
-    list of Pair
-        Sorted by id.
 
     Raises
     ------

@@ -1,7 +1,6 @@
 """The mixture of one utterance, determined by (seed, epoch, id)."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from edgebrain.data.randomness import SharedEpoch, item_rng
 from edgebrain.data.sources import Source
@@ -42,10 +41,6 @@ class MixInfo:
     band_hz: tuple[float, float] | None = None
     clip_db: float | None = None
     peak_db: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, one a column of a table."""
-        return asdict(self)
 
 
 class Cropper:
@@ -145,13 +140,7 @@ class Mixer:
         return self
 
     def mix(self, name: str) -> tuple[np.ndarray, np.ndarray, MixInfo]:
-        """Return the item of one utterance at the current epoch.
-
-        Returns
-        -------
-        noisy, clean : ndarray (n,), float32
-        info : MixInfo
-        """
+        """Return noisy, clean and what was done, of an id at this epoch."""
         settings = self.settings
         info = MixInfo(id=name, epoch=self.epoch.value)
 

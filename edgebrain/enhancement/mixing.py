@@ -70,7 +70,7 @@ def active_speech_mask(
     sample_rate: int,
     reference: float | None = None,
 ) -> np.ndarray:
-    """Tell which samples belong to active speech.
+    """Tell which samples belong to active speech; of silence none.
 
     A 20 ms frame is active when its power is within 30 dB of the loudest
     frame. The threshold follows the signal, so a gain changes nothing. 30 dB
@@ -83,11 +83,6 @@ def active_speech_mask(
     reference : float or None
         Power of the loudest frame when ``wav`` is only a part of the
         utterance.
-
-    Returns
-    -------
-    ndarray (n,) of bool
-        All False for digital silence.
     """
     power = frame_power(wav, sample_rate)
     size = max(1, round(sample_rate * FRAME_MS / 1000))
@@ -124,7 +119,7 @@ def scale_to_snr(
     snr_db: float,
     sample_rate: int,
 ) -> np.ndarray:
-    """Scale a noise to a signal-to-noise ratio.
+    """Return a noise scaled to a signal-to-noise ratio, float32.
 
     SNR = 10 log10(mean power of the speech over its active samples / mean
     power of the noise over the whole item).
@@ -133,11 +128,6 @@ def scale_to_snr(
     ---------
     speech : ndarray (n,)
         The speech that will be heard in the mixture.
-
-    Returns
-    -------
-    ndarray (n,) of float32
-        The scaled noise.
 
     Raises
     ------
@@ -185,10 +175,6 @@ def trim_rir(rir: np.ndarray) -> np.ndarray:
 
     What is cut is 60 dB below the response as a whole: inaudible, and often
     only the noise of the measurement.
-
-    Returns
-    -------
-    ndarray (k,) with k <= m, float32
     """
     energy = np.cumsum(np.square(rir[::-1], dtype=np.float64))[::-1]
     if not len(rir) or not np.isfinite(energy[0]) or energy[0] <= 0:
@@ -219,7 +205,7 @@ def reverberate(
     target: str = "early",
     early_ms: float = 50.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put speech into a room.
+    """Put speech into a room; return it wet, and the target.
 
     Linear convolution (FFT long enough that nothing wraps around), shifted
     so that the largest peak of the response, the direct path, has delay 0:
@@ -242,10 +228,6 @@ def reverberate(
         Room impulse response at the same rate.
     early_ms : float
         Milliseconds after the direct path that count as early.
-
-    Returns
-    -------
-    wet, target : ndarray (n,), ndarray (n,), float32
     """
     length = len(speech)
     direct = int(np.argmax(np.abs(rir))) if len(rir) else 0
@@ -281,17 +263,12 @@ def reverberate(
 
 
 def babble(voices: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-    """Sum voices, each brought to the same active speech level.
+    """Sum voices, each brought to an active power of 1.
 
     Arguments
     ---------
     voices : sequence of ndarray (n,)
         One a speaker, all of the same length. Silent ones add nothing.
-
-    Returns
-    -------
-    ndarray (n,) of float32
-        The sum; each voice has an active power of 1.
     """
     total = np.zeros(len(voices[0]), dtype=np.float32)
     for voice in voices:
@@ -315,12 +292,7 @@ def clip(wav: np.ndarray, clip_db: float) -> np.ndarray:
 
 
 def high_pass(wav: np.ndarray, pole: float) -> np.ndarray:
-    """Filter by (1 - z^-1) / (1 - pole z^-1), from silence.
-
-    Returns
-    -------
-    ndarray (..., n) of float32
-    """
+    """Filter (..., n) by (1 - z^-1) / (1 - pole z^-1), from silence."""
     filtered = signal.lfilter([1.0, -1.0], [1.0, -pole], wav, axis=-1)
     return filtered.astype(np.float32)
 
@@ -328,7 +300,7 @@ def high_pass(wav: np.ndarray, pole: float) -> np.ndarray:
 def band_limit(
     wav: np.ndarray, low_hz: float, high_hz: float, sample_rate: int
 ) -> np.ndarray:
-    """Keep what is between two frequencies, without any delay.
+    """Keep what is between two frequencies of (..., n), without any delay.
 
     Zero phase, with the magnitude of a Butterworth filter of order 8 at
     each edge, |H|^2 = 1 / (1 + (f / high)^16) for the upper one (applied in
@@ -340,10 +312,6 @@ def band_limit(
         Lower -3 dB edge; 0 for none.
     high_hz : float
         Upper -3 dB edge; half the sample rate or more for none.
-
-    Returns
-    -------
-    ndarray (..., n) of float32
     """
     length = wav.shape[-1]
     # A steep low edge rings for a few of its own periods.
@@ -372,10 +340,6 @@ def equalise(
         Gains at 100, 316, 1000, 3162, ... Hz, as many as given; linear in
         dB over the logarithm of the frequency between them, constant
         outside.
-
-    Returns
-    -------
-    ndarray (n,) of float32
     """
     size = fft.next_fast_len(len(wav) + sample_rate // 50, real=True)
     spectrum = fft.rfft(wav.astype(np.float32, copy=False), size)
@@ -414,13 +378,7 @@ def set_peak(
 def fit_full_scale(
     noisy: np.ndarray, clean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn both down, by one gain, when either exceeds full scale.
-
-    Returns
-    -------
-    noisy, clean : ndarray (n,), ndarray (n,)
-        With no sample above 0.999.
-    """
+    """Turn both down, by one gain, where a sample exceeds 0.999."""
     peak = max(
         float(np.max(np.abs(noisy), initial=0.0)),
         float(np.max(np.abs(clean), initial=0.0)),

@@ -149,18 +149,12 @@ def _breakdown(result, names: Sequence[str]) -> Section:
 
 
 def binned(result, metric: str, field: str, edges):
-    """Return the bins that hold clips, their sizes, and each row's means.
+    """Return the bins that hold clips, their sizes, and means by row.
 
     Arguments
     ---------
     field : str
         Of the facts of a clip: ``snr_db`` or ``level_db``.
-
-    Returns
-    -------
-    places : list of str
-    counts : list of int
-    series : dict of str to list of float
     """
     by_id = {
         row: {c.id: c.values.get(metric, math.nan) for c in scores}

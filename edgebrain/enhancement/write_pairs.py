@@ -4,14 +4,13 @@
 PCM), and ``mixed_testset.csv`` with what was mixed into each.
 """
 
-import csv
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 
 from edgebrain.data import audio
 from edgebrain.enhancement.mixer import MixInfo
 from edgebrain.errors import UserError, unknown_name
-from edgebrain.files import replacing
+from edgebrain.report.tables import write_csv
 from tqdm import tqdm
 
 SPLITS = {"train": "trainset", "valid": "validset", "test": "testset"}
@@ -87,20 +86,16 @@ def write_pairs(
             for key, target in targets.items():
                 wav = item[f"{key}_sig"].numpy()
                 audio.write(target / name, wav, sample_rate)
-            rows.append({"file": name, **_row(item["mix_info"])})
+            rows.append([name, *_cells(item["mix_info"])])
     table = folder / f"mixed_{SPLITS[split]}.csv"
-    with replacing(table) as temporary:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            columns = ["file", *(field.name for field in fields(MixInfo))]
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+    columns = ["file", *(field.name for field in fields(MixInfo))]
+    write_csv(table, [columns, *rows])
     return table
 
 
-def _row(info: MixInfo) -> dict[str, object]:
-    """Return cells: lists joined by spaces, None as an empty cell."""
-    return {
-        key: " ".join(map(str, value)) if isinstance(value, tuple) else value
-        for key, value in info.to_dict().items()
-    }
+def _cells(info: MixInfo) -> list[object]:
+    """Return the values of a row; several are joined by spaces."""
+    return [
+        " ".join(map(str, value)) if isinstance(value, tuple) else value
+        for value in astuple(info)
+    ]

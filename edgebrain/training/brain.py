@@ -245,11 +245,6 @@ class EdgeBrain(sb.Brain):
 
         Unlike the base class, gradients left over at the end of an epoch are
         applied, and dropout is drawn from (seed, epoch, step).
-
-        Returns
-        -------
-        Tensor
-            Detached loss.
         """
         factor = self.grad_accumulation_factor
         epoch = self.hparams.epoch_counter.current

@@ -54,11 +54,6 @@ class AtomicCheckpointer(Checkpointer):
         ---------
         meta : dict, optional
             Numbers (numpy and tensor scalars too) become Python floats.
-
-        Returns
-        -------
-        Checkpoint or None
-            None on other processes than the main one.
         """
         saved = super().save_checkpoint(
             meta={k: _plain(v) for k, v in (meta or {}).items()},

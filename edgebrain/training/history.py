@@ -32,13 +32,7 @@ class History:
         self.rows.append({k: _number(v) for k, v in row.items()})
 
     def best_epoch(self, key: str, higher_is_better: bool) -> int | None:
-        """Return the epoch with the best finite value; ties: the first.
-
-        Returns
-        -------
-        int or None
-            None if no row has a finite value.
-        """
+        """Return the first epoch with the best finite value, if any."""
         sign = 1.0 if higher_is_better else -1.0
         best, epoch = -math.inf, None
         for row in self.rows:

@@ -251,11 +251,6 @@ def find_or_fetch(
     **options
         Of :func:`edgebrain.data.download.download`.
 
-    Returns
-    -------
-    dict
-        Name -> folder.
-
     Raises
     ------
     UserError
