@@ -13,7 +13,7 @@ from edgebrain.data.randomness import SeededDataset, SharedEpoch, item_rng
 from edgebrain.data.sources import Source, load_manifest
 from edgebrain.enhancement import mixing
 from edgebrain.enhancement.mixer import Cropper, Mixer, MixInfo
-from edgebrain.enhancement.mixing import MixingSettings, draw
+from edgebrain.enhancement.mixing_settings import MixingSettings, draw
 from edgebrain.errors import UserError
 import numpy as np
 import torch
@@ -60,8 +60,8 @@ def mixing_dataset(
     noise_manifest, rir_manifest : str, Path or None
         JSON manifests with wav and duration.
     settings : MixingSettings
-        What to do how often; see ``settings.without`` for a corpus that has
-        no noise or no rooms.
+        What to do how often; ``settings.without`` what the corpus has not:
+        noises, rooms, a second speaker.
     crop_seconds : float or None
         Length of every item: a random part with enough active speech, or,
         where the utterance is shorter, the whole of it at a random place.
@@ -79,36 +79,11 @@ def mixing_dataset(
     SeededDataset
         Output keys id, noisy_sig, clean_sig (float32 tensors (n,)); the key
         ``mix_info`` (a MixInfo) on demand.
-
-    Raises
-    ------
-    UserError
-        If a set is empty or missing although an augmentation needs it, or
-        babble is asked of a single speaker.
     """
-    problems = []
-    if noise_manifest is None and settings.noise_prob > 0:
-        problems.append(
-            f"noise_prob is {settings.noise_prob:g} but there is no noise: "
-            "give noise recordings or set noise_prob to 0"
-        )
-    if rir_manifest is None and settings.reverb_prob > 0:
-        problems.append(
-            f"reverb_prob is {settings.reverb_prob:g} but there are no room "
-            "responses: give some or set reverb_prob to 0"
-        )
-    if crop_seconds is not None and not crop_seconds > 0:
-        problems.append(f"crop_seconds: {crop_seconds!r} must be above 0")
-    babble = settings.babble_prob > 0
-    keys = ("wav", "duration", *(("speaker",) if babble else ()))
-    entries = load_manifest(speech_manifest, data_root, keys)
-    if babble and len({str(e["speaker"]) for e in entries.values()}) < 2:
-        problems.append(
-            f"babble_prob is {settings.babble_prob:g} but {speech_manifest} "
-            "has one speaker: add speakers or set babble_prob to 0"
-        )
-    if problems:
-        raise UserError.collect("mixing data set", problems)
+    keys = ("speaker",) if settings.babble_prob > 0 else ()
+    entries = load_manifest(
+        speech_manifest, data_root, ("wav", "duration", *keys)
+    )
 
     def source(manifest, **options):
         if manifest is None:
@@ -222,8 +197,6 @@ def paired_dataset(
         signals by one gain, for a network has to work at levels that the
         recordings do not have. The rest is for mixing only.
     """
-    if crop_seconds is not None and not crop_seconds > 0:
-        raise UserError(f"crop_seconds: {crop_seconds!r} must be above 0")
     entries = load_manifest(manifest, data_root, ("noisy", "clean", "duration"))
 
     def source(key):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from edgebrain.data.randomness import SharedEpoch, item_rng
 from edgebrain.data.sources import Source
 from edgebrain.enhancement import mixing
-from edgebrain.enhancement.mixing import MixingSettings, draw
+from edgebrain.enhancement.mixing_settings import MixingSettings, draw
 import numpy as np
 import torch
 

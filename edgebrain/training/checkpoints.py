@@ -107,22 +107,6 @@ class AtomicCheckpointer(Checkpointer):
             max_key=max_key, min_key=min_key, ckpt_predicate=finite, **kwargs
         )
 
-    def find_checkpoint(
-        self,
-        importance_key=None,
-        max_key=None,
-        min_key=None,
-        ckpt_predicate=None,
-    ):
-        """Return the first of :meth:`find_checkpoints`, or None."""
-        found = self.find_checkpoints(
-            importance_key=importance_key,
-            max_key=max_key,
-            min_key=min_key,
-            ckpt_predicate=ckpt_predicate,
-        )
-        return found[0] if found else None
-
     def delete_checkpoints(
         self,
         *,

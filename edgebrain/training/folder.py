@@ -14,7 +14,7 @@ import socket
 import sys
 
 from edgebrain.errors import UserError
-from edgebrain.files import write_json
+from edgebrain.files import free_bytes, write_json
 from edgebrain.training.config import WRITTEN, changed_keys, flatten, resolve
 from edgebrain.training.loggers import write_log
 from speechbrain.utils.logger import get_environment_description, get_logger
@@ -115,10 +115,7 @@ def check_disk(folder, model) -> None:
     numbers = sum(p.numel() for p in model.state_dict().values())
     # weights and two moments, for last, best and the one being written
     needed = numbers * 4 * 3 * 3 / 2**20 + _SPARE_MB
-    existing = next(
-        p for p in [folder, *folder.absolute().parents] if p.exists()
-    )
-    free = shutil.disk_usage(existing).free / 2**20
+    free = free_bytes(folder) / 2**20
     if free < needed:
         raise UserError(
             f"{folder}: {needed:.0f} MiB are needed for checkpoints and "

@@ -7,7 +7,6 @@ torch, not SpeechBrain.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-import hashlib
 import importlib
 import io
 import json
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import edgebrain
 from edgebrain import tasks
 from edgebrain.errors import UserError, unknown_name
+from edgebrain.files import sha256
 from edgebrain.signal import SignalSettings
 from edgebrain.training.renamed import current_names
 from ruamel.yaml import YAML
@@ -124,12 +124,10 @@ def load_model(
             model = _from_card(folder, dotted, arguments)
     weights = folder / _WEIGHTS
     load_weights(model, weights)
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     info = CheckpointInfo(
         folder, _read_meta(folder), selected_by, dotted, card.get("versions")
     )
-    return LoadedModel(model.eval(), setup.signal, digest, info, setup)
+    return LoadedModel(model.eval(), setup.signal, sha256(weights), info, setup)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
