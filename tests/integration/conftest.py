@@ -34,17 +34,27 @@ def corpus(tmp_path_factory):
     )
 
 
-@pytest.fixture
-def small_yaml(tmp_path):
-    """Return a function that writes train.yaml made small."""
+@pytest.fixture(scope="session")
+def small_text():
+    """Return a function that returns train.yaml made small."""
 
-    def write(name="small.yaml", **replacements):
+    def text(**replacements):
         text = (ROOT / "train.yaml").read_text()
         for old, new in {**_SMALLER, **replacements}.items():
             assert old in text, f"train.yaml no longer holds {old!r}"
             text = text.replace(old, new)
+        return text
+
+    return text
+
+
+@pytest.fixture
+def small_yaml(tmp_path, small_text):
+    """Return a function that writes train.yaml made small."""
+
+    def write(name="small.yaml", **replacements):
         path = tmp_path / name
-        path.write_text(text)
+        path.write_text(small_text(**replacements))
         return path
 
     return write

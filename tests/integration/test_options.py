@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import os
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ RECIPES = sorted(
 SCRIPTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.py"), *ROOT.glob("deploy/*.py")]
-    if "argparse" in path.read_text(encoding="utf-8")
+    if re.search("argparse|script_parser", path.read_text(encoding="utf-8"))
 )
 
 

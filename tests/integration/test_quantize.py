@@ -52,6 +52,17 @@ def forms(onnx_folder, tmp_path):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def quantized(onnx_folder, noisy, tmp_path_factory):
+    """Return a folder with a float network and its int8 form."""
+    folder = tmp_path_factory.mktemp("quantized")
+    model = folder / "offline.onnx"
+    model.write_bytes((onnx_folder / "offline.onnx").read_bytes())
+    script("quantize").main([str(model), "--calibration_folder", str(noisy)])
+    assert (folder / "offline_int8.onnx").is_file()
+    return folder
+
+
 def test_all_forms_are_quantized_scored_and_used(forms, noisy, capsys):
     quantize = script("quantize")
     wav = audio.read(noisy / "0.wav")
@@ -105,16 +116,13 @@ def test_options_reach_the_file(forms, noisy, capsys):
     ],
 )
 def test_mistakes_get_a_line_and_leave_files_alone(
-    forms, noisy, words, message
+    quantized, noisy, words, message
 ):
-    existing = forms / "offline_int8.onnx"
-    base = [forms / "offline.onnx", "--calibration_folder", noisy]
-    script("quantize").main(list(map(str, base)))
-    before = {p.name: p.read_bytes() for p in forms.iterdir()}
-    assert existing.name in before
+    base = [quantized / "offline.onnx", "--calibration_folder", noisy]
+    before = {p.name: p.read_bytes() for p in quantized.iterdir()}
     with pytest.raises(UserError, match=message):
         script("quantize").main([*map(str, base), *words])
-    assert {p.name: p.read_bytes() for p in forms.iterdir()} == before
+    assert {p.name: p.read_bytes() for p in quantized.iterdir()} == before
 
 
 def test_no_traceback_for_a_file_that_is_no_model(tmp_path, noisy):

@@ -93,15 +93,23 @@ def final(folder):
     return state, results
 
 
-@pytest.fixture
-def config(small_yaml):
-    first = small_yaml()
-    text = first.read_text()
+@pytest.fixture(scope="module")
+def config(small_text, tmp_path_factory):
+    text = small_text()
     for old, new in _LSTM.items():
         assert old in text, old
         text = text.replace(old, new)
-    first.write_text(text)
-    return first
+    path = tmp_path_factory.mktemp("config") / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(config, corpus, tmp_path_factory):
+    """Return the folder of a run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    finish(start(config, corpus, folder))
+    return folder
 
 
 def same(one, other):
@@ -110,10 +118,8 @@ def same(one, other):
     assert all(torch.equal(one[0][k], other[0][k]) for k in one[0])
 
 
-def test_kill_and_interrupt_change_nothing(config, corpus, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    finish(start(config, corpus, whole))
-
+def test_kill_and_interrupt_change_nothing(config, whole, corpus, tmp_path):
+    broken = tmp_path / "broken"
     # killed inside the first epoch
     process = start(config, corpus, broken)
     wait_for(broken, lambda m: m.get("end-of-epoch") is False, process)
@@ -134,10 +140,9 @@ def test_kill_and_interrupt_change_nothing(config, corpus, tmp_path):
     same(final(whole), final(broken))
 
 
-def test_result_does_not_depend_on_workers(config, corpus, tmp_path):
-    text = config.read_text()
-    finish(start(config, corpus, tmp_path / "one"))
+def test_result_does_not_depend_on_workers(config, whole, corpus, tmp_path):
     other = tmp_path / "other.yaml"
+    text = config.read_text()
     other.write_text(text.replace("num_workers: 1", "num_workers: 0"))
     finish(start(other, corpus, tmp_path / "none"))
-    same(final(tmp_path / "one"), final(tmp_path / "none"))
+    same(final(whole), final(tmp_path / "none"))

@@ -47,69 +47,35 @@ def run(train, corpus, tmp_path):
     return once
 
 
-MODELS = {
-    "noncausal": """!new:edgebrain.enhancement.networks.STFTTCNN
-    n_blocks: 1
-    num_layers: 2
-    tcn_latent_dim: 8
-    causal: False
-    kernel_size: 5
-    activation: prelu
-    mask_activation: tanh""",
-    "conv_lstm": """!new:edgebrain.enhancement.networks.ConvLSTM
-    hidden_size: 8""",
-    "lstm": """!new:edgebrain.enhancement.networks.LSTMMask
-    hidden_size: 8""",
-    "nnse_mel": """!new:edgebrain.enhancement.networks.NNSE
-    arch_file: 72_mel""",
-    "nnse_pspec": """!new:edgebrain.enhancement.networks.NNSE
+PSPEC = """!new:edgebrain.enhancement.networks.NNSE
     features: pspec
     layers:
         - {layer_type: conv1d, layer_neurons: 8, kernel_size: 3}
-        - {layer_type: fc, layer_neurons: 257, activation: sigmoid}""",
-    "custom": "!new:custom_model.CustomModel",
-}
+        - {layer_type: fc, layer_neurons: 257, activation: sigmoid}"""
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_model(run, small_yaml, name):
-    config = edit(small_yaml(), _MODEL, f"model: {MODELS[name]}")
+def test_a_model_that_no_recipe_has(run, small_yaml):
+    config = edit(small_yaml(), _MODEL, f"model: {PSPEC}")
     assert float(run(config)[0]["train_loss"]) > 0
 
 
-@pytest.mark.parametrize("batching", ["pad", "trim", "dynamic"])
+@pytest.mark.parametrize("batching", ["pad", "dynamic"])
 def test_batching(run, small_yaml, batching):
     assert run(small_yaml(), "--batching", batching)
 
 
-@pytest.mark.parametrize(
-    "n_fft, win, hop, window",
-    [
-        (512, 480, 160, "sqrt_hann"),
-        (512, 512, 256, "hann"),
-        (320, 320, 160, "hann"),
-    ],
-)
-def test_stft_of_other_models(run, small_yaml, n_fft, win, hop, window):
+def test_signal_of_another_model(run, small_yaml):
     config = small_yaml(
         **{
-            "window: hann ": f"window: {window} ",
-            "in_channels: 257 ": f"in_channels: {n_fft // 2 + 1} ",
-        }
-    )
-    words = ("--n_fft", n_fft, "--win_length", win, "--hop_length", hop)
-    assert run(config, *words)
-
-
-def test_not_centred_peak_normalised_power(run, small_yaml):
-    config = small_yaml(
-        **{
+            "window: hann ": "window: sqrt_hann ",
+            "in_channels: 257 ": "in_channels: 161 ",
             "center: True": "center: False",
             "power: 1.0": "power: 2.0",
             "peak_normalize: False": "peak_normalize: True",
         }
     )
-    row = run(config)[0]
+    words = ("--n_fft", 320, "--win_length", 320, "--hop_length", 160)
+    row = run(config, *words)[0]
     # the input is scored at its own level, so its SNR is that of the mixing
     assert float(row["valid_si_snr"]) > -10
 
@@ -123,12 +89,6 @@ LOSSES = (
 def test_every_loss_in_a_sum(run, small_yaml):
     terms = "".join(f"\n        {name}: 0.1" for name in LOSSES)
     assert run(edit(small_yaml(), _LOSS, f"    terms:{terms}"))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_single_loss(run, small_yaml, name):
-    config = edit(small_yaml(), _LOSS, f"    terms: {{{name}: 1.0}}")
-    assert float(run(config)[0]["valid_loss"]) != 0
 
 
 def test_unknown_loss(run, small_yaml):
@@ -184,14 +144,11 @@ def test_optimizer_and_schedule(run, small_yaml, optimizer, schedule):
     assert run(config)
 
 
-def test_bf16_accumulation_and_clipping(run, small_yaml):
-    words = ("--precision", "bf16", "--grad_accumulation_factor", 3)
-    assert run(small_yaml(), *words, "--max_grad_norm", 0.5)
-
-
-def test_tensorboard(run, small_yaml, tmp_path):
+def test_bf16_accumulation_clipping_and_tensorboard(run, small_yaml, tmp_path):
     pytest.importorskip("tensorboard")
-    run(small_yaml(), "--tensorboard", "True")
+    words = ("--precision", "bf16", "--grad_accumulation_factor", 3)
+    words += ("--max_grad_norm", 0.5, "--tensorboard", "True")
+    assert run(small_yaml(), *words)
     assert list((tmp_path / "out" / "tensorboard").glob("events*"))
 
 
