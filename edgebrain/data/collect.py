@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
+from edgebrain.data.audio import AudioInfo
 from edgebrain.data.ingest import Recording
 from edgebrain.data.layout import (
     ROLES,
@@ -16,6 +17,8 @@ from edgebrain.data.layout import (
 )
 from edgebrain.errors import UserError
 from edgebrain.files import sha256
+
+SIDES = ("noisy", "clean")
 
 
 @dataclass
@@ -127,7 +130,10 @@ def check_clips(
                     for path in clip.files.values()
                     if (fault := recordings[path].fault_within(least))
                 ]
-                faults = faults or _differences(clip, recordings)
+                if not faults and role == "paired":
+                    faults = differences(
+                        *(recordings[clip.files[s]].info for s in SIDES)
+                    )
                 bad += faults
                 if not faults:
                     kept.append(clip)
@@ -144,13 +150,8 @@ def check_clips(
                 found.problems.append(f"{role} {split}: all files are bad")
 
 
-def _differences(clip: Clip, recordings) -> list[str]:
+def differences(noisy: AudioInfo, clean: AudioInfo) -> list[str]:
     """Say in what the two files of a pair differ."""
-    if "noisy" not in clip.files:
-        return []
-    noisy, clean = (
-        recordings[clip.files[key]].info for key in ("noisy", "clean")
-    )
     if noisy.sample_rate != clean.sample_rate:
         return [
             f"{noisy.path}: has {noisy.sample_rate} Hz, its clean partner "

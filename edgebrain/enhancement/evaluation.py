@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from edgebrain.data import audio
-from edgebrain.data.layout import find_audio
+from edgebrain.data.collect import Findings, differences, gather
 from edgebrain.enhancement.enhancer import Enhancer
 from edgebrain.enhancement.scoring import Scorer
 from edgebrain.errors import UserError
@@ -55,59 +55,19 @@ def find_pairs(noisy_folder: Path | str, clean_folder: Path | str):
         Lists each file without a partner, that cannot be read, or whose
         rate or length differs from its partner's.
     """
-    problems: list[str] = []
-    sides = [_files(f, problems) for f in (noisy_folder, clean_folder)]
-    noisy, clean = sides
-    for ours, theirs, other in (
-        (noisy, clean, clean_folder),
-        (clean, noisy, noisy_folder),
-    ):
-        for name in sorted(ours.keys() - theirs.keys()):
-            problems.append(f"{ours[name]}: has no partner in {other}")
+    folders, found = {"noisy": noisy_folder, "clean": clean_folder}, Findings()
     pairs = []
-    for name in sorted(noisy.keys() & clean.keys()):
+    for clip in gather("paired", folders, None, found):
         try:
-            pair = Pair(
-                name, audio.inspect(noisy[name]), audio.inspect(clean[name])
-            )
+            infos = [audio.inspect(clip.files[side]) for side in folders]
         except UserError as error:
-            problems.append(str(error))
+            found.problems.append(str(error))
             continue
-        problems += _differences(pair)
-        pairs.append(pair)
-    if not pairs and not problems:
-        problems = [f"{noisy_folder} and {clean_folder} hold no audio file"]
-    if problems:
-        raise UserError.collect("the two folders do not match", problems)
+        found.problems += differences(*infos)
+        pairs.append(Pair(clip.id, *infos))
+    if found.problems:
+        raise UserError.collect("the two folders do not match", found.problems)
     return pairs
-
-
-def _files(folder, problems) -> dict[str, Path]:
-    """Return name without suffix -> path."""
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder}: no such folder")
-    found: dict[str, Path] = {}
-    for relative, path in find_audio(folder).files.items():
-        name = str(Path(relative).with_suffix("").as_posix())
-        if name in found:
-            problems.append(f"{path}: {found[name].name} has the same name")
-        found[name] = path
-    return found
-
-
-def _differences(pair: Pair) -> list[str]:
-    noisy, clean = pair.noisy, pair.clean
-    lines = []
-    if noisy.sample_rate != clean.sample_rate:
-        lines.append(
-            f"{pair.id}: {noisy.sample_rate} Hz noisy, "
-            f"{clean.sample_rate} Hz clean"
-        )
-    elif noisy.frames != clean.frames:
-        lines.append(
-            f"{pair.id}: {noisy.frames} samples noisy, {clean.frames} clean"
-        )
-    return lines
 
 
 @dataclass(frozen=True)
