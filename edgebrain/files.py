@@ -1,15 +1,18 @@
 """Files and folders that are whole, and lose nothing of a user's."""
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 import hashlib
 import json
+import math
+import numbers
 import os
 from pathlib import Path
 import secrets
 import shutil
 import time
+from typing import Any
 
 from edgebrain.errors import UserError
 
@@ -85,16 +88,38 @@ def remove_leftovers(folder: Path | str) -> None:
             continue  # another process was faster
 
 
-def write_json(path: Path | str, content, indent: int | None = 2) -> bool:
-    """Write JSON atomically; return False if the file says the same already."""
-    path = Path(path)
-    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+def write_json(path: Path | str, content: Any, indent: int | None = 2) -> None:
+    """Write valid JSON atomically, unless the file already says the same.
+
+    NaN and infinite values become null; numpy numbers and arrays, and paths,
+    are converted.
+    """
+    path, plain = Path(path), _plain(content)
+    text = json.dumps(plain, indent=indent, ensure_ascii=False) + "\n"
     data = text.encode("utf-8", errors="surrogateescape")
     if path.is_file() and path.read_bytes() == data:
-        return False
+        return
     with replacing(path) as temporary:
         temporary.write_bytes(data)
-    return True
+
+
+def _plain(content: Any) -> Any:
+    """Return the content in the types that JSON has."""
+    if isinstance(content, Mapping):
+        return {str(key): _plain(value) for key, value in content.items()}
+    if hasattr(content, "tolist"):
+        return _plain(content.tolist())
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    if content is None or isinstance(content, (bool, str)):
+        return content
+    if isinstance(content, numbers.Integral):
+        return int(content)
+    if isinstance(content, numbers.Real):
+        return float(content) if math.isfinite(content) else None
+    if isinstance(content, os.PathLike):
+        return os.fspath(content)
+    raise TypeError(f"JSON has no form of {type(content).__name__}")
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -11,10 +11,9 @@ from edgebrain.events.listing import LabelledClip, list_clips
 from edgebrain.events.metrics import METRICS, Predictions, chance, score
 from edgebrain.events.results import scores_table, write_results
 from edgebrain.events.timeline import events_table
-from edgebrain.files import write_text
+from edgebrain.files import write_json, write_text
 from edgebrain.report.html import Clip, Track, write_report
 from edgebrain.report.scores import worst_first
-from edgebrain.report.tables import write_json
 import numpy as np
 from tqdm import tqdm
 

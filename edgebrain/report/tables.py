@@ -5,14 +5,12 @@ Everywhere the first row is the noisy input: a score says little without it.
 
 from collections.abc import Iterable, Mapping, Sequence
 import csv
-import json
 import math
-import numbers
 import os
 from pathlib import Path
 from typing import Any
 
-from edgebrain.files import replacing, write_text
+from edgebrain.files import replacing, write_json, write_text
 from edgebrain.report.scores import ClipScores, mean_gain, summarise
 from edgebrain.tasks import Metric
 
@@ -220,36 +218,3 @@ def metrics_summary(rows: Rows) -> dict:
     summary: dict[str, Any] = {n: summarise(s) for n, s in rows.items()}
     summary["gain"] = {n: mean_gain(rows[baseline], rows[n]) for n in others}
     return summary
-
-
-def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write valid JSON atomically: NaN and infinite values become null.
-
-    Arguments
-    ---------
-    content : dict, list, str, number, None, nested
-        numpy numbers and arrays, and paths, are converted.
-    """
-    text = json.dumps(
-        _plain(content), indent=2, ensure_ascii=False, allow_nan=False
-    )
-    write_text(path, text + "\n")
-
-
-def _plain(content: Any) -> Any:
-    """Return the content in the types that JSON has."""
-    if isinstance(content, Mapping):
-        return {str(key): _plain(value) for key, value in content.items()}
-    if hasattr(content, "tolist"):
-        return _plain(content.tolist())
-    if isinstance(content, (list, tuple)):
-        return [_plain(value) for value in content]
-    if content is None or isinstance(content, (bool, str)):
-        return content
-    if isinstance(content, numbers.Integral):
-        return int(content)
-    if isinstance(content, numbers.Real):
-        return float(content) if math.isfinite(content) else None
-    if isinstance(content, os.PathLike):
-        return os.fspath(content)
-    raise TypeError(f"JSON has no form of {type(content).__name__}")

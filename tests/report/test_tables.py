@@ -7,14 +7,13 @@ import os
 from pathlib import Path
 
 from edgebrain.enhancement.metrics import METRICS, at_rate
-from edgebrain.files import replacing
+from edgebrain.files import replacing, write_json
 from edgebrain.report.scores import ClipScores
 from edgebrain.report.tables import (
     level_table,
     metrics_summary,
     metrics_table,
     per_clip,
-    write_json,
     write_results,
 )
 import numpy as np
