@@ -116,17 +116,8 @@ def check(
 ) -> dict[str, Any]:
     """Return values in the types of their rules; others are left as given.
 
-    Arguments
-    ---------
-    where : str
-        What the error calls the whole, such as the path of a yaml.
-    rules : mapping of str to callable
-        Of keys that may be missing.
-
-    Raises
-    ------
-    UserError
-        Listing each key whose value is refused, with what is allowed.
+    ``where`` heads the UserError, which lists each key whose value is refused
+    with what is allowed.
     """
     checked, problems = dict(values), []
     for key in values.keys() & rules.keys():

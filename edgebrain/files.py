@@ -34,18 +34,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     Whoever reads ``path`` finds the old file or the new one, never a half
     of it. If the body raises, the temporary file is removed and ``path`` is
-    as it was.
-
-    Arguments
-    ---------
-    path : Path or str
-        The file to write. Its folder is made if it is not there.
-
-    Yields
-    ------
-    Path
-        A hidden name in the same folder, so that the move is atomic, with
-        the same suffix.
+    as it was. It is a hidden name in the same folder, so that the move is
+    atomic, with the same suffix; the folder is made if it is not there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,14 +129,8 @@ def whole_folder(path: Path | str, marker: str) -> Iterator[Path]:
 
     Arguments
     ---------
-    path : Path or str
-        Made if it is not there.
     marker : str
         File that the body writes and by which the tool knows its folders.
-
-    Yields
-    ------
-    Path
 
     Raises
     ------

@@ -49,18 +49,10 @@ class Streamer(Protocol):
     exact: bool
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Take the next frames, return the next outputs.
+        """Take the next frames, return the next outputs, both float32.
 
-        Arguments
-        ---------
-        features : numpy.ndarray
-            float32, (channels, k), k from 1.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, (outputs, j), j from 0: of a network that looks ahead
-            or works in patches fewer at first, and the rest later.
+        (channels, k), k from 1, give (outputs, j), j from 0: of a network
+        that looks ahead or works in patches fewer at first, the rest later.
         """
 
     def flush(self) -> np.ndarray:
@@ -74,18 +66,10 @@ class Runner(Form, Protocol):
     """A form that takes features."""
 
     def run(self, features: np.ndarray) -> np.ndarray:
-        """Return the outputs for a whole clip.
+        """Return the outputs for a whole clip, both float32.
 
-        Arguments
-        ---------
-        features : numpy.ndarray
-            float32, (channels, frames).
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, (outputs, frames), or (classes, windows) of a network
-            that judges windows.
+        (channels, frames) give (outputs, frames), or (classes, windows) of a
+        network that judges windows.
         """
 
     def streamer(self) -> Streamer:

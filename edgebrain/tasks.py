@@ -160,19 +160,10 @@ class Task(Protocol):
     item_keys: tuple[str, ...]
 
     def features(self, wav: np.ndarray, setup: Setup) -> np.ndarray:
-        """Return what a network is given of a recording.
+        """Return what a network is given of a recording, float32.
 
-        For calibration, comparisons of forms and test vectors.
-
-        Arguments
-        ---------
-        wav : numpy.ndarray
-            float32, (samples,), at the rate of the setup.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, (channels, frames).
+        (channels, frames) of (samples,) at the rate of the setup; for
+        calibration, comparisons of forms and test vectors.
         """
 
     def interface(self, model: Any, setup: Setup) -> Interface:
@@ -187,12 +178,8 @@ class Task(Protocol):
     def result(self, features: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return what the SNR of one form against another is measured on.
 
-        Arguments
-        ---------
-        features : numpy.ndarray
-            (channels, frames).
-        output : numpy.ndarray
-            Of the network for them: a mask, logits.
+        ``features`` are (channels, frames), ``output`` is that of the network
+        for them: a mask, logits.
         """
 
     def load(

@@ -49,11 +49,6 @@ def composite(
     pesq : float
         P.862.2 MOS-LQO (wide band); below 16 kHz raw narrow-band PESQ, see
         :func:`raw_pesq`.
-
-    Raises
-    ------
-    ValueError
-        Fewer samples than two frames.
     """
     frames = [_frames(wav, sample_rate) for wav in (clean, estimate)]
     ratio = _best_mean(_log_likelihood_ratio(*frames, sample_rate))

@@ -156,11 +156,6 @@ def wet_share(attenuation_limit_db: float) -> float:
     No component is turned down by more than the limit: the mask m becomes
     g + (1 - g) m with g = 10^(-limit / 20), which is the mixture of input
     and enhanced signal with share 1 - g.
-
-    Arguments
-    ---------
-    attenuation_limit_db : float
-        0 leaves the input as it is.
     """
     return 1 - 10 ** (-attenuation_limit_db / 20)
 

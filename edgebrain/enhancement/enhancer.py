@@ -44,21 +44,11 @@ class Enhancer:
         return self._latency
 
     def enhance(self, wav: np.ndarray) -> np.ndarray:
-        """Enhance a whole clip, (n,) to float32 (n,).
+        """Enhance a whole clip, floating point (n,), finite; return float32.
 
         The stream form goes frame by frame through the streaming STFT, the
         patch form in patches as a board runs it, others over the whole clip
         at once.
-
-        Arguments
-        ---------
-        wav : numpy.ndarray
-            Mono floating-point samples at :attr:`sample_rate`, shape (n,).
-
-        Raises
-        ------
-        UserError
-            If the samples are not finite floating point of shape (n,).
         """
         wav = checked(wav)
         if not len(wav):
@@ -79,16 +69,8 @@ class Enhancer:
     def stream(self, peak: float | None = None) -> Stream:
         """Return a new stream; streams of one enhancer are independent.
 
-        Arguments
-        ---------
-        peak : float, optional
-            Largest absolute sample of the signal, for a network that was
-            trained with ``peak_normalize``; others take no notice.
-
-        Raises
-        ------
-        UserError
-            The network needs the peak and it is not given.
+        ``peak``, the largest absolute sample of the signal, is needed for a
+        network that was trained with ``peak_normalize``, and for no other.
         """
         gain = 1.0
         if self.signal.peak_normalize:

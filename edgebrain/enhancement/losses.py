@@ -318,18 +318,10 @@ class EnhancementLoss:
         return f"EnhancementLoss({self.terms}, exponent={self.exponent})"
 
     def __call__(self, est_spec, clean_spec, est_wav, clean_wav, lengths):
-        """Return the weighted sum and the value of each term.
+        """Return the weighted sum, and each term's value by name, detached.
 
-        Arguments
-        ---------
-        lengths : int64 tensor (batch,)
-            Samples of each item; what lies behind is padding.
-
-        Returns
-        -------
-        loss : tensor, scalar
-        values : dict of str to tensor, scalar
-            Unweighted and detached.
+        ``lengths``, int64 (batch,), counts the samples of each item; what lies
+        behind is padding.
         """
         pair = _Pair(self, est_spec, clean_spec, est_wav, clean_wav, lengths)
         loss, values = 0.0, {}

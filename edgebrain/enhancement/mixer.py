@@ -69,11 +69,7 @@ class Cropper:
     ) -> tuple[int, np.ndarray]:
         """Return start and samples of a part with enough active speech.
 
-        Returns
-        -------
-        start : int
-        wav : ndarray
-            Shorter than ``length`` only where the utterance is.
+        It is shorter than ``length`` only where the utterance is.
         """
         spare = self.source.length(name) - length
         if spare <= 0:

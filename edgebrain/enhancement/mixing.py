@@ -32,12 +32,9 @@ def mean_power(wav: np.ndarray) -> float:
 
 
 def frame_power(wav: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return the mean power of each 20 ms frame.
+    """Return the mean power of each 20 ms frame, float64.
 
-    Returns
-    -------
-    ndarray (ceil(n / frame),) of float64
-        The last frame may be shorter; its power is over what it has.
+    The last frame may be shorter; its power is over what it has.
     """
     size = max(1, round(sample_rate * FRAME_MS / 1000))
     full = len(wav) // size
@@ -104,17 +101,7 @@ def scale_to_snr(
     """Return a noise scaled to a signal-to-noise ratio, float32.
 
     SNR = 10 log10(mean power of the speech over its active samples / mean
-    power of the noise over the whole item).
-
-    Arguments
-    ---------
-    speech : ndarray (n,)
-        The speech that will be heard in the mixture.
-
-    Raises
-    ------
-    UserError
-        If speech or noise is silent: there is no such ratio then.
+    power of the noise over the whole item). Neither is silent.
     """
     ratio = active_power(speech, sample_rate) / mean_power(noise)
     gain = math.sqrt(ratio) * 10 ** (-snr_db / 20)
@@ -324,15 +311,7 @@ def set_peak(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring the peak of the mixture to a level, the target by the same gain.
 
-    Arguments
-    ---------
-    peak_db : float
-        Wanted peak of the mixture in dB of full scale, at most 0.
-
-    Returns
-    -------
-    noisy, clean : ndarray (n,), ndarray (n,), float32
-        Unchanged when the mixture is silent.
+    ``peak_db`` is in dB of full scale, at most 0; silence stays as it is.
     """
     peak = float(np.max(np.abs(noisy), initial=0.0))
     if peak <= 0:

@@ -21,12 +21,8 @@ import numpy as np
 def draw(value: Any, rng: np.random.Generator, integer: bool = False):
     """Draw one number from a range (see the top of this module).
 
-    Arguments
-    ---------
-    value : number, list, or dict with ``low`` and ``high``
-        The range. A list may hold anything: one element is returned.
-    integer : bool
-        Draw a whole number; ``high`` is then included.
+    A list may hold anything: one element is returned. ``integer`` draws a
+    whole number; ``high`` is then included.
 
     >>> draw(3, np.random.default_rng(0))
     3

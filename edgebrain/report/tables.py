@@ -203,16 +203,7 @@ def write_results(
 def metrics_summary(rows: Rows) -> dict:
     """Return what metrics.json holds: each row's summary, and the gains.
 
-    Arguments
-    ---------
-    rows : mapping of str to sequence of ClipScores
-        The first is the noisy input.
-
-    Returns
-    -------
-    dict
-        ``{row: summarise(...)}``, and ``gain``: ``{row: {metric: change}}``
-        of every row but the first.
+    ``gain`` holds ``{row: {metric: change}}`` of every row but the first.
     """
     baseline, *others = rows
     summary: dict[str, Any] = {n: summarise(s) for n, s in rows.items()}

@@ -115,17 +115,8 @@ class EdgeBrain(sb.Brain):
     def write_test(self, folder: Path, facts: dict) -> tuple[str, dict]:
         """Write what :attr:`scorer` found in a test into a folder.
 
-        Arguments
-        ---------
-        facts : dict
-            Further entries of metrics.json: what was tested.
-
-        Returns
-        -------
-        table : str
-            The baseline first.
-        means : dict of str to float
-            By metric.
+        ``facts`` are further entries of metrics.json: what was tested. Returns
+        the table, the baseline first, and the means by metric.
         """
         return self.write_rows(folder, facts, tasks.find(self.task).metrics)
 

@@ -5,13 +5,11 @@ one an uninterrupted run writes: rows of epochs that were lost with a kill
 are dropped and made again.
 """
 
-import csv
-import io
 import json
 import math
 from pathlib import Path
 
-from edgebrain.files import replacing
+from edgebrain.report.tables import write_csv
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -46,12 +44,8 @@ class History:
     def write_csv(self, path) -> None:
         """Write all rows to ``path`` in one step; empty cell: no value."""
         columns = list(dict.fromkeys(k for row in self.rows for k in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        with replacing(path) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
+        lines = [[row.get(name) for name in columns] for row in self.rows]
+        write_csv(path, [columns, *lines])
 
     @mark_as_saver
     def save(self, path) -> None:

@@ -46,16 +46,10 @@ def write_history(history, folder, task, selected=None) -> None:
 
 
 def epoch_line(row, key, baseline, epochs, best) -> str:
-    """Return an epoch's row as a line of text.
+    """Return an epoch's row of the history as a line of text.
 
-    Arguments
-    ---------
-    key : str
-        What selects the checkpoint, a metric or ``loss``.
-    baseline : str
-        As the columns are called that it is compared with.
-    best : bool
-        Whether this is the best so far.
+    ``key`` selects the checkpoint, a metric or ``loss``; ``baseline`` begins
+    the names of the columns that it is compared with; ``best`` so far?
     """
     epoch = f"{row['epoch']:{len(str(epochs))}d}/{epochs}"
     loss, valid = row["train_loss"], row["valid_loss"]

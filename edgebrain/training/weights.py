@@ -106,14 +106,10 @@ def check_source(source) -> Path | None:
 
 
 def start_from(model, source) -> None:
-    """Start a training from given weights.
+    """Start a training from given weights, which are only read.
 
-    Arguments
-    ---------
-    source : path
-        A results folder (its best checkpoint), a checkpoint folder, a
-        released ``models/<name>`` folder, or a file of weights. It is only
-        read.
+    ``source`` is a results folder (its best checkpoint), a checkpoint folder,
+    a released ``models/<name>`` folder, or a file of weights.
     """
     path = check_source(source)
     load_weights(model, path)

@@ -75,17 +75,9 @@ class Layer:
 
 
 def tanh_fix(x: np.ndarray) -> np.ndarray:
-    """Return tanh by a table of 192 values and slopes.
+    """Return tanh of integers in Q15 by a table of 192 values and slopes.
 
-    Arguments
-    ---------
-    x : numpy.ndarray
-        Integers in Q15.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 within int16, Q15; at most 12 units beside tanh.
+    int64 within int16, Q15; at most 12 units beside tanh.
     """
     x = np.asarray(x, np.int64)
     size = np.abs(x)
@@ -139,20 +131,10 @@ def fully_connected(layer: Layer, x: np.ndarray) -> np.ndarray:
 def lstm(
     layer: Layer, x: np.ndarray, h: np.ndarray, c: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what an lstm layer gives, and its new state.
+    """Return what an lstm layer gives, int64 (frames, units), and its state.
 
-    Arguments
-    ---------
-    x : numpy.ndarray
-        Integers within int16, (frames, inputs).
-    h, c : numpy.ndarray
-        (units,); h within int16, c within int32, both Q15.
-
-    Returns
-    -------
-    y : numpy.ndarray
-        int64, (frames, units).
-    h, c : numpy.ndarray
+    ``x`` are integers within int16, (frames, inputs); ``h`` within int16 and
+    ``c`` within int32 both Q15, (units,).
     """
     units = layer.units
     kernel, recurrent = layer.factors
@@ -233,19 +215,10 @@ class Network:
 def quantize_features(
     log_power: np.ndarray, mean: np.ndarray, invstd: np.ndarray
 ) -> np.ndarray:
-    """Return normalised features in Q8.
+    """Return normalised features in Q8, int64 within int16.
 
-    Arguments
-    ---------
-    log_power : numpy.ndarray
-        (frames, features), floating point.
-    mean, invstd : numpy.ndarray
-        int32 in Q15, (features,).
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 within int16, (frames, features).
+    ``log_power`` and the result are (frames, features), ``mean`` and
+    ``invstd`` int32 in Q15, (features,).
     """
     x = np.floor(np.asarray(log_power, np.float64) * 2.0**15 + 0.5)
     x = np.clip(x, *_INT32).astype(np.int64) - mean
