@@ -33,7 +33,7 @@ web: $(STAMP) ## hear the released models in a page, on this machine
 	  --bind 127.0.0.1 $(PORT)
 
 test: $(STAMP) ## run the whole test suite
-	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
+	@bash tools/test.sh $(BIN)/python $(CORES)
 
 test-fast: $(STAMP) ## run the tests that take seconds
 	$(BIN)/python -m pytest -n $(CORES) -m "not slow and not integration"

@@ -37,63 +37,32 @@ _EXAMPLES = {"startup.o", "main.o", "detect_wav.o"}
 
 @dataclass(frozen=True)
 class Row:
-    """A model on a board.
-
-    Attributes
-    ----------
-    model, board : str
-    macs : int
-        Multiplications with weights in a frame.
-    instructions, network : int
-        A frame: in all, and of the network alone.
-    code, constants, ram : int
-        Bytes of our objects, and of the memory of a stream.
-    most : int
-        Instructions of the costliest frame of a detector; 0: all alike.
-    mhz : float
-        Million instructions a second for real time.
-    same_as_host : bool
-        Whether the output has the bits of this computer's.
-    """
+    """A model on a board."""
 
     model: str
     board: str
-    macs: int
-    instructions: int
-    network: int
-    code: int
-    constants: int
-    ram: int
-    most: int
-    mhz: float
-    same_as_host: bool
+    macs: int  # with weights in a frame
+    instructions: int  # of a frame in all
+    network: int  # of a frame, the network alone
+    code: int  # bytes of our objects
+    constants: int  # bytes of our objects
+    ram: int  # bytes of a stream
+    most: int  # instructions of a detector's costliest frame; 0: all alike
+    mhz: float  # million instructions a second for real time
+    same_as_host: bool  # whether the output has the bits of this computer's
 
 
 @dataclass(frozen=True)
 class Layers:
-    """The calls of one kernel with one size in a frame.
-
-    Attributes
-    ----------
-    model, board : str
-    kernel : str
-        Its name in runtime/eb_kernels.h.
-    shape : str
-        Rows x columns of a dense layer, channels x taps of a depthwise one,
-        else elements.
-    calls : int
-        In a frame.
-    macs, instructions : int
-        Of all the calls.
-    """
+    """The calls of one kernel with one size in a frame."""
 
     model: str
     board: str
-    kernel: str
-    shape: str
+    kernel: str  # in runtime/eb_kernels.h
+    shape: str  # rows x columns, channels x taps, else elements
     calls: int
-    macs: int
-    instructions: int
+    macs: int  # of all the calls
+    instructions: int  # of all the calls
 
 
 def measure(path: str | Path) -> list[Row]:
