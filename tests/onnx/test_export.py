@@ -18,7 +18,8 @@ import pytest
 import torch
 from torch import nn
 
-OPSETS = (13, 17, 20)
+#: The oldest and the newest; 17 is what every other test exports by.
+OPSETS = (13, 20)
 
 
 def forward(model, magnitude):
@@ -126,8 +127,7 @@ def test_patch_says_what_a_small_context_costs(make_model, settings, tmp_path):
     assert exported.metadata.context == (9, 3)
 
 
-@pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("opset, size", [(13, 1), (17, 4), (20, 1)])
 def test_stream_equals_offline_and_pytorch(
     causal_model, opset, size, make_model, settings, tmp_path
 ):
