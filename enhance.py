@@ -129,7 +129,7 @@ def main(argv):
 def _live(arguments):
     """Enhance until Ctrl-C, with a line that shows how it goes."""
     from edgebrain.data.microphone import choose_device
-    from edgebrain.enhancement.microphone import live
+    from edgebrain.enhancement.live import live
 
     devices = (
         choose_device(arguments.microphone, "input"),

@@ -5,7 +5,7 @@ import sys
 import types
 
 from edgebrain.data import microphone as capture
-from edgebrain.enhancement import load_enhancer, microphone
+from edgebrain.enhancement import live, load_enhancer
 from edgebrain.errors import UserError
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def test_live_plays_what_the_enhancer_gives(
     monkeypatch.setitem(sys.modules, "sounddevice", card)
     enhancer = load_enhancer(causal_folder)
     lines = []
-    meter = microphone.live(enhancer, wet, seconds=0.5, show=lines.append)
+    meter = live.live(enhancer, wet, seconds=0.5, show=lines.append)
     out = np.concatenate(card.played)
     ahead = 1280  # 80 ms
     assert not out[:ahead].any()
@@ -124,7 +124,7 @@ def test_live_plays_what_the_enhancer_gives(
 def test_live_at_another_rate(causal_folder, monkeypatch, wav):
     card = sound_card(wav, [48000])
     monkeypatch.setitem(sys.modules, "sounddevice", card)
-    microphone.live(load_enhancer(causal_folder), seconds=0.5)
+    live.live(load_enhancer(causal_folder), seconds=0.5)
     out = np.concatenate(card.played[1:])
     assert 0.4 * 48000 < len(out) <= 0.5 * 48000
 
