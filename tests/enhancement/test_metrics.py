@@ -74,6 +74,18 @@ def test_snr_and_mse_of_known_signals():
     assert scaled["snr"] < 0
 
 
+@pytest.mark.parametrize("names", [["joint"], ["si_snr", "joint", "estoi"]])
+def test_joint_score_is_the_stated_sum(names):
+    """Also when another pair was scored before, and for a silent estimate."""
+    clean = speechlike()
+    score_clip(clean, noisy(clean)[::-1].copy(), RATE, names)
+    got = score_clip(clean, noisy(clean), RATE, names).values["joint"]
+    each = score_clip(clean, noisy(clean), RATE, ALL).values
+    want = each["pesq"] + 6 * each["stoi"] + each["si_snr"] / 15
+    assert got == pytest.approx(want)
+    assert fails(clean, 0 * clean, names)["joint"] == "silent estimate"
+
+
 def test_perfect_estimate_is_bounded():
     clean = speechlike()
     values = score_clip(clean, clean, RATE, ALL).values
