@@ -1,9 +1,6 @@
+import itertools
 import math
-import os
-import signal
-import subprocess
-import sys
-import textwrap
+import multiprocessing
 import time
 
 from edgebrain.errors import UserError
@@ -97,31 +94,29 @@ def test_custom_name_is_not_overwritten(tmp_path):
         checkpointer.save_checkpoint(name="mine")
 
 
-@pytest.mark.slow
-def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
-    code = f"""
-        import edgebrain, torch
-        from edgebrain.training.checkpoints import AtomicCheckpointer
-        big = torch.nn.Linear(1500, 1500)
-        saver = AtomicCheckpointer({str(tmp_path)!r}, recoverables={{
-            "model": big, "again": big}})
-        n = 0
-        while True:
-            n += 1
-            saver.save_and_keep_only(meta={{"n": n}}, importance_keys=[])
-            print(n, flush=True)
-    """
-    for delay in (0.0, 0.011, 0.023, 0.037):
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code)],
-            stdout=subprocess.PIPE,
-        )
-        process.stdout.readline()  # one checkpoint is complete
-        time.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        big = torch.nn.Linear(1500, 1500)
-        saver = AtomicCheckpointer(
-            tmp_path, recoverables={"model": big, "again": big}
-        )
-        assert saver.recover_if_possible() is not None
+def save_forever(folder, saved):
+    big = torch.nn.Linear(1500, 1500)
+    saver = AtomicCheckpointer(
+        folder, recoverables={"model": big, "again": big}
+    )
+    for n in itertools.count():
+        saver.save_and_keep_only(meta={"n": n}, importance_keys=[])
+        saved.set()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.011, 0.023, 0.037])
+def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path, delay):
+    # Forked: it need not import torch again.
+    fork = multiprocessing.get_context("fork")
+    saved = fork.Event()
+    process = fork.Process(target=save_forever, args=(tmp_path, saved))
+    process.start()
+    assert saved.wait(60)
+    time.sleep(delay)
+    process.kill()
+    process.join()
+    big = torch.nn.Linear(1500, 1500)
+    saver = AtomicCheckpointer(
+        tmp_path, recoverables={"model": big, "again": big}
+    )
+    assert saver.recover_if_possible() is not None
