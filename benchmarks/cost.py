@@ -130,11 +130,6 @@ def measure_layers(path: str | Path) -> list[Layers]:
 
     The linker leads every call through a counter. What is missing to the
     whole network is copying of states, and a few instructions a call.
-
-    Arguments
-    ---------
-    path : str or Path
-        An int8 or int16x8 ONNX stream.
     """
     _check_tools()
     with tempfile.TemporaryDirectory() as temporary:

@@ -27,11 +27,6 @@ class Library:
     ---------
     functions : dict of str to (type, list of type)
         Result and arguments of further functions, without ``eb_``.
-
-    Attributes
-    ----------
-    description : dict
-        What the library says of itself.
     """
 
     form = "c"

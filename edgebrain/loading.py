@@ -35,8 +35,6 @@ def locate(
         folder, else the first of ``forms`` that is there.
     precision : str, optional
         Left out: the first of :data:`PRECISIONS` that is there.
-    forms : tuple of str
-        ONNX forms of the task, the preferred one first.
 
     Returns
     -------
@@ -105,13 +103,7 @@ def check_own_settings(path: Path | str, settings: dict[str, Any]) -> None:
 
 
 def task_of(path: Path | str) -> str:
-    """Return the name of the task of a model, as its card says.
-
-    Arguments
-    ---------
-    path : Path or str
-        As for :func:`locate`. What has no card is of enhancement.
-    """
+    """Return the name of the task of a model, as its card says."""
     path = Path(path)
     for place in _CHECKPOINTS:
         for card in sorted(path.glob(f"{place}model_card.ckpt")):

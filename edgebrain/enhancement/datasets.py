@@ -110,15 +110,7 @@ def mixing_dataset(
 
 
 class PairReader:
-    """Reads a noisy and a clean recording, the same part of both.
-
-    Arguments
-    ---------
-    noisy, clean : Source
-        The recordings, under the same ids.
-    settings : MixingSettings or None
-        Its ``level_prob`` and ``level_db`` are applied to both signals.
-    """
+    """Reads a noisy and a clean recording, the same part of both."""
 
     def __init__(self, noisy, clean, seed, epoch, crop_seconds, settings):
         self.noisy, self.clean = noisy, clean
@@ -181,17 +173,9 @@ def paired_dataset(
 
     Arguments
     ---------
-    manifest : str or Path
-        JSON manifest with noisy, clean and duration.
-    crop_seconds : float or None
-        Length of every item, as in :func:`mixing_dataset`; around a shorter
-        pair there is silence.
     fixed : bool
         For validation and test: epoch 0 for ever, no crops, the level of
         the files.
-    data_root : str, Path or None
-        What ``{data_root}`` in the manifest stands for; its folder when
-        None.
     settings : MixingSettings or None
         Its random level (``level_prob``, ``level_db``) is applied to both
         signals by one gain, for a network has to work at levels that the

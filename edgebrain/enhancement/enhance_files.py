@@ -51,13 +51,6 @@ def plan(
     A folder keeps its structure. A file whose format cannot be written
     (.opus, .aiff, ...) becomes a .wav file.
 
-    Arguments
-    ---------
-    target : Path or str
-        For a file: a file, or an existing folder. For a folder: a folder.
-    overwrite : bool
-        Whether files that are there may be replaced.
-
     Raises
     ------
     UserError
@@ -130,8 +123,6 @@ def enhance_file(
 
     Arguments
     ---------
-    target : Path or str
-        Written under its name only when whole.
     dry_wet : float
         0 gives the input, 1 the enhanced signal, between them a mixture.
     progress : callable, optional

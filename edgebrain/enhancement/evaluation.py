@@ -140,13 +140,9 @@ def evaluate(
     gains_db : sequence of float
         Levels relative to the files: noisy and clean are scaled alike, as
         floating point, so that nothing clips.
-    n_jobs : int, optional
-        Processes that score; left out: all cores.
     save_folder : Path or str, optional
         Where the enhanced clips are written: ``<id>.wav``, for several
         models ``<name>/<id>.wav``. At the level of ``Evaluation.gain_db``.
-    progress : callable, optional
-        Is told how many clips were done since its last call.
     """
     rate = common_rate(enhancers)
     gains = list(dict.fromkeys(float(gain) for gain in gains_db))

@@ -269,8 +269,6 @@ class EnhancementLoss:
     terms : str or mapping of str to float
         A name, or ``{name: weight}``. A weight of 0 reports the term without
         training on it.
-    settings : edgebrain.signal.SignalSettings
-        Gives the number of frames of an item.
     exponent : float
         c above, in (0, 1].
 

@@ -112,8 +112,6 @@ def disturbance(
     ---------
     estimate, clean : Tensor (batch, samples)
         At 16 kHz; zero behind ``lengths``.
-    lengths : Tensor (batch,)
-        Samples of each item.
 
     Returns
     -------

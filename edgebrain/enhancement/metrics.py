@@ -207,13 +207,9 @@ class Metric:
 
     Arguments
     ---------
-    name, label, unit : str
-        ``label`` is what a table's head says.
     function : callable
         ``(clean, estimate, sample_rate) -> float``, float64 arrays of one
         length. Raises `MetricFailure` with a reason.
-    format : str
-        How a value is printed, such as ``".2f"``.
     needs_speech, needs_estimate : bool
         Whether a silent reference, a silent estimate has no score.
     """

@@ -113,11 +113,6 @@ def loop(wav: np.ndarray, length: int, start: int = 0) -> np.ndarray:
 
     The seam is cross-faded over up to 10 ms of a 16 kHz signal (a tenth of
     it, at most 160 samples) with constant power, or each turn would click.
-
-    Arguments
-    ---------
-    start : int
-        Where in the repetition to begin.
     """
     if start + length <= len(wav):
         return wav[start : start + length]
@@ -183,13 +178,6 @@ def reverberate(
       ratio of speech filtered by the 1 ms on either side of the peak to
       speech itself. It is 1 for an ideal response; a measured one smears
       its direct path over a few samples.
-
-    Arguments
-    ---------
-    rir : ndarray (m,)
-        Room impulse response at the same rate.
-    early_ms : float
-        Milliseconds after the direct path that count as early.
     """
     length = len(speech)
     direct = int(np.argmax(np.abs(rir)))
@@ -219,13 +207,7 @@ def reverberate(
 
 
 def babble(voices: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-    """Sum voices, each brought to an active power of 1.
-
-    Arguments
-    ---------
-    voices : sequence of ndarray (n,)
-        One a speaker, all of the same length. Silent ones add nothing.
-    """
+    """Sum voices, each brought to an active power of 1."""
     total = np.zeros(len(voices[0]), dtype=np.float32)
     for voice in voices:
         power = active_power(voice, sample_rate)

@@ -149,13 +149,7 @@ def _breakdown(result, names: Sequence[str]) -> Section:
 
 
 def binned(result, metric: str, field: str, edges):
-    """Return the bins that hold clips, their sizes, and means by row.
-
-    Arguments
-    ---------
-    field : str
-        Of the facts of a clip: ``snr_db`` or ``level_db``.
-    """
+    """Return the bins that hold clips, their sizes, and means by row."""
     by_id = {
         row: {c.id: c.values.get(metric, math.nan) for c in scores}
         for row, scores in result.rows.items()

@@ -106,22 +106,14 @@ def write_report(
 
     Arguments
     ---------
-    path : path-like
-        Ends in .html.
     scores : mapping of str to mapping of str to float
         By row, the baseline first, and by metric.
-    metrics : mapping of str to edgebrain.tasks.Metric
-        In the order of columns.
     models : mapping of str to dict
         By row: what identifies the model (``form``, ``precision``,
         ``latency_samples``, ``parameters``, ``macs_per_second``,
         ``file_bytes``, ``source``, ``checkpoint_sha256``).
-    sample_rate : int
-        Hz.
     clips : iterable of Clip
         Taken one by one until :data:`MEDIA_BYTES` are full.
-    clip_note : str
-        How they were chosen.
     gains : mapping of str to mapping of str to float, optional
         By row and metric, against the baseline.
     failures : sequence of str

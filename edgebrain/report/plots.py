@@ -110,8 +110,6 @@ def plot_learning_curves(
         A row an epoch: ``epoch``, ``train_loss``, ``valid_loss``,
         ``valid_<metric>``, ``<baseline>_<metric>``, ``lr``; each but the
         epoch may be missing, None or NaN.
-    task : edgebrain.tasks.Task
-        Names its metrics and the baseline.
     selected : int, optional
         The epoch that is tested and exported, marked in every panel.
     """
@@ -198,13 +196,7 @@ def _decibels(wav: np.ndarray, settings: SignalSettings) -> np.ndarray:
 
 
 def loudest(wav: np.ndarray, sample_rate: int, seconds: float) -> int:
-    """Return the sample where the piece with most energy starts.
-
-    Arguments
-    ---------
-    seconds : float
-        Length of the piece; a shorter signal is one piece.
-    """
+    """Return the sample where the piece with most energy starts."""
     size = round(seconds * sample_rate)
     if len(wav) <= size:
         return 0
@@ -224,11 +216,6 @@ def plot_spectrograms(
     """Draw noisy | enhanced | clean with one colour scale.
 
     Of a clip longer than 10 s the 10 s with most energy are drawn.
-
-    Arguments
-    ---------
-    noisy, enhanced, clean : array (samples,)
-        Waveforms of one length.
     """
     waves = {"noisy": noisy, "enhanced": enhanced, "clean": clean}
     rate = settings.sample_rate

@@ -87,13 +87,7 @@ class EdgeBrain(sb.Brain):
 
     @classmethod
     def setup(cls, hparams) -> tasks.Setup:
-        """Return what the network needs besides its weights.
-
-        Arguments
-        ---------
-        hparams : dict
-            Of the yaml.
-        """
+        """Return what the network needs besides its weights."""
         return tasks.Setup(cls.task, hparams["signal"])
 
     @classmethod

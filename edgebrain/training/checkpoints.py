@@ -48,13 +48,7 @@ class AtomicCheckpointer(Checkpointer):
     def save_checkpoint(
         self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
     ):
-        """Save a checkpoint that appears under its name only when whole.
-
-        Arguments
-        ---------
-        meta : dict, optional
-            Numbers (numpy and tensor scalars too) become Python floats.
-        """
+        """Save a checkpoint that appears under its name only when whole."""
         saved = super().save_checkpoint(
             meta={k: _plain(v) for k, v in (meta or {}).items()},
             end_of_epoch=end_of_epoch,
@@ -86,15 +80,7 @@ class AtomicCheckpointer(Checkpointer):
         return final.with_name(_PARTIAL + final.name)
 
     def find_checkpoints(self, max_key=None, min_key=None, **kwargs):
-        """Rank checkpoints; one whose metric is not finite does not count.
-
-        Arguments
-        ---------
-        max_key, min_key : str, optional
-            Metric in the meta; the highest or lowest comes first.
-        **kwargs
-            As in SpeechBrain.
-        """
+        """Rank checkpoints; one whose metric is not finite does not count."""
         key, old = max_key or min_key, kwargs.pop("ckpt_predicate", None)
 
         def finite(checkpoint):
@@ -117,17 +103,7 @@ class AtomicCheckpointer(Checkpointer):
         ckpt_predicate=None,
         verbosity=logging.INFO,
     ):
-        """Delete all but the best of each key and those marked to keep.
-
-        Arguments
-        ---------
-        importance_keys : sequence of callables
-            Further rankings; default: the most recent.
-        ckpt_predicate : callable, optional
-            Only checkpoints it accepts may be deleted.
-        verbosity : int
-            Logging level of the base class; unused.
-        """
+        """Delete all but the best of each key and those marked to keep."""
         rankings = [{"min_key": key} for key in min_keys or ()]
         rankings += [{"max_key": key} for key in max_keys or ()]
         rankings += [{"importance_key": key} for key in importance_keys]

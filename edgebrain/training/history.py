@@ -68,8 +68,6 @@ class PatientEpochCounter(EpochCounter):
 
     Arguments
     ---------
-    key : str
-        Column of the history, such as ``valid_stoi``.
     patience : int
         Epochs without a new best value before it stops; 0: never.
     """

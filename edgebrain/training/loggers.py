@@ -40,8 +40,6 @@ def mlflow_writer(folder: Path, parameters: dict) -> Writer:
     folder : Path
         Holds ``mlflow.db`` (MLflow 3 refuses plain file stores) and the run's
         id, unless ``MLFLOW_TRACKING_URI`` names a server.
-    parameters : dict
-        Logged once when the run starts.
     """
     try:
         import mlflow
@@ -84,8 +82,6 @@ class Loggers(TrainLogger):
     ---------
     folder : Path
         ``train_log.txt``, ``tensorboard/`` and ``mlflow/`` go there.
-    parameters : dict
-        See :func:`mlflow_writer`.
     """
 
     def __init__(self, folder: Path, tensorboard, mlflow, parameters: dict):

@@ -32,13 +32,7 @@ def warn_of_few(name: str, dataset) -> None:
 
 
 def write_history(history, folder, task, selected=None) -> None:
-    """Write metrics.csv and learning_curves.png of a history.
-
-    Arguments
-    ---------
-    selected : int, optional
-        The epoch that is the best so far.
-    """
+    """Write metrics.csv and learning_curves.png of a history."""
     folder = Path(folder)
     history.write_csv(folder / "metrics.csv")
     picture = folder / "learning_curves.png"

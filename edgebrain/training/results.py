@@ -40,8 +40,6 @@ class CheckpointInfo:
     ----------
     selected_by : str or None
         The metric that picked it; None: it was named, or is the newest.
-    versions : dict
-        Package names to versions of the training.
     """
 
     checkpoint: Path

@@ -84,13 +84,7 @@ class ModelCard:
 
 
 def load_checkpoint(model, checkpoint: Checkpoint, setup) -> None:
-    """Load a checkpoint's weights into a model of the same kind.
-
-    Arguments
-    ---------
-    setup : edgebrain.tasks.Setup
-        Must be that of the checkpoint.
-    """
+    """Load a checkpoint's weights into a model of the same kind."""
     ModelCard(model, setup).load(checkpoint.paramfiles["model_card"])
     load_weights(model, checkpoint.paramfiles["model"])
 

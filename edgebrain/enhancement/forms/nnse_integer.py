@@ -115,13 +115,7 @@ ACTIVATIONS = {
 
 
 def fully_connected(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Return what an fc layer gives, int64 (frames, outputs).
-
-    Arguments
-    ---------
-    x : numpy.ndarray
-        Integers within int16, (frames, inputs).
-    """
+    """Return what an fc layer gives, int64 (frames, outputs)."""
     total = _products(x, layer.factors[0])
     q = layer.q_kernel + layer.q_input
     total = _to_q15(total, q, layer)
@@ -190,13 +184,7 @@ class Network:
         }
 
     def run(self, features: np.ndarray) -> np.ndarray:
-        """Return what the last layer gives for the next frames.
-
-        Arguments
-        ---------
-        features : numpy.ndarray
-            Integers within int16 in Q8, (frames, features).
-        """
+        """Return what the last layer gives for the next frames."""
         seen = np.concatenate([self._before, features.astype(np.int64)])
         count = len(features)
         # Oldest frame first, features fastest.
