@@ -5,11 +5,13 @@
 set -u
 live=tests/integration/test_live.py
 log=$(mktemp)
+set -m  # else what runs beside would ignore the Ctrl-C that it is sent
 "$1" -m pytest -q "$live" >"$log" 2>&1 &
 pid=$!
 trap 'kill "$pid" 2>/dev/null; rm -f "$log"' EXIT
 nice -n 5 "$1" -m pytest -n "$2" --dist worksteal --ignore "$live"
 status=$?
+[ "$status" = 2 ] && exit 2  # Ctrl-C
 wait "$pid"
 beside=$?
 cat "$log"

@@ -42,10 +42,11 @@ def run_here(step, *more):
 
 
 @pytest.fixture(autouse=True)
-def steps_run_here(request, monkeypatch):
-    """Run steps in this process, but where a test is of whole commands."""
-    if "slow" not in request.keywords:
-        monkeypatch.setattr(chain.Step, "run", run_here)
+def steps_run_here(monkeypatch):
+    """Run steps in this process; return how they run by themselves."""
+    whole = chain.Step.run
+    monkeypatch.setattr(chain.Step, "run", run_here)
+    return whole
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,7 @@ def test_float_is_scored_before_and_int8_after_quantization(config, results):
 @pytest.mark.slow
 @pytest.mark.integration
 def test_training_goes_on_with_its_best_model(
-    config, corpus, small_yaml, tmp_path, capfd
+    config, corpus, small_yaml, tmp_path, capfd, monkeypatch, steps_run_here
 ):
     recipe = small_yaml()
     train = {
@@ -260,7 +261,9 @@ def test_training_goes_on_with_its_best_model(
         "cache_folder": str(tmp_path / "cache"),
     }
     path = config(model=str(tmp_path / "new"), train=train)
-    assert chain.main(["tqe", str(path)]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(chain.Step, "run", steps_run_here)
+        assert chain.main(["tqe", str(path)]) == 0
     assert done(capfd.readouterr().out)[0] == [
         "train",
         "export",
