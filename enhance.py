@@ -103,7 +103,7 @@ class _ListDevices(argparse.Action):
         super().__init__(nargs=0, **settings)
 
     def __call__(self, parser, *_):
-        from edgebrain.data.microphone import list_devices
+        from edgebrain.data.sound_device import list_devices
 
         print(list_devices())
         parser.exit()
@@ -128,7 +128,7 @@ def main(argv):
 
 def _live(arguments):
     """Enhance until Ctrl-C, with a line that shows how it goes."""
-    from edgebrain.data.microphone import choose_device
+    from edgebrain.data.sound_device import choose_device
     from edgebrain.enhancement.live import live
 
     devices = (
@@ -157,7 +157,7 @@ def _live(arguments):
 
 def _record(arguments):
     """Record beside the output; return the model and what is to do."""
-    from edgebrain.data.microphone import record
+    from edgebrain.data.sound_device import record
 
     target = Path(arguments.paths[0])
     noisy = target.with_name(f"{target.stem}_noisy.wav")

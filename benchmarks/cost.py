@@ -27,7 +27,7 @@ from edgebrain.command_line import exit_on_user_error  # noqa: E402
 from edgebrain.errors import UserError  # noqa: E402
 import numpy as np  # noqa: E402
 
-from deploy.c.generator.package import generate  # noqa: E402
+from deploy.c.generator.generate import generate  # noqa: E402
 
 BOARDS = {"m4": "Cortex-M4", "m33": "Cortex-M33", "m55": "Cortex-M55"}
 _TOOLS = ("make", "cc", "arm-none-eabi-gcc", "qemu-system-arm")

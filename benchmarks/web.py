@@ -18,7 +18,7 @@ from edgebrain.enhancement.forms.c_library import Library
 from edgebrain.errors import UserError
 import numpy as np
 
-from deploy.c.generator.package import generate
+from deploy.c.generator.generate import generate
 from deploy.web.wasm import compile_model
 
 ROOT = Path(__file__).parents[1]

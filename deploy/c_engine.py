@@ -38,7 +38,7 @@ def parse(argv):
 
 def check(arguments):
     """Refuse a prefix that would not compile."""
-    from deploy.c.generator.package import check_name
+    from deploy.c.generator.generate import check_name
 
     if arguments.name is not None:
         check_name(arguments.name)
@@ -48,7 +48,7 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     from deploy.c.generator.c_text import harmless
-    from deploy.c.generator.package import generate, identifier
+    from deploy.c.generator.generate import generate, identifier
 
     emitter = generate(
         arguments.model,

@@ -9,7 +9,7 @@ from edgebrain.errors import UserError
 from edgebrain.files import check_folder, whole_folder
 
 from deploy.c.generator.emit import delay_samples
-from deploy.c.generator.package import identifier
+from deploy.c.generator.generate import identifier
 from deploy.c.generator.program import Program
 from deploy.web.examples import write_examples
 from deploy.web.wasm import check_tools, compile_model

@@ -7,7 +7,7 @@ import tempfile
 
 from edgebrain.errors import UserError
 
-from deploy.c.generator.package import generate
+from deploy.c.generator.generate import generate
 from deploy.c.generator.program import Program
 from deploy.c.generator.read import checked_graph
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 import time
 
 from edgebrain.data import audio
-from edgebrain.data.microphone import (
+from edgebrain.data.sound_device import (
     BLOCK_SECONDS,
     captured,
     no_device,

@@ -10,8 +10,8 @@ from edgebrain.events.networks.yamnet_weights import load_yamnet
 from edgebrain.events.recipe import KEYS, NONE, list_data
 from edgebrain.events.results import write_results
 from edgebrain.events.scoring import Scorer
-from edgebrain.models.checks import check_output
 from edgebrain.models.complexity import window_table
+from edgebrain.models.verify import check_output
 from edgebrain.tasks import Setup
 from edgebrain.training.brain import EdgeBrain
 from edgebrain.training.results import pick_checkpoint

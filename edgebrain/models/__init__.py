@@ -6,7 +6,7 @@ from edgebrain.models.base import (
     ModelTraits,
     model_traits,
 )
-from edgebrain.models.checks import (
+from edgebrain.models.verify import (
     check_causality,
     check_model_output,
     check_output,

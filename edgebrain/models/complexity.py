@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgebrain.models.base import model_traits
-from edgebrain.models.checks import evaluating
+from edgebrain.models.verify import evaluating
 from edgebrain.signal import SignalSettings
 from edgebrain.tasks import Interface
 import torch

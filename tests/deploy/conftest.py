@@ -31,7 +31,7 @@ def generated(quantized, tmp_path_factory):
     missing = [tool for tool in ("cc", "make") if not shutil.which(tool)]
     if missing:
         pytest.skip(f"not installed: {' '.join(missing)}")
-    from deploy.c.generator.package import generate
+    from deploy.c.generator.generate import generate
 
     folder, made = tmp_path_factory.mktemp("c"), {}
 

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy.c.generator import lower
-from deploy.c.generator.package import tanh_source
+from deploy.c.generator.generate import tanh_source
 
 RUNTIME = Path(__file__).parents[2] / "deploy" / "c" / "runtime"
 KERNELS = (

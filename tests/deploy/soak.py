@@ -25,7 +25,7 @@ from edgebrain.signal.probe import speech_like  # noqa: E402
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 
-from deploy.c.generator.package import generate  # noqa: E402
+from deploy.c.generator.generate import generate  # noqa: E402
 
 #: Of sound that is made and compared at once.
 BLOCK_SECONDS = 10

@@ -160,7 +160,7 @@ def test_cost_of_pointwise_layers(name):
 
 @pytest.mark.slow
 def test_dilation_costs_nothing(tmp_path):
-    from deploy.c.generator.package import generate
+    from deploy.c.generator.generate import generate
 
     folder = tmp_path / "c"
     generate(released("tcnn-120k", "int8"), folder, "net")

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 import pytest
 import soundfile
 
-from deploy.c.generator.package import check_name, generate, identifier
+from deploy.c.generator.generate import check_name, generate, identifier
 from deploy.c.generator.read import read
 
 HERE = Path(__file__).parent

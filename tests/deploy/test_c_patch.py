@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.c.generator.package import generate
+from deploy.c.generator.generate import generate
 from deploy.c.generator.patch import capacities
 
 pytestmark = pytest.mark.skipif(

@@ -11,7 +11,7 @@ from edgebrain.signal.windows import make_window, split_hops
 import numpy as np
 import pytest
 
-from deploy.c.generator.transform import (
+from deploy.c.generator.stft_constants import (
     MAX_STAGES,
     radices,
     slow_transform,

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from deploy import nnse_tables, stedgeai
-from deploy.c.generator import package as c_package
+from deploy.c.generator import generate as c_package
 
 
 def fill(folder, files):

@@ -98,7 +98,7 @@ def clip(tmp_path_factory):
 @pytest.fixture(scope="module")
 def on_host(clip, tmp_path_factory):
     """Return a maker of the file that enhance_wav writes of the clip."""
-    from deploy.c.generator.package import generate
+    from deploy.c.generator.generate import generate
 
     made = {}
 

@@ -4,7 +4,7 @@ import re
 import sys
 import types
 
-from edgebrain.data import microphone as capture
+from edgebrain.data import sound_device as capture
 from edgebrain.enhancement import live, load_enhancer
 from edgebrain.errors import UserError
 import numpy as np

@@ -1,7 +1,6 @@
-"""From a quantized ONNX stream of this project to C99.
+"""From a quantized ONNX file of this project to C99, with onnx and numpy.
 
-``program.read`` turns the graph into a short list of integer operations,
-``reference`` computes them in numpy, ``emit`` writes them as C, and
-``package`` puts the sources, the runtime and the examples into a folder.
-Needs onnx and numpy.
+``read`` and ``read_patch`` turn the graph into a list of integer operations,
+``emit`` and ``emit_patch`` write these as C, and ``generate`` puts the
+sources, the runtime and the examples into a folder.
 """

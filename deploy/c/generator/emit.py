@@ -4,7 +4,7 @@ from deploy.c.generator.c_text import float_text
 from deploy.c.generator.emit_step import StepEmitter
 from deploy.c.generator.program import Program
 from deploy.c.generator.projects import ENHANCER
-from deploy.c.generator.transform import slow_transform
+from deploy.c.generator.stft_constants import slow_transform
 
 
 def delay_samples(program: Program) -> int:

@@ -3,7 +3,7 @@
 import json
 
 from deploy.c.generator.c_text import opening, string_literal, words
-from deploy.c.generator.tables import Tables
+from deploy.c.generator.constants import Tables
 
 
 class ModelFiles(Tables):

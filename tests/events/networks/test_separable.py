@@ -2,7 +2,7 @@
 
 from edgebrain.errors import UserError
 from edgebrain.events.networks import MiniResNet, SeparableNet, YAMNet
-from edgebrain.models.checks import evaluating
+from edgebrain.models.verify import evaluating
 import pytest
 import torch
 

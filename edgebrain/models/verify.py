@@ -1,4 +1,4 @@
-"""Checks of a network before a long training starts."""
+"""Verify what a network claims before a long training starts."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

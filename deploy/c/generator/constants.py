@@ -6,7 +6,7 @@ import numpy as np
 from deploy.c.generator import lower
 from deploy.c.generator.c_text import float_text, int_text, lines
 from deploy.c.generator.program import Dense, Depthwise
-from deploy.c.generator.transform import MAX_STAGES, tables
+from deploy.c.generator.stft_constants import MAX_STAGES, tables
 
 F32 = np.float32
 
