@@ -220,20 +220,8 @@ def read_blocks(
     The mean of its channels, or one of them, the first is 0.
     """
     with open_audio(path) as file:
-        yield from blocks_of(file, frames, channel)
-
-
-def blocks_of(
-    file: soundfile.SoundFile,
-    frames: int = BLOCK_FRAMES,
-    channel: int | None = None,
-) -> Iterator[np.ndarray]:
-    """Yield the mono float32 pieces of an opened file."""
-    while True:
-        block = file.read(frames, dtype="float32", always_2d=True)
-        if not len(block):
-            return
-        yield _mono(block) if channel is None else block[:, channel]
+        while len(block := file.read(frames, "float32", always_2d=True)):
+            yield _mono(block) if channel is None else block[:, channel]
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:
@@ -276,14 +264,10 @@ def write(
         infinity, or the file, suffix or subtype cannot be written.
     """
     wav = np.asarray(wav)
-    if wav.ndim != 1:
+    if wav.ndim != 1 or wav.dtype.kind != "f":
         raise UserError(
-            f"{path}: a mono signal of shape (n,) is needed, got {wav.shape}"
-        )
-    if not np.issubdtype(wav.dtype, np.floating):
-        raise UserError(
-            f"{path}: floating-point samples in [-1, 1] are needed, got "
-            f"{wav.dtype}"
+            f"{path}: floating-point samples (n,) in [-1, 1] are needed, got "
+            f"{wav.dtype} of shape {wav.shape}"
         )
     # Pieces: libvorbis overflows its stack on long arrays.
     pieces = (

@@ -21,12 +21,7 @@ from edgebrain.data.collect import (
 from edgebrain.data.ingest import ingest
 from edgebrain.data.layout import ROLES, SPLITS, Clip, find_layouts
 from edgebrain.data.resampling import resampled_length
-from edgebrain.data.splits import (
-    FRACTIONS,
-    check_fractions,
-    complete_splits,
-    take,
-)
+from edgebrain.data.splits import complete_splits, take
 from edgebrain.errors import UserError
 from edgebrain.files import write_json
 
@@ -147,7 +142,6 @@ def prepare_sets(
     cache_folder: Path | str,
     seed: int,
     *,
-    fractions: Mapping[str, float] = FRACTIONS,
     num_train: int | float | None = None,
     num_valid: int | float | None = None,
     num_test: int | float | None = None,
@@ -171,13 +165,11 @@ def prepare_sets(
         Mixing: role ("speech", "noise", "rir") -> split -> folder. Paired:
         split -> {"noisy": folder, "clean": folder}. A split is "train",
         "valid", "test", or None for files still to be split. If valid or
-        test is not there, it is split off from train. Instead of a folder
-        stand chosen files as an ``edgebrain.data.layout.Found``.
+        test is not there, it is split off from train: by speaker (noise,
+        room) if there are at least three, else by file. Instead of a folder
+        may stand chosen files as an ``edgebrain.data.layout.Found``.
     data_root : Path or str
         Files below it are named by ``{data_root}`` in the manifests.
-    fractions : mapping
-        Parts of train, valid and test where they are split here. By speaker
-        (noise, room) if there are at least three, else by file.
     num_train, num_valid, num_test : int, float or None
         Use that many speech clips or pairs, or that fraction of them.
     speaker_pattern : str, optional
@@ -205,7 +197,6 @@ def prepare_sets(
     """
     data_root = Path(data_root).absolute()
     output_folder = Path(output_folder)
-    fractions = check_fractions(fractions)
     found = Findings(notes=list(notes))
     numbers = {"train": num_train, "valid": num_valid, "test": num_test}
     sets: dict[str, dict[str, list[Clip]]] = {}
@@ -221,7 +212,7 @@ def prepare_sets(
         if any(not clips for clips in given.values()):
             continue  # the problem is noted, the other roles are looked at
         sets[role], split_notes = complete_splits(
-            role, given, seed, fractions, valid_speakers if main else None
+            role, given, seed, valid_speakers if main else None
         )
         found.notes += split_notes
         if main:

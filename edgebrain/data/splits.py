@@ -10,7 +10,7 @@ import hashlib
 from edgebrain.data.layout import ROLES, SPLITS, Clip
 from edgebrain.errors import UserError, unknown_name
 
-#: Parts of train, valid and test if nothing else is asked for.
+#: Parts of train, valid and test.
 FRACTIONS = {"train": 0.8, "valid": 0.1, "test": 0.1}
 
 
@@ -58,7 +58,6 @@ def complete_splits(
     role: str,
     given: Mapping[str | None, list[Clip]],
     seed: int,
-    fractions: Mapping[str, float] = FRACTIONS,
     valid_groups: Sequence[str] | None = None,
 ) -> tuple[dict[str, list[Clip]], list[str]]:
     """Make train, valid and test out of the sets that the folders give.
@@ -84,7 +83,7 @@ def complete_splits(
         raise UserError(f"{role}: there is {there} but no train/; add it")
     pool = list(given[None if whole else "train"])
     fractions = {
-        split: fractions[split]
+        split: FRACTIONS[split]
         for split in SPLITS
         if split == "train" or split in missing
     }
@@ -157,20 +156,3 @@ def take(
         number = max(1, round(number * len(clips)))
     kept = set(hash_order((clip.id for clip in clips), seed)[:number])
     return [clip for clip in clips if clip.id in kept]
-
-
-def check_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
-    """Return fractions of train, valid and test, or raise UserError."""
-    problems = [
-        f"{split}: {fractions.get(split)!r} is not above 0"
-        for split in SPLITS
-        if not fractions.get(split, 0) > 0
-    ]
-    problems += [
-        f"{name}: no such set, use {', '.join(SPLITS)}"
-        for name in fractions
-        if name not in SPLITS
-    ]
-    if problems:
-        raise UserError.collect("split fractions", problems)
-    return {split: float(fractions[split]) for split in SPLITS}

@@ -115,16 +115,7 @@ class EdgeModel(nn.Module):
         return arguments
 
     def _no_streaming(self) -> UserError:
-        name = type(self).__name__
-        if not self.causal:
-            return UserError(
-                f"{name} is not causal and has no frame-by-frame form: use "
-                "the offline or the patch form, or a causal network"
-            )
-        return UserError(
-            f"{name} has no frame-by-frame form: give it initial_state() and "
-            "step(), or use the offline or the patch form"
-        )
+        return no_streaming(self)
 
     def _check_state(self, state: State, names: list[str]) -> None:
         """Refuse a state of another model before it fails obscurely."""
@@ -163,6 +154,18 @@ def zero_state(
         name: torch.zeros((batch, *shape), device=device, dtype=dtype)
         for name, shape in shapes.items()
     }
+
+
+def no_streaming(model: nn.Module) -> UserError:
+    """Return the error for a network without a frame-by-frame form."""
+    name, why = type(model).__name__, "has no stream form"
+    if not model_traits(model).causal:
+        why, mend = f"is not causal and {why}", "or train a causal network"
+    else:
+        mend = "or give it initial_state() and step()"
+    return UserError(
+        f"{name} {why}: take the offline or the patch form, {mend}"
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from edgebrain import tasks
 from edgebrain.errors import UserError
 from edgebrain.models import check_step, model_traits
+from edgebrain.models.base import no_streaming
 from edgebrain.onnx.job import Exported, ExportOptions, Job, distance
 from edgebrain.tasks import Setup
 import numpy as np
@@ -246,18 +247,8 @@ def check_offline(model: nn.Module, setup: Setup) -> None:
 
 def check_streamable(model: nn.Module) -> None:
     """Refuse a network without a frame-by-frame form."""
-    traits, name = model_traits(model), type(model).__name__
-    if traits.streaming:
-        return
-    if not traits.causal:
-        raise UserError(
-            f"{name} is not causal and has no stream form: take the offline "
-            "or the patch form, or train a causal network"
-        )
-    raise UserError(
-        f"{name} has no stream form: give it initial_state() and step(), or "
-        "take the offline or the patch form"
-    )
+    if not model_traits(model).streaming:
+        raise no_streaming(model)
 
 
 def patch_context(

@@ -1,7 +1,6 @@
 """One view of an ONNX graph for all that read one; needs onnx and numpy."""
 
 from collections import defaultdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,30 +73,16 @@ class Graph:
         self.outputs = [v.name for v in graph.output]
         properties = {p.key: p.value for p in model.metadata_props}
         self.metadata = GraphMetadata.from_properties(properties, str(path))
+        self._infer()
 
     @classmethod
     def read(cls, path: str | Path) -> "Graph":
         """Return the graph of a file."""
         return cls(files.load(path), path)
 
-    @property
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """Shapes by name."""
-        return self._inferred[0]
-
-    @property
-    def floats(self) -> set[str]:
-        """Names of the tensors that hold floating point."""
-        return self._inferred[1]
-
-    @property
-    def inference_error(self) -> str | None:
-        """Why shapes could not be inferred."""
-        return self._inferred[2]
-
-    @cached_property
-    def _inferred(self) -> tuple[dict, set, str | None]:
-        model, problem = self.model, None
+    def _infer(self) -> None:
+        """Set shapes, names of floats, and why they could not be inferred."""
+        model, self.inference_error = self.model, None
         try:
             model = onnx.shape_inference.infer_shapes(
                 model, strict_mode=True, data_prop=True
@@ -107,23 +92,22 @@ class Graph:
             RuntimeError,
             ValueError,
         ) as error:
-            problem = str(error).strip().partition("\n")[0]
+            self.inference_error = str(error).strip().partition("\n")[0]
         graph = model.graph
-        shapes, floats = {}, set()
+        self.shapes, self.floats = {}, set()
         for value in [*graph.input, *graph.value_info, *graph.output]:
             kind = value.type.tensor_type
             if kind.elem_type in _FLOATS:
-                floats.add(value.name)
+                self.floats.add(value.name)
             if kind.HasField("shape"):
-                shapes[value.name] = tuple(
+                self.shapes[value.name] = tuple(
                     d.dim_value if d.HasField("dim_value") else None
                     for d in kind.shape.dim
                 )
         for name, array in self.constants.items():
-            shapes[name] = array.shape
+            self.shapes[name] = array.shape
             if array.dtype.kind == "f":
-                floats.add(name)
-        return shapes, floats, problem
+                self.floats.add(name)
 
     @property
     def compute_nodes(self) -> list[onnx.NodeProto]:

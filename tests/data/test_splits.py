@@ -3,7 +3,6 @@ from pathlib import Path
 from edgebrain.data.layout import Clip
 from edgebrain.data.splits import (
     FRACTIONS,
-    check_fractions,
     complete_splits,
     divide,
     hash_order,
@@ -124,9 +123,3 @@ def test_a_part_of_the_clips_grows_with_its_number():
 def test_impossible_numbers_are_refused(number):
     with pytest.raises(UserError, match="num_train: "):
         take(clips("abc"), number, 1, "num_train")
-
-
-def test_fractions_are_checked():
-    assert check_fractions({"train": 8, "valid": 1, "test": 1})["train"] == 8.0
-    with pytest.raises(UserError, match="2 problems(.|\n)*valid: 0 (.|\n)*dev"):
-        check_fractions({"train": 8, "valid": 0, "test": 1, "dev": 1})
