@@ -12,7 +12,7 @@ from deploy.st.findings import LEVELS, Finding, NotChecked, Report, RuleResult
 from deploy.st.footprint import Footprint, measure
 from deploy.st.targets import Target
 
-RULES = {**rules.RULES, **quantization_rules.RULES}
+RULES = (*rules.RULES, *quantization_rules.RULES)
 #: What a rule runs into where a node lacks inputs or has wrong ones.
 _MALFORMED = (IndexError, KeyError, TypeError, ValueError, AttributeError)
 
@@ -23,7 +23,8 @@ def check(graph: Graph, target: Target, **settings: float) -> Report:
     The settings are of ST's audio application.
     """
     results = []
-    for name, (title, rule) in RULES.items():
+    for rule in RULES:
+        name, title = rule.__name__, rule.__doc__.rstrip(".")
         usual = target.severity[name]
         if usual == "off":
             continue

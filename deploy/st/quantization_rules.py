@@ -241,10 +241,4 @@ def _scales(graph: Graph, name: str, output: str) -> list[tuple]:
     return found
 
 
-RULES = {
-    "signed_activations": ("activations signed int8", signed_activations),
-    "weights": ("weights int8, zero point 0, axis 0", weights),
-    "biases": ("biases int32, scale of the product", biases),
-    "float_layers": ("no layer in float", float_layers),
-    "states": ("states tied", states),
-}
+RULES = (signed_activations, weights, biases, float_layers, states)

@@ -1,8 +1,8 @@
 """What a graph must be whatever its numbers: operators, shapes, constants.
 
-Each rule is a function of a graph and a target that yields findings; RULES
-lists them with the title that people see. What concerns quantization is in
-quantized.py.
+Each rule is a function of a graph and a target that yields findings; the
+title that people see is its docstring. What concerns quantization is in
+quantization_rules.py.
 """
 
 import math
@@ -398,19 +398,8 @@ def _text(shape) -> str:
     return "x".join("?" if size is None else str(size) for size in shape)
 
 
-RULES = {
-    "valid_file": ("file valid and complete", valid_file),
-    "metadata": ("metadata present", metadata),
-    "versions": ("operator sets and IR version", versions),
-    "operators": ("operators known to the target", operators),
-    "software_nodes": ("all nodes on the accelerator", software_nodes),
-    "static_shapes": ("static shapes, batch 1", static_shapes),
-    "sizes": ("ranks and sizes", sizes),
-    "constant_operands": ("constant weights and operands", constant_operands),
-    "slices": ("Slice and Split within bounds", slices),
-    "paddings": ("no Pad with an empty input", paddings),
-    "transpose": ("no Transpose at run time", transpose),
-    "kernels": ("kernels and dilations", kernels),
-    "prime_bins": ("bins divisible", prime_bins),
-    "memory": ("memory", memory),
-}
+RULES = (
+    *(valid_file, metadata, versions, operators, software_nodes),
+    *(static_shapes, sizes, constant_operands, slices, paddings, transpose),
+    *(kernels, prime_bins, memory),
+)

@@ -214,11 +214,8 @@ def shared_files(
                     f"{path}: is in {split} and, as {twin}, in {other}; "
                     "remove it from one of them"
                     for other, twin in seen.items()
-                    if other != split and _same_content(path, twin)
+                    if other != split
+                    and (path.samefile(twin) or sha256(path) == sha256(twin))
                 ]
                 seen.setdefault(split, path)
     return lines
-
-
-def _same_content(one: Path, other: Path) -> bool:
-    return one.samefile(other) or sha256(one) == sha256(other)

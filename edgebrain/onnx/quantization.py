@@ -141,27 +141,6 @@ class QuantizationSettings:
         if errors:
             raise UserError.collect("quantization", map(str, errors))
 
-    @property
-    def average(self) -> bool:
-        """Whether ranges are means over clips."""
-        return bool(self.extra_options.get("CalibMovingAverage", False))
-
-    @property
-    def calibrator_options(self) -> dict:
-        """Options of onnxruntime's calibrators, by their own names."""
-        return {
-            ours: self.extra_options[name]
-            for name, ours in _CALIBRATION.items()
-            if ours and name in self.extra_options
-        }
-
-    @property
-    def quantizer_options(self) -> dict:
-        """Options of onnxruntime's quantizer."""
-        options = {k: v for k, v in self.extra_options.items() if k in _EXTRA}
-        options.setdefault("ActivationSymmetric", self.precision == "int16x8")
-        return options
-
 
 @dataclass(frozen=True)
 class Source:
@@ -249,8 +228,12 @@ def quantize(
         source.runner,
         clips.calibration,
         settings.calibration_method,
-        settings.average,
-        settings.calibrator_options,
+        bool(settings.extra_options.get("CalibMovingAverage", False)),
+        {
+            ours: settings.extra_options[name]
+            for name, ours in _CALIBRATION.items()
+            if ours and name in settings.extra_options
+        },
     )
     leading = {}
     if settings.precision == "int8":
@@ -265,7 +248,9 @@ def quantize(
         versions=_versions(source.metadata.versions),
     )
     files.write_card(model, card)
-    reasons = float_nodes(source.model, model, kept, _operators(settings))
+    reasons = float_nodes(
+        source.model, model, kept, settings.op_types_to_quantize or OPERATORS
+    )
     if "QuantizeLinear" not in files.operators(model):
         raise UserError(
             f"{source.path}: nothing in it can be quantized: "
@@ -331,10 +316,6 @@ def _made_of(path: Path) -> tuple | None:
     return card.checkpoint_sha256, card.precision, card.form
 
 
-def _operators(settings: QuantizationSettings) -> tuple[str, ...]:
-    return tuple(settings.op_types_to_quantize) or OPERATORS
-
-
 def _insert_qdq(model, settings, ranges, kept) -> onnx.ModelProto:
     """Return the graph with QuantizeLinear and DequantizeLinear nodes."""
     opset = next(o.version for o in model.opset_import if not o.domain)
@@ -345,7 +326,10 @@ def _insert_qdq(model, settings, ranges, kept) -> onnx.ModelProto:
         model = onnx.shape_inference.infer_shapes(model)
     else:
         model = onnx.ModelProto.FromString(model.SerializeToString())
-    options = settings.quantizer_options
+    options = {
+        "ActivationSymmetric": settings.precision == "int16x8",
+        **{k: v for k, v in settings.extra_options.items() if k in _EXTRA},
+    }
     overrides = graphs.symmetric_constants(model, QuantType.QInt8)
     overrides.update(options.get("TensorQuantOverrides", {}))
     known = graphs.float_tensors(model)
@@ -370,7 +354,7 @@ def _insert_qdq(model, settings, ranges, kept) -> onnx.ModelProto:
             TensorsData(CalibrationMethod.MinMax, data),
             [],
             kept,
-            list(_operators(settings)),
+            list(settings.op_types_to_quantize or OPERATORS),
             {**options, "TensorQuantOverrides": overrides},
         )
         quantizer.quantize_model()

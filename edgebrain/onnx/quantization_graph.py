@@ -213,17 +213,6 @@ def tie_states(
     return changed
 
 
-def dynamic_axis(model: onnx.ModelProto, features: str) -> str | None:
-    """Return the name of the axis of frames; None: its length is fixed."""
-    for value in model.graph.input:
-        if value.name == features:
-            frames = value.type.tensor_type.shape.dim[2]
-            if frames.HasField("dim_value"):
-                return None
-            return frames.dim_param or ""
-    return None
-
-
 def fix_shapes(
     model: onnx.ModelProto, frames: int, axis: str | None, features: str
 ) -> onnx.ModelProto:
@@ -231,8 +220,9 @@ def fix_shapes(
 
     ``axis`` names that of the frames; None: as the input names it.
     """
-    own = dynamic_axis(model, features)
-    if own is None:
+    value = next(v for v in model.graph.input if v.name == features)
+    own = value.type.tensor_type.shape.dim[2]
+    if own.HasField("dim_value"):
         raise UserError(
             "static_sequence_length: the number of frames is fixed in the "
             "file already; leave it out"
@@ -247,8 +237,8 @@ def fix_shapes(
     if axis is not None and axis not in named:
         raise unknown_name("static_axis_name", axis, named)
     model = copy.deepcopy(model)
-    if axis or own:
-        make_dim_param_fixed(model.graph, axis or own, frames)
+    if axis or own.dim_param:
+        make_dim_param_fixed(model.graph, axis or own.dim_param, frames)
     for value in [*model.graph.input, *model.graph.output]:
         dims = value.type.tensor_type.shape.dim
         for number, dim in enumerate(dims):

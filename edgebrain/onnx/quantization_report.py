@@ -189,12 +189,10 @@ def _bulk(source, clips, names) -> dict[str, float]:
                 if flat.size > _VALUES:
                     flat = rng.choice(flat, _VALUES)
                 found[name].append(flat)
-    # A ReLU's zeros say nothing about how its range is used.
-    return {
-        name: _quantile(np.concatenate(parts)) for name, parts in found.items()
-    }
-
-
-def _quantile(values: np.ndarray) -> float:
-    values = values[values > 0]
-    return float(np.quantile(values, _BULK)) if values.size else 0.0
+    bulk = {}
+    for name, parts in found.items():
+        values = np.concatenate(parts)
+        # A ReLU's zeros say nothing about how its range is used.
+        values = values[values > 0]
+        bulk[name] = float(np.quantile(values, _BULK)) if values.size else 0.0
+    return bulk

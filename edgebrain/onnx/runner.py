@@ -70,7 +70,15 @@ class OnnxRunner:
         self.frames_per_patch = self.lookahead_frames = None
         self._check_graph()
         if self.form == "patch":
-            self._set_up_patches()
+            self.context = left, right = metadata.context or (0, 0)
+            self.frames_per_patch = self.frames - left - right
+            if self.frames_per_patch < 1:
+                raise UserError(
+                    f"{path}: of {self.frames} frames a patch, {left} and "
+                    f"{right} are context: no new frame is left"
+                )
+            ahead = left if self.windows else 0
+            self.lookahead_frames = self.frames_per_patch + right - 1 + ahead
         elif self.form == "stream":
             late = metadata.lookahead_frames or 0
             self.frames_per_patch = self.frames
@@ -269,20 +277,6 @@ class OnnxRunner:
             self.form = "patch"
         elif self.form == "patch" and self.frames is None:
             self.form = "offline"
-
-    def _set_up_patches(self) -> None:
-        self.context = self.metadata.context or (0, 0)
-        left, right = self.context
-        self.frames_per_patch = self.frames - left - right
-        if self.frames_per_patch < 1:
-            raise UserError(
-                f"{self.path}: of {self.frames} frames a patch, {left} and "
-                f"{right} are context: no new frame is left"
-            )
-        if self.windows:
-            self.lookahead_frames = self.frames - 1
-        else:
-            self.lookahead_frames = self.frames_per_patch + right - 1
 
 
 def load_runner(

@@ -213,7 +213,9 @@ def _fold_batchnorm(graph) -> None:
         if len(conv.input) > 2:
             bias = constants[conv.input[2]].astype(np.float64)
         stem = conv.input[1].removesuffix(".weight")
-        _drop_constant(graph, conv.input[1])
+        tensors = [t for t in graph.initializer if t.name != conv.input[1]]
+        del graph.initializer[:]
+        graph.initializer.extend(tensors)
         wide = factor.reshape(-1, *[1] * (weight.ndim - 1))
         values = {
             conv.input[1]: weight * wide,
@@ -240,12 +242,6 @@ def _affine(node, constants) -> tuple[np.ndarray, np.ndarray]:
     )
     factor = scale / np.sqrt(var + attribute(node, "epsilon", 1e-5))
     return factor, bias - mean * factor
-
-
-def _drop_constant(graph, name: str) -> None:
-    kept = [t for t in graph.initializer if t.name != name]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
 
 
 def _name(graph) -> None:

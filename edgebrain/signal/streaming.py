@@ -171,20 +171,16 @@ class StreamingISTFT:
                 f"{length} samples have {frames} frames, but {got} were given"
             )
         # What the last frames leave behind the last whole hop.
-        gains = self._gain(self._rest_sums(frames).reshape(-1))
+        squared = self._squared
+        sums = [
+            squared[hop : hop + frames].sum(0) for hop in range(1, len(squared))
+        ]
+        gains = self._gain(np.reshape(sums, -1))
         rest = self._sum[: len(gains)] * gains
         padding = max(0, settings.offset - frames * settings.hop_length)
         rest = rest[padding:]
         self.reset()
         return np.concatenate([out, rest])[: length - before]
-
-    def _rest_sums(self, frames: int) -> np.ndarray:
-        """Return the sums of squares after the hop of the last frame."""
-        pieces = len(self._squared)
-        rest = np.zeros((pieces - 1, self.settings.hop_length))
-        for hop in range(pieces - 1):
-            rest[hop] = self._squared[hop + 1 : hop + 1 + frames].sum(0)
-        return rest
 
     def _gain(self, sums: np.ndarray) -> np.ndarray:
         """Return the float32 gains for sums of squared windows."""
