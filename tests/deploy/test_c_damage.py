@@ -9,7 +9,7 @@ import onnx
 import pytest
 from test_damage import DAMAGES
 
-from deploy.c.generator.read import read
+from deploy.c.generator.generate import read
 
 
 @pytest.mark.slow

@@ -16,8 +16,7 @@ from onnx import numpy_helper
 import pytest
 import soundfile
 
-from deploy.c.generator.generate import check_name, generate, identifier
-from deploy.c.generator.read import read
+from deploy.c.generator.generate import check_name, generate, identifier, read
 
 HERE = Path(__file__).parent
 SCRIPT = Path(__file__).parents[2] / "deploy" / "c_engine.py"

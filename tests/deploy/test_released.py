@@ -22,7 +22,7 @@ from test_c_networks import (
     reference_masks,
 )
 
-from deploy.c.generator.read import read
+from deploy.c.generator.generate import read
 
 ROOT = Path(__file__).parents[2]
 EDGE16K = ROOT.parent / "shared" / "data" / "edge16k"

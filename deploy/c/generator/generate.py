@@ -11,8 +11,10 @@ from deploy.c.generator.c_text import harmless, lines
 from deploy.c.generator.emit import Emitter
 from deploy.c.generator.emit_patch import PatchEmitter
 from deploy.c.generator.numbers import tanh_table
+from deploy.c.generator.patch import PatchProgram
+from deploy.c.generator.program import Program
 from deploy.c.generator.projects import write_projects
-from deploy.c.generator.read import Reader, checked_graph, walk
+from deploy.c.generator.read import Reader, checked_graph
 from deploy.c.generator.read_patch import PatchReader
 
 _HERE = Path(__file__).parent.parent
@@ -54,6 +56,13 @@ def check_name(name: str) -> None:
         )
 
 
+def read(path: str | Path) -> Program | PatchProgram:
+    """Read a quantized network of this project."""
+    graph = checked_graph(path)
+    events = graph.metadata.task == "events"
+    return (PatchReader if events else Reader)(graph).run()
+
+
 def generate(
     model: str | Path,
     folder: str | Path,
@@ -69,11 +78,9 @@ def generate(
     name = identifier(Path(model).stem) if name is None else name
     check_name(name)
     check_folder(folder, MARK)
-    graph = checked_graph(model)
-    if graph.metadata.task == "events":
-        emitter = PatchEmitter(walk(PatchReader(graph)), name)
-    else:
-        emitter = Emitter(walk(Reader(graph)), name)
+    program = read(model)
+    patches = isinstance(program, PatchProgram)
+    emitter = (PatchEmitter if patches else Emitter)(program, name)
     with whole_folder(folder, MARK) as fresh:
         _fill(fresh, emitter, Path(model))
     return emitter

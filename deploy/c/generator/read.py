@@ -55,33 +55,13 @@ TAKEN = {
 }
 
 
-def read(path: str | Path) -> Program:
-    """Read an int8 or int16x8 stream of this project."""
-    return walk(Reader(checked_graph(path, "enhancement")))
-
-
 def checked_graph(path: str | Path, *wanted: str) -> Graph:
     """Return the graph of a file that the card says may become C.
 
     ``wanted`` tasks; left out: any of :data:`TAKEN`.
     """
     graph = Graph.read(path)
-    _check_card(path, graph.metadata, wanted or tuple(TAKEN))
-    _check_shapes(path, graph.model)
-    files.check_complete(graph.model, str(path))
-    files.check_finite(graph.model, str(path))
-    return graph
-
-
-def walk(reader: "Reader"):
-    """Return the program that a reader finds."""
-    problems = reader.run()
-    if problems:
-        raise UserError.collect(f"{reader.path}: cannot become C", problems)
-    return reader.program
-
-
-def _check_card(path, card, wanted) -> None:
+    card, wanted = graph.metadata, wanted or tuple(TAKEN)
     if card is None:
         raise UserError(
             f"{path}: carries no metadata of this project: export the "
@@ -104,24 +84,17 @@ def _check_card(path, card, wanted) -> None:
             f"it is {card.precision}: quantize it with quantize.py "
             f"--precision {' or '.join(precisions)}"
         )
-    late = card.lookahead_frames or 0
-    if not isinstance(late, int) or not 0 <= late <= _MOST_LATE:
+    if (card.lookahead_frames or 0) > _MOST_LATE:
         problems.append(
-            f"its metadata says {late!r} frames of look-ahead; 0 to "
-            f"{_MOST_LATE} are possible: export it again"
+            f"its metadata says {card.lookahead_frames} frames of look-ahead; "
+            f"0 to {_MOST_LATE} are possible: export it again"
         )
     if card.signal.peak_normalize:
         problems.append(
             "peak_normalize: a stream does not know its peak; train with "
             "peak_normalize false"
         )
-    if problems:
-        raise UserError.collect(f"{path}: cannot become C", problems)
-
-
-def _check_shapes(path, model) -> None:
-    problems = []
-    for value in [*model.graph.input, *model.graph.output]:
+    for value in [*graph.model.graph.input, *graph.model.graph.output]:
         shape = files.shape_of(value)
         if shape is None or not all(0 < n <= _MOST for n in shape):
             problems.append(
@@ -134,67 +107,64 @@ def _check_shapes(path, model) -> None:
             )
     if problems:
         raise UserError.collect(f"{path}: cannot become C", problems)
+    files.check_complete(graph.model, str(path))
+    files.check_finite(graph.model, str(path))
+    return graph
 
 
 class Reader(LayerReader, ElementReader):
     """Walks the nodes in order."""
 
     def __init__(self, graph: Graph) -> None:
-        super().__init__()
-        self.path, self.nodes = graph.path, graph.nodes
-        self.card = card = graph.metadata
-        self.raw = graph.constants
-        self.problems: list[str] = []
-        self.states = {s["input"]: s for s in card.states}
-        self.prologue = self.features = None
-        self.shapes = shapes = {n: graph.shapes[n] for n in graph.inputs}
-        self.outputs = graph.outputs
-        inputs = [n for n in shapes if n not in self.states]
-        if len(inputs) != 1 or len(shapes[inputs[0]]) != 3:
+        super().__init__(graph)
+        signal = self.card.signal
+        inputs = [n for n in graph.inputs if n not in self.states]
+        if len(inputs) != 1 or len(self.shapes[inputs[0]]) != 3:
             raise UserError(
                 "the graph's inputs are not a magnitude and the states that "
                 "its metadata names: export it again"
             )
-        bins, frames = shapes[inputs[0]][1:]
-        if bins != card.signal.bins:
+        bins, frames = self.shapes[inputs[0]][1:]
+        if bins != signal.bins:
             raise UserError(
-                f"{inputs[0]} has {bins} bins, the metadata {card.signal.bins}"
+                f"{inputs[0]} has {bins} bins, the metadata {signal.bins}"
             )
         if frames != 1:
             raise UserError(
                 f"{inputs[0]} takes {frames} frames a call: C goes hop by "
                 "hop; export with --stream_frames 1"
             )
-        power = float(card.signal.power)
+        power = float(signal.power)
         steps = [("pow", F32(power))] if power != 1 else []
         self.values[inputs[0]] = Features(steps, bins)
 
-    def run(self) -> list[str]:
-        """Read all nodes; return what is wrong."""
-        for number, node in enumerate(self.nodes):
-            name = node.name or f"{node.op_type}_{number}"
-            try:
+    def run(self):
+        """Return the program of the nodes, or refuse the first that is none.
+
+        What follows from it would be refused for the same reason.
+        """
+        where, problem = "", None
+        try:
+            for number, node in enumerate(self.nodes):
+                name = node.name or f"{node.op_type}_{number}"
+                where = f"{name} ({node.op_type}): "
                 self._read(node, name)
-            except Refused as refused:
-                self.problems.append(f"{name} ({node.op_type}): {refused}")
-                # What follows from it would be refused for the same reason.
-                break
-            except UserError as error:
-                self.problems.append(str(error))
-                break
-            except _MALFORMED as error:
-                # The checker lets through what no exporter writes.
-                self.problems.append(
-                    f"{name} ({node.op_type}): malformed ({error}): export "
-                    "and quantize it again"
-                )
-                break
-        if not self.problems:
-            try:
-                self._finish()
-            except Refused as refused:
-                self.problems.append(str(refused))
-        return self.problems
+            where = ""
+            self._finish()
+        except Refused as refused:
+            problem = f"{where}{refused}"
+        except UserError as error:
+            problem = str(error)
+        except _MALFORMED as error:
+            # The checker lets through what no exporter writes.
+            if not where:
+                raise
+            problem = (
+                f"{where}malformed ({error}): export and quantize it again"
+            )
+        if problem:
+            raise UserError(f"{self.path}: cannot become C: {problem}")
+        return self.program
 
     def _read(self, node, name: str) -> None:
         read = getattr(self, f"_read_{node.op_type.lower()}", None)

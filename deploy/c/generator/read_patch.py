@@ -50,14 +50,8 @@ class PatchReader(Reader):
     """Walks the nodes of (1, bands, frames) -> (1, classes) in order."""
 
     def __init__(self, graph: Graph) -> None:
-        Values.__init__(self)
-        self.path, self.nodes = graph.path, graph.nodes
-        self.card = graph.metadata
-        self.raw, self.outputs = graph.constants, graph.outputs
-        self.problems: list[str] = []
-        self.prologue = self.features = self.mean = None
-        self.shapes = graph.shapes
-        self.rows: list[RowNode] = []
+        Values.__init__(self, graph)
+        self.mean, self.rows = None, []
         if len(graph.inputs) != 1 or len(self.shapes[graph.inputs[0]]) != 3:
             raise UserError(
                 f"{graph.path}: its input is not one patch (1, bands, frames): "

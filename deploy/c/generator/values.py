@@ -7,6 +7,7 @@ magnitude on its way to the first QuantizeLinear.
 
 from dataclasses import dataclass
 
+from edgebrain.onnx.graph import Graph
 import numpy as np
 
 from deploy.c.generator.program import Column, FloatState, Quantization
@@ -79,11 +80,14 @@ class Refused(Exception):
 class Values:
     """What is known of each tensor so far."""
 
-    def __init__(self) -> None:
-        self.raw: dict = {}  # constants
+    def __init__(self, graph: Graph) -> None:
+        self.path, self.nodes = graph.path, graph.nodes
+        self.card, self.outputs = graph.metadata, graph.outputs
+        self.prologue = self.features = None
+        self.raw, self.shapes = graph.constants, graph.shapes
         self.values: dict = {}  # float tensors
         self.levels: dict = {}  # tensors of integers
-        self.states: dict = {}  # entries of the metadata by input
+        self.states = {s["input"]: s for s in self.card.states}
         self.made: dict = {}  # states of integers by input
         self.cells: dict = {}  # states of floats by input
         self.operations: list = []
