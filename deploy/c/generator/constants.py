@@ -49,7 +49,11 @@ class Tables:
             taps, size = op.weights.shape
             fields = self._layer_tables(number, op, op.weights)
             kind, shape = "depthwise", f"{size}, {taps}"
-        self._layer(number, kind, [*fields, shape, self._last(op)])
+        last = op.out.quantization.zero_point
+        if self.bits == 16:
+            last = int(lower.layer_factors(op)[2])
+        kind = f"{kind}_s{self.bits}"
+        self._struct(f"layer_{number}", kind, [*fields, shape, last])
 
     def _layer_tables(self, number: int, op, weights) -> list[str]:
         """Return the names of tables; those of dense rows are filled up."""
@@ -68,17 +72,11 @@ class Tables:
             names.append(self._array(f"{name}_{number}", kind, values))
         return names
 
-    def _last(self, op: Dense | Depthwise) -> str:
-        """Return the field that differs between 8 and 16 bits."""
-        if self.bits == 8:
-            return str(op.out.quantization.zero_point)
-        return str(int(lower.layer_factors(op)[2]))
-
-    def _layer(self, number: int, kind: str, fields: list[str]) -> None:
-        suffix = "" if kind in ("scale", "bent") else f"_s{self.bits}"
+    def _struct(self, name: str, kind: str, fields) -> None:
+        """Add a constant of type eb_<kind>_layer."""
+        text = ", ".join(map(str, fields))
         self.tables.append(
-            f"static const eb_{kind}{suffix}_layer layer_{number} = {{\n"
-            f"    {', '.join(fields)},\n}};"
+            f"static const eb_{kind}_layer {name} = {{\n    {text},\n}};"
         )
 
     def _float_steps(

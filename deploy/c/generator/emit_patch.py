@@ -88,7 +88,7 @@ class PatchEmitter(ModelFiles):
             first, second = (Column(t, 0, t.size) for t in node.inputs)
             op = Binary(node.node, "add", first, second, node.out)
             fields = [float_text(v) for v in lower.add_s8(op)]
-            self._layer(number, "add", fields)
+            self._struct(layer[1:], "add_s8", fields)
         elif node.kind != "max":
             layer = f"&layer_{number}"
             self._weights(number, node.layer)

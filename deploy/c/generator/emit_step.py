@@ -113,29 +113,19 @@ class StepEmitter(ModelFiles):
         )
 
     def _binary(self, number: int, op: Binary) -> None:
+        kind = f"{op.kind}_s{self.bits}"
         if self.bits == 8 and op.kind == "add":
-            fields = [float_text(v) for v in lower.add_s8(op)]
+            fields = map(float_text, lower.add_s8(op))
         elif self.bits == 8:
-            zeros = (
-                op.first.quantization.zero_point,
-                op.second.quantization.zero_point,
-                op.out.quantization.zero_point,
-            )
-            fields = [float_text(lower.mul_s8(op)), *map(str, zeros)]
+            operands = (op.first, op.second, op.out)
+            zeros = [o.quantization.zero_point for o in operands]
+            fields = [float_text(lower.mul_s8(op)), *zeros]
         elif op.kind == "add":
-            (first, second), shift = lower.add_s16(op)
-            fields = [str(first), str(second), str(shift)]
+            factors, shift = lower.add_s16(op)
+            fields = [*factors, shift]
         else:
-            fields = [str(v) for v in lower.mul_s16(op)]
-        kind = op.kind
-        if self.bits == 16 and kind == "mul":
-            kind = "scale_s16"
-        else:
-            kind = f"{kind}_s{self.bits}"
-        self.tables.append(
-            f"static const eb_{kind}_layer layer_{number} = {{\n"
-            f"    {', '.join(fields)},\n}};"
-        )
+            kind, fields = "scale_s16", lower.mul_s16(op)
+        self._struct(f"layer_{number}", kind, fields)
         self.body.append(
             f"eb_{op.kind}_s{self.bits}(&layer_{number}, "
             f"{self._column(op.first)}, {self._column(op.second)}, "
@@ -146,12 +136,8 @@ class StepEmitter(ModelFiles):
         fields = []
         for column in (op.forget, op.input, op.gate):
             quantization = column.quantization
-            fields.append(float_text(quantization.scale))
-            fields.append(str(quantization.zero_point))
-        self.tables.append(
-            f"static const eb_cell_layer layer_{number} = {{\n"
-            f"    {', '.join(fields)},\n}};"
-        )
+            fields += [float_text(quantization.scale), quantization.zero_point]
+        self._struct(f"layer_{number}", "cell", fields)
         cell = self.program.cells.index(op.state)
         self.body.append(
             f"eb_cell_s{self.bits}(&layer_{number}, "
@@ -171,11 +157,7 @@ class StepEmitter(ModelFiles):
         elif not op.steps:
             words += f", {float_text(target.scale)}"
         else:
-            factor, shift = lower.from_tanh(op)
-            self.tables.append(
-                f"static const eb_scale_s16_layer layer_{number} = {{\n"
-                f"    {factor}, {shift},\n}};"
-            )
+            self._struct(f"layer_{number}", "scale_s16", lower.from_tanh(op))
             words = f"&layer_{number}, {words}"
         self.body.append(f"eb_{kernel}_s{self.bits}({words});")
 
@@ -199,10 +181,7 @@ class StepEmitter(ModelFiles):
                 ("scale_s16", f"layer_{number}_out"),
             ]
         for (struct, name), fields in zip(layers, given, strict=True):
-            self.tables.append(
-                f"static const eb_{struct}_layer {name} = {{\n"
-                f"    {', '.join(int_text(v) for v in fields)},\n}};"
-            )
+            self._struct(name, struct, map(int_text, fields))
         pointers = ", ".join(f"&{name}" for _, name in layers)
         self.body.append(
             f"eb_{kind}_s16({pointers}, {source}, {out}, {op.out.size});"
