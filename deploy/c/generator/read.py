@@ -256,7 +256,7 @@ class Reader(LayerReader, ElementReader):
                     "weights with a zero point other than 0: quantize with "
                     "symmetric weights"
                 )
-            self.values[target] = Weights(levels, scale, np.int32(0))
+            self.values[target] = Weights(levels, scale)
             return
         if source not in self.levels:
             raise Refused(f"{source} holds no integers")

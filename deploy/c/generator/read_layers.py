@@ -83,7 +83,7 @@ class LayerReader(Values):
         value = self._integers(node.input[0])
         levels = self._weights(node.input[1])
         if not options.get("transB", 0):
-            levels = Weights(levels.levels.T, levels.scale, np.int32(0))
+            levels = Weights(levels.levels.T, levels.scale)
         if levels.levels.ndim != 2 or levels.levels.shape[1] != value.size:
             raise Refused("weights and input have different sizes")
         bias = self._bias(node, value, levels)
@@ -92,15 +92,7 @@ class LayerReader(Values):
         )
 
     def _read_matmul(self, node, name) -> None:
-        value = self._integers(node.input[0])
-        levels = self._weights(node.input[1])
-        if levels.levels.ndim != 2 or len(levels.levels) != value.size:
-            raise Refused("weights and input have different sizes")
-        levels = Weights(levels.levels.T, levels.scale, np.int32(0))
-        bias = np.zeros(len(levels.levels), np.int32)
-        self.values[node.output[0]] = Waiting(
-            name, "dense", (value, levels, bias), len(bias), value.flat
-        )
+        self._read_gemm(node, name)
 
     def _bias(self, node, value, levels) -> np.ndarray:
         rows = len(levels.levels)

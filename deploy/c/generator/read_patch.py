@@ -135,9 +135,7 @@ class PatchReader(Reader):
         turned = levels.levels
         if self.time_axis == 3:
             turned = turned.transpose(0, 1, 3, 2)
-        flat = Weights(
-            turned.reshape(*shape[:2], -1), levels.scale, levels.zero_point
-        )
+        flat = Weights(turned.reshape(*shape[:2], -1), levels.scale)
         value = Map(source)
         bias = self._bias(node, value, flat)
         kind = "depthwise" if depthwise else "dense"
@@ -159,7 +157,7 @@ class PatchReader(Reader):
                 shape, order = (shape[0], shape[2], shape[1]), (0, 3, 2, 1)
             flat = levels.levels.reshape(-1, *shape).transpose(order)
             moved = flat.reshape(len(levels.levels), -1)
-            levels = Weights(moved, levels.scale, levels.zero_point)
+            levels = Weights(moved, levels.scale)
             waiting.parts = (value, levels, bias)
 
     def _read_maxpool(self, node, name) -> None:

@@ -50,18 +50,16 @@ class Weights:
 
     levels: np.ndarray
     scale: np.ndarray
-    zero_point: np.ndarray
 
     @property
     def values(self) -> np.ndarray:
         """float32."""
-        steps = self.levels.astype(np.int32) - self.zero_point
         scale = self.scale
         if scale.ndim:
             shape = (-1, *([1] * (self.levels.ndim - 1)))
             scale = scale.reshape(shape)
         # Of a number without axes numpy makes no array.
-        return np.asarray(steps.astype(F32) * scale)
+        return np.asarray(self.levels.astype(F32) * scale)
 
 
 @dataclass
