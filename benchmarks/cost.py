@@ -72,11 +72,6 @@ def measure(path: str | Path) -> list[Row]:
     ---------
     path : str or Path
         An int8 or int16x8 ONNX stream, or an int8 patch of a detector.
-
-    Raises
-    ------
-    UserError
-        When the model cannot become C, a tool is missing or fails.
     """
     _check_tools()
     with tempfile.TemporaryDirectory() as temporary:

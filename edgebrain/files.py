@@ -131,12 +131,6 @@ def whole_folder(path: Path | str, marker: str) -> Iterator[Path]:
     ---------
     marker : str
         File that the body writes and by which the tool knows its folders.
-
-    Raises
-    ------
-    UserError
-        As :func:`check_folder`; and where a file of somebody else has the
-        name of one to write.
     """
     path = Path(path).resolve()
     check_folder(path, marker)
@@ -190,12 +184,6 @@ def check_folder(path: Path | str, marker: str) -> dict[str, str]:
     -------
     dict of str to str
         What the tool wrote there before: names and SHA-256.
-
-    Raises
-    ------
-    UserError
-        For a file, a place without permission, a folder with other files
-        alone, and files of the tool that were edited since.
     """
     path, mend = Path(path), "give another --output_folder"
     check_place(path)

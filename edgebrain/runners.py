@@ -19,8 +19,6 @@ class Form(Protocol):
     ----------
     form : str
         ``torch``, ``offline``, ``patch``, ``stream`` or ``c``.
-    precision : str
-        ``float32``, ``int8`` or ``int16x8``.
     setup : Setup
         Task, signal and features that it was trained with.
     """
