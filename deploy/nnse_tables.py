@@ -80,19 +80,14 @@ def main(argv):
     report(folder, network, layers)
 
 
-def file_names(net_id, name):
-    """Return the names of the files."""
-    from edgebrain.enhancement.forms.nnse_tables import MARKER
-
-    stem = f"def_nn{net_id}_{name}"
-    return [f"{stem}.h", f"{stem}.c", f"{stem}_front_end.c", MARKER]
-
-
 def make_texts(net_id, name, network, layers):
     """Return the files by name."""
+    from edgebrain.enhancement.forms.nnse_tables import MARKER
+
     from deploy.nnse import fixed_point, source
 
-    header, source_file, front_end, marker = file_names(net_id, name)
+    stem = f"def_nn{net_id}_{name}"
+    source_file, front_end = f"{stem}.c", f"{stem}_front_end.c"
     signal = network.metadata.signal
     mean, invstd = fixed_point.quantize_statistics(network)
     filters = fixed_point.quantize_filters(network.filters)
@@ -106,10 +101,10 @@ def make_texts(net_id, name, network, layers):
         "metadata": metadata.to_properties(),
     }
     return {
-        header: source.header(net_id, name),
+        f"{stem}.h": source.header(net_id, name),
         source_file: source.source(net_id, name, layers, mean, invstd, signal),
         front_end: source.front_end(name, filters, signal),
-        marker: json.dumps(facts, indent=2) + "\n",
+        MARKER: json.dumps(facts, indent=2) + "\n",
     }
 
 

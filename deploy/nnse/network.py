@@ -156,7 +156,10 @@ def _check_limits(path: Path, metadata, arguments: dict) -> None:
         if getattr(metadata.signal, key) != value
     ]
     if arguments.get("features") != "mel":
-        problems.append(_other_features(metadata, arguments))
+        problems.append(
+            f"features {arguments.get('features')}: the runtime's front end "
+            f"gives {FEATURES} mel bands: train with features: mel"
+        )
     elif arguments.get("n_mels") != FEATURES:
         problems.append(
             f"n_mels {arguments.get('n_mels')}: the runtime's front end has "
@@ -167,7 +170,7 @@ def _check_limits(path: Path, metadata, arguments: dict) -> None:
             f"scalar_output {arguments['scalar_output']}: the runtime has no "
             "factor on the mask: train with scalar_output: 1.0"
         )
-    layers = _described(arguments)
+    layers = arguments.get("layers") or []
     if not 1 <= len(layers) <= MAX_LAYERS:
         problems.append(f"{len(layers)} layers: 1 to {MAX_LAYERS} are taken")
     for number, layer in enumerate(layers):
@@ -201,26 +204,6 @@ def _check_limits(path: Path, metadata, arguments: dict) -> None:
         raise UserError.collect(
             f"{path}: not for Ambiq's NNSE runtime", problems
         )
-
-
-def _described(arguments: dict) -> list[dict]:
-    return arguments.get("layers") or []
-
-
-def _other_features(metadata, arguments: dict) -> str:
-    """Return why features other than mel bands are refused."""
-    bins = metadata.signal.bins
-    frames = next((x["kernel_size"] for x in _described(arguments)), 1)
-    more = ""
-    if bins * frames > MAX_SIZE:
-        more = (
-            f", and its buffers hold {MAX_SIZE} values, not the {bins} bins x "
-            f"{frames} frames = {bins * frames} of this network"
-        )
-    return (
-        f"features {arguments.get('features')}: the runtime's front end gives "
-        f"{FEATURES} mel bands{more}: train with features: mel"
-    )
 
 
 def _front_end(graph: Graph) -> tuple:

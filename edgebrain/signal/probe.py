@@ -47,25 +47,9 @@ def speech_like(seconds: float, sample_rate: int) -> np.ndarray:
     return (0.5 * wav / np.abs(wav).max()).astype(np.float32)
 
 
-def probe_magnitude(
-    settings: SignalSettings, frames: int, wav: np.ndarray | None = None
-) -> np.ndarray:
-    """Return real frames as a network sees them.
-
-    Arguments
-    ---------
-    wav : numpy.ndarray, optional
-        Take this recording, repeated as often as needed.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, (bins, frames).
-    """
+def probe_magnitude(settings: SignalSettings, frames: int) -> np.ndarray:
+    """Return the magnitude of it, float32 (bins, frames)."""
     count = frames * settings.hop_length + settings.win_length
-    if wav is None:
-        wav = speech_like(count / settings.sample_rate, settings.sample_rate)
-    elif len(wav) < count:
-        wav = np.tile(wav, -(-count // len(wav)))
-    size = magnitude(stft(wav[:count], settings), settings)
-    return np.ascontiguousarray(size[:, :frames], np.float32)
+    wav = speech_like(count / settings.sample_rate, settings.sample_rate)
+    found = magnitude(stft(wav[:count], settings), settings)
+    return np.ascontiguousarray(found[:, :frames], np.float32)
