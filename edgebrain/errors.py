@@ -45,3 +45,9 @@ def unknown_name(kind: str, got: str, known: Iterable[str]) -> UserError:
     return UserError(
         f"unknown {kind} {got!r}: {hint}(known: {', '.join(known)})"
     )
+
+
+def shorten(names: list[str], most: int = 5) -> str:
+    """Return the first names as text, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebrain.errors import UserError
-from edgebrain.onnx import files
 from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
@@ -104,8 +103,7 @@ def read_network(path: str | Path) -> FloatNetwork:
     """
     path = find_model(path)
     graph = Graph.read(path)
-    files.check_complete(graph.model, str(path))
-    files.check_finite(graph.model, str(path))
+    graph.check_complete()
     metadata = graph.metadata
     _check_kind(path, metadata)
     try:

@@ -13,9 +13,8 @@ from edgebrain.data.layout import (
     Found,
     find_audio,
     group_of,
-    shorten,
 )
-from edgebrain.errors import UserError
+from edgebrain.errors import UserError, shorten
 from edgebrain.files import sha256
 
 SIDES = ("noisy", "clean")

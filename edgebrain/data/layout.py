@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import re
 
 from edgebrain.data.audio import AUDIO_SUFFIXES
-from edgebrain.errors import UserError
+from edgebrain.errors import UserError, shorten
 
 #: The sets, in the order of tables.
 SPLITS = ("train", "valid", "test")
@@ -245,7 +245,7 @@ def _beside_splits(folder: Path, splits: dict) -> list[str]:
 
 def _unused(folder: Path, used: list[str]) -> list[str]:
     """Return a note on the folders and audio files that are not used."""
-    folders = [p.name for p in _subfolders(folder) if p.name not in used]
+    folders = [f"{p.name}/" for p in _subfolders(folder) if p.name not in used]
     audio = [
         path.name
         for path in sorted(folder.iterdir())
@@ -255,20 +255,13 @@ def _unused(folder: Path, used: list[str]) -> list[str]:
     ]
     notes = []
     if folders:
-        notes.append(f"not used in {folder}: {shorten(folders, '/')}")
+        notes.append(f"not used in {folder}: {shorten(folders)}")
     if audio:
         notes.append(
             f"not used in {folder}: {len(audio)} audio files outside the "
             f"folders above ({shorten(audio)})"
         )
     return notes
-
-
-def shorten(names: list[str], end: str = "", most: int = 5) -> str:
-    """Return the first names as text, and how many more there are."""
-    text = ", ".join(f"{name}{end}" for name in names[:most])
-    more = len(names) - most
-    return f"{text} and {more} more" if more > 0 else text
 
 
 def group_of(relative: str, role: str, pattern: str | None = None) -> str:

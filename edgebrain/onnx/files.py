@@ -4,9 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from edgebrain.errors import UserError
+from edgebrain.errors import UserError, shorten
 from edgebrain.onnx.metadata import HASH, PREFIX, GraphMetadata
-import numpy as np
 
 try:
     from google.protobuf.message import DecodeError
@@ -16,12 +15,6 @@ except ModuleNotFoundError as error:
     raise UserError(
         f"{error.name} is not installed: pip install -e '.[onnx]'"
     ) from error
-
-_FLOATS = (
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.FLOAT16,
-)
 
 
 def load(path: str | Path) -> onnx.ModelProto:
@@ -115,52 +108,6 @@ def read_card(path: str | Path) -> GraphMetadata | None:
     )
 
 
-def check_complete(model: onnx.ModelProto, source: str) -> None:
-    """Refuse a damaged model: who reads it node by node needs it whole.
-
-    ``source`` is what the error calls it.
-    """
-    try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split("==>", 1)[0].split())
-        raise UserError(
-            f"{source}: damaged, the ONNX checker refuses it ({said}): export "
-            "it again"
-        ) from None
-    _check_data(model, source)
-
-
-def _check_data(model: onnx.ModelProto, source: str) -> None:
-    bad = []
-    for tensor in model.graph.initializer:
-        try:
-            numpy_helper.to_array(tensor)
-        except (ValueError, TypeError):
-            bad.append(tensor.name)
-    if bad:
-        raise UserError(
-            f"{source}: damaged, the data of {_some(bad)} do not have their "
-            "shape: export it again"
-        )
-
-
-def check_finite(model: onnx.ModelProto, source: str) -> None:
-    """Refuse a model with NaN or infinite weights."""
-    _check_data(model, source)
-    bad = [
-        tensor.name
-        for tensor in model.graph.initializer
-        if tensor.data_type in _FLOATS
-        and not np.isfinite(numpy_helper.to_array(tensor)).all()
-    ]
-    if bad:
-        raise UserError(
-            f"{source}: NaN or infinite weights in {_some(bad)}: take "
-            "another checkpoint"
-        )
-
-
 def operators(model: onnx.ModelProto) -> dict[str, int]:
     """Return how often each operator occurs, by name."""
     counts: dict[str, int] = {}
@@ -182,16 +129,16 @@ def check_structure(model: onnx.ModelProto, static: bool) -> None:
     domains = [o.domain for o in model.opset_import if o.domain]
     domains += [n.domain for n in model.graph.node if n.domain]
     if domains:
-        problems.append(f"operator sets of others: {_some(domains)}")
+        problems.append(f"operator sets of others: {shorten(domains)}")
     outside = [t.name for t in model.graph.initializer if t.external_data]
     if outside:
-        problems.append(f"weights in another file: {_some(outside)}")
+        problems.append(f"weights in another file: {shorten(outside)}")
     values = [*model.graph.input, *model.graph.output]
     if static:
         values += model.graph.value_info
         open_shapes = [v.name for v in values if shape_of(v) is None]
         if open_shapes:
-            problems.append(f"shapes not fixed: {_some(open_shapes)}")
+            problems.append(f"shapes not fixed: {shorten(open_shapes)}")
     if "BatchNormalization" in operators(model):
         problems.append("a BatchNormalization is left")
     if problems:
@@ -206,8 +153,3 @@ def shape_of(value: onnx.ValueInfoProto) -> list[int] | None:
     shape = [d.dim_value for d in kind.shape.dim]
     fixed = all(d.HasField("dim_value") for d in kind.shape.dim)
     return shape if fixed else None
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from edgebrain.errors import UserError
+from edgebrain.errors import UserError, shorten
 from edgebrain.onnx import files
 from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
@@ -108,6 +108,32 @@ class Graph:
             self.shapes[name] = array.shape
             if array.dtype.kind == "f":
                 self.floats.add(name)
+
+    def check_complete(self) -> None:
+        """Refuse a damaged graph: who reads it node by node needs it whole."""
+        try:
+            onnx.checker.check_model(self.model)
+        except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
+            said = " ".join(str(error).split("==>", 1)[0].split())
+            raise UserError(
+                f"{self.path}: damaged, the ONNX checker refuses it ({said}): "
+                "export it again"
+            ) from None
+        self.check_finite()
+
+    def check_finite(self) -> None:
+        """Refuse NaN and infinite weights."""
+        bad = [
+            tensor.name
+            for tensor in self.model.graph.initializer
+            if self.constants[tensor.name].dtype.kind == "f"
+            and not np.isfinite(self.constants[tensor.name]).all()
+        ]
+        if bad:
+            raise UserError(
+                f"{self.path}: NaN or infinite weights in {shorten(bad)}: "
+                "take another checkpoint"
+            )
 
     @property
     def compute_nodes(self) -> list[onnx.NodeProto]:

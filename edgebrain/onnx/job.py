@@ -9,7 +9,7 @@ import warnings
 
 import edgebrain
 from edgebrain import tasks
-from edgebrain.errors import UserError
+from edgebrain.errors import UserError, shorten
 from edgebrain.files import replacing
 from edgebrain.models import check_output, model_traits
 from edgebrain.onnx import files
@@ -147,10 +147,9 @@ def check_weights(model: nn.Module) -> None:
         if value.is_floating_point() and not torch.isfinite(value).all()
     ]
     if bad:
-        shown = ", ".join(bad[:4]) + (" ..." if len(bad) > 4 else "")
         raise UserError(
-            f"{type(model).__name__}: NaN or infinite weights in {shown}: "
-            "take another checkpoint"
+            f"{type(model).__name__}: NaN or infinite weights in "
+            f"{shorten(bad)}: take another checkpoint"
         )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from edgebrain import tasks
 from edgebrain.errors import UserError
-from edgebrain.onnx import files
 from edgebrain.onnx.blocks import BlockStreamer
 from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
@@ -311,7 +310,7 @@ def load_runner(
     """
     path = Path(path)
     graph = Graph.read(path)
-    files.check_finite(graph.model, str(path))
+    graph.check_finite()
     session, card = make_session(path, threads), graph.metadata
     given = {k: v for k, v in settings.items() if v is not None}
     if card is not None:

@@ -107,8 +107,7 @@ def checked_graph(path: str | Path, *wanted: str) -> Graph:
             )
     if problems:
         raise UserError.collect(f"{path}: cannot become C", problems)
-    files.check_complete(graph.model, str(path))
-    files.check_finite(graph.model, str(path))
+    graph.check_complete()
     return graph
 
 
