@@ -165,25 +165,28 @@ static inline float eb_cell_1(const eb_cell_layer *layer, int32_t forget,
 
 #endif
 
+#if defined(EB_USE_MVE)
+#define EB_CELLS(load)                                                     \
+    for (int32_t i = 0; i < size; i += 4) {                                \
+        const mve_pred16_t p = vctp32q((uint32_t)(size - i));              \
+        const float32x4_t next =                                           \
+            eb_cell_4(&l, load(&forget[i], p), load(&input[i], p),         \
+                      load(&gate[i], p), vldrwq_z_f32(&state[i], p));      \
+        vstrwq_p_f32(&state[i], next, p);                                  \
+    }
+#else
+#define EB_CELLS(load)                                                     \
+    for (int32_t i = 0; i < size; i++) {                                   \
+        state[i] = eb_cell_1(&l, forget[i], input[i], gate[i], state[i]);  \
+    }
+#endif
+
 void eb_cell_s8(const eb_cell_layer *layer, const int8_t *forget,
                 const int8_t *input, const int8_t *gate, float *state,
                 int32_t size)
 {
     const eb_cell_layer l = *layer;
-#if defined(EB_USE_MVE)
-    for (int32_t i = 0; i < size; i += 4) {
-        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
-        const float32x4_t next =
-            eb_cell_4(&l, vldrbq_z_s32(&forget[i], p),
-                      vldrbq_z_s32(&input[i], p), vldrbq_z_s32(&gate[i], p),
-                      vldrwq_z_f32(&state[i], p));
-        vstrwq_p_f32(&state[i], next, p);
-    }
-#else
-    for (int32_t i = 0; i < size; i++) {
-        state[i] = eb_cell_1(&l, forget[i], input[i], gate[i], state[i]);
-    }
-#endif
+    EB_CELLS(vldrbq_z_s32)
 }
 
 void eb_cell_s16(const eb_cell_layer *layer, const int16_t *forget,
@@ -191,18 +194,5 @@ void eb_cell_s16(const eb_cell_layer *layer, const int16_t *forget,
                  int32_t size)
 {
     const eb_cell_layer l = *layer;
-#if defined(EB_USE_MVE)
-    for (int32_t i = 0; i < size; i += 4) {
-        const mve_pred16_t p = vctp32q((uint32_t)(size - i));
-        const float32x4_t next =
-            eb_cell_4(&l, vldrhq_z_s32(&forget[i], p),
-                      vldrhq_z_s32(&input[i], p), vldrhq_z_s32(&gate[i], p),
-                      vldrwq_z_f32(&state[i], p));
-        vstrwq_p_f32(&state[i], next, p);
-    }
-#else
-    for (int32_t i = 0; i < size; i++) {
-        state[i] = eb_cell_1(&l, forget[i], input[i], gate[i], state[i]);
-    }
-#endif
+    EB_CELLS(vldrhq_z_s32)
 }

@@ -137,53 +137,27 @@ void eb_square_all(float *x, int32_t size)
     }
 }
 
-void eb_add_all(float *x, int32_t size, float value)
-{
-    EB_PLAIN_LOOP
-    for (int32_t i = 0; i < size; i++) {
-        x[i] += value;
+/* With one number, and with one for each element. */
+#define EB_CHANGE(name, operator)                                      \
+    void eb_##name##_all(float *x, int32_t size, float value)          \
+    {                                                                  \
+        EB_PLAIN_LOOP                                                  \
+        for (int32_t i = 0; i < size; i++) {                           \
+            x[i] operator value;                                       \
+        }                                                              \
+    }                                                                  \
+                                                                       \
+    void eb_##name##_each(float *x, int32_t size, const float *values) \
+    {                                                                  \
+        EB_PLAIN_LOOP                                                  \
+        for (int32_t i = 0; i < size; i++) {                           \
+            x[i] operator values[i];                                   \
+        }                                                              \
     }
-}
 
-void eb_mul_all(float *x, int32_t size, float value)
-{
-    EB_PLAIN_LOOP
-    for (int32_t i = 0; i < size; i++) {
-        x[i] *= value;
-    }
-}
-
-void eb_div_all(float *x, int32_t size, float value)
-{
-    EB_PLAIN_LOOP
-    for (int32_t i = 0; i < size; i++) {
-        x[i] /= value;
-    }
-}
-
-void eb_add_each(float *x, int32_t size, const float *values)
-{
-    EB_PLAIN_LOOP
-    for (int32_t i = 0; i < size; i++) {
-        x[i] += values[i];
-    }
-}
-
-void eb_mul_each(float *x, int32_t size, const float *values)
-{
-    EB_PLAIN_LOOP
-    for (int32_t i = 0; i < size; i++) {
-        x[i] *= values[i];
-    }
-}
-
-void eb_div_each(float *x, int32_t size, const float *values)
-{
-    EB_PLAIN_LOOP
-    for (int32_t i = 0; i < size; i++) {
-        x[i] /= values[i];
-    }
-}
+EB_CHANGE(add, +=)
+EB_CHANGE(mul, *=)
+EB_CHANGE(div, /=)
 
 void eb_clip_all(float *x, int32_t size, float low, float high)
 {

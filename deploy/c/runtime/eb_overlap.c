@@ -4,16 +4,6 @@
 
 #include "eb_fft_x4.h"
 
-static inline int16_t eb_to_int16(float value)
-{
-#if defined(EB_USE_FPU)
-    /* The instruction saturates to int32 by itself. */
-    return eb_saturate_s16(eb_round(value));
-#else
-    return (int16_t)eb_round(eb_limit(value, -32768.0f, 32767.0f));
-#endif
-}
-
 /* Finished samples: out = (overlap + z * window) * gain. */
 EB_NOINLINE void eb_finish(int16_t *restrict out,
                            const float *restrict overlap,
@@ -40,8 +30,8 @@ EB_NOINLINE void eb_finish(int16_t *restrict out,
 #endif
     /* Two at a time: fewer steps of the pointers. */
     for (int32_t left = rest >> 1; left > 0; left--) {
-        out[0] = eb_to_int16((overlap[0] + z[0] * window[0]) * gain[0]);
-        out[1] = eb_to_int16((overlap[1] + z[1] * window[1]) * gain[1]);
+        out[0] = eb_round_s16((overlap[0] + z[0] * window[0]) * gain[0]);
+        out[1] = eb_round_s16((overlap[1] + z[1] * window[1]) * gain[1]);
         out += 2;
         overlap += 2;
         z += 2;
@@ -49,7 +39,7 @@ EB_NOINLINE void eb_finish(int16_t *restrict out,
         gain += 2;
     }
     if ((rest & 1) != 0) {
-        out[0] = eb_to_int16((overlap[0] + z[0] * window[0]) * gain[0]);
+        out[0] = eb_round_s16((overlap[0] + z[0] * window[0]) * gain[0]);
     }
 }
 
@@ -119,7 +109,7 @@ void eb_overlap(const eb_stft *stft, const float *z, float *overlap,
     const int32_t both = hop < kept ? hop : kept;
     eb_finish(out, overlap, z, window, stft->gain, both);
     for (int32_t i = both; i < hop; i++) {
-        out[i] = eb_to_int16(z[i] * window[i] * stft->gain[i]);
+        out[i] = eb_round_s16(z[i] * window[i] * stft->gain[i]);
     }
     if (kept > hop) {
         eb_add(overlap, &overlap[hop], &z[hop], &window[hop], kept - hop);
