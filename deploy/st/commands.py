@@ -65,20 +65,11 @@ def steps(
         Step(
             "generate",
             (
-                "generate",
-                *common,
-                *art,
-                *options,
-                "--c-api",
-                "st-ai",
-                "--input-data-type",
-                "int8" if int8_input else "float32",
-                "--output-data-type",
-                "float32",
-                "--inputs-ch-position",
-                "chfirst",
-                "--outputs-ch-position",
-                "chfirst",
+                *("generate", *common, *art, *options, "--c-api", "st-ai"),
+                *("--input-data-type", "int8" if int8_input else "float32"),
+                *("--output-data-type", "float32"),
+                *("--inputs-ch-position", "chfirst"),
+                *("--outputs-ch-position", "chfirst"),
                 *_folders("generate"),
             ),
             (("network.c", "stai_network.c"), _INFO),
@@ -86,13 +77,7 @@ def steps(
         ),
         Step(
             "validate",
-            (
-                "validate",
-                *where,
-                *vectors,
-                "--save-csv",
-                *_folders("validate"),
-            ),
+            ("validate", *where, *vectors, "--save-csv", *_folders("validate")),
             (("*",),),
             "computes the same as the expected outputs",
         ),
@@ -100,12 +85,8 @@ def steps(
 
 
 def _folders(name: str) -> tuple[str, ...]:
-    return (
-        "-o",
-        f"{OUTPUT}/{name}",
-        "--workspace",
-        f"{OUTPUT}/{name}/workspace",
-    )
+    place = f"{OUTPUT}/{name}"
+    return "-o", place, "--workspace", f"{place}/workspace"
 
 
 def run_script(todo: list[Step]) -> str:

@@ -55,9 +55,8 @@ def read_clips(
         files = [files[n * len(files) // most] for n in range(most)]
     clips = []
     for path in files:
-        info = audio.inspect(path)
-        wav = audio.read(path, frames=round(SECONDS * info.sample_rate))
-        wav = audio.resample(wav, info.sample_rate, sample_rate)
+        frames = round(SECONDS * audio.inspect(path).sample_rate)
+        wav = audio.read_at(path, sample_rate, frames=frames)
         clips.append(Clip(path.name, wav))
     return clips or [Clip(SYNTHETIC, speech_like(SECONDS, sample_rate))]
 
