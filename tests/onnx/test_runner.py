@@ -7,8 +7,8 @@ import sys
 
 from edgebrain.enhancement.forms.masker import StreamingMasker
 from edgebrain.errors import UserError
-from edgebrain.onnx import metadata
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
+from edgebrain.onnx.files import read_card, write_card
 from edgebrain.onnx.runner import load_runner
 from edgebrain.onnx.session import make_session
 from edgebrain.signal import istft, magnitude, stft
@@ -265,8 +265,8 @@ def test_a_mask_of_another_shape(settings, tmp_path):
 def test_a_stream_whose_mask_has_another_shape(files, tmp_path):
     path = write_foreign(tmp_path / "f.onnx", (1, 17, 1), transposed=True)
     model = onnx.load(path)
-    known = files.read_card(files["stream"])
-    files.write_card(model, known.replace(states=[], lookahead_frames=0))
+    known = read_card(files["stream"])
+    write_card(model, known.replace(states=[], lookahead_frames=0))
     onnx.save(model, path)
     with pytest.raises(UserError, match="no mask network"):
         load_runner(path).streamer()
@@ -291,7 +291,7 @@ def test_a_magnitude_of_other_bins_or_with_nan(files):
 def test_not_an_onnx_file(content, tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
-    for load in (load_runner, metadata.read, make_session):
+    for load in (load_runner, read_card, make_session):
         with pytest.raises(UserError, match="not an ONNX file") as caught:
             load(path)
         assert str(path) in str(caught.value)
@@ -328,7 +328,7 @@ def test_damaged_metadata(spoilt):
 
 def test_metadata_of_another_graph(spoilt):
     model = onnx.load(spoilt["offline"])
-    files.write_card(model, files.read_card(spoilt["stream"]))
+    write_card(model, read_card(spoilt["stream"]))
     onnx.save(model, spoilt["offline"])
     with pytest.raises(UserError, match="besides the states"):
         load_runner(spoilt["offline"])
