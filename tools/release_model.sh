@@ -48,14 +48,15 @@ if [ -e "$target/patch.onnx" ]; then # a recurrent network has none
   forms+=("$target/patch_int8.onnx")
 fi
 
-scored=$results${checkpoint:+/save/$checkpoint}
+score() { # SET FOLDER WHAT...
+  local set=$1 folder=results/evaluation/release-$name-$2
+  "$python" evaluate.py "${@:3}" --output_folder "$folder" \
+    --metrics pesq stoi si_snr \
+    --noisy_folder "$pairs/$set/noisy_testset_wav" \
+    --clean_folder "$pairs/$set/clean_testset_wav"
+}
 for set in hard mild; do
-  "$python" evaluate.py "$scored" --compare "${forms[@]}" \
-    --noisy_folder "$pairs/$set/noisy_testset_wav" \
-    --clean_folder "$pairs/$set/clean_testset_wav" \
-    --output_folder "results/evaluation/release-$name-$set"
-  "$python" evaluate.py "$target/stream_int8.onnx" --gain_db -30 -20 0 10 \
-    --noisy_folder "$pairs/$set/noisy_testset_wav" \
-    --clean_folder "$pairs/$set/clean_testset_wav" \
-    --output_folder "results/evaluation/release-$name-$set-levels"
+  score $set $set "$results${checkpoint:+/save/$checkpoint}" \
+    --compare "${forms[@]}"
+  score $set $set-levels "$target/stream_int8.onnx" --gain_db -30 -20 0 10
 done
