@@ -33,13 +33,16 @@ def recording(tmp_path):
     return tmp_path / "in.wav"
 
 
-def test_a_file_by_each_form(recording, tmp_path, causal_folder, onnx_folder):
+def test_a_file_by_each_form(
+    recording, tmp_path, causal_folder, onnx_folder, here
+):
     outputs = []
     for number, words in enumerate(
         ([causal_folder], [onnx_folder], [onnx_folder, "--form", "patch"])
     ):
         target = tmp_path / f"{number}.wav"
-        done = enhance(words[0], recording, target, *words[1:])
+        words = [words[0], recording, target, *words[1:]]
+        done = here("enhance.py", *words) if number else enhance(*words)
         assert done.returncode == 0, done.stderr
         assert "real-time factor" in done.stdout
         info = soundfile.info(target)
@@ -51,28 +54,28 @@ def test_a_file_by_each_form(recording, tmp_path, causal_folder, onnx_folder):
     assert "torch" not in done.stdout
 
 
-def test_a_folder_and_no_overwriting(tmp_path, onnx_folder):
+def test_a_folder_and_no_overwriting(tmp_path, onnx_folder, here):
     samples = 0.1 * np.random.default_rng(0).standard_normal(8000)
     for name in ("a.wav", "sub/b.flac"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, 16000)
     (tmp_path / "in" / "nan.wav").write_bytes(b"")
-    words = (onnx_folder, tmp_path / "in", tmp_path / "out")
-    bad = enhance(*words)
+    words = ("enhance.py", onnx_folder, tmp_path / "in", tmp_path / "out")
+    bad = here(*words)
     assert bad.returncode == 2 and "nan.wav: is empty" in bad.stderr
     assert not (tmp_path / "out").exists()
     (tmp_path / "in" / "nan.wav").unlink()
-    good = enhance(*words)
+    good = here(*words)
     assert good.returncode == 0, good.stderr
     assert "2 files" in good.stdout
     before = (tmp_path / "out" / "a.wav").read_bytes()
-    again = enhance(*words, "--dry_wet", "0")
+    again = here(*words, "--dry_wet", "0")
     assert again.returncode == 2
     assert "a.wav: exists already; give --overwrite" in again.stderr
     assert "Traceback" not in again.stderr
     assert (tmp_path / "out" / "a.wav").read_bytes() == before
-    forced = enhance(*words, "--dry_wet", "0", "--overwrite")
+    forced = here(*words, "--dry_wet", "0", "--overwrite")
     assert forced.returncode == 0
     dry, _ = soundfile.read(tmp_path / "out" / "a.wav")
     assert np.abs(dry - samples).max() < 1e-4

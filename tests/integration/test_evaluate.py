@@ -75,10 +75,13 @@ def test_one_model(folders, causal_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_forms_side_by_side(folders, causal_folder, onnx_folder, tmp_path):
+def test_forms_side_by_side(
+    folders, causal_folder, onnx_folder, tmp_path, here
+):
     out = tmp_path / "out"
     files = [onnx_folder / f"{f}.onnx" for f in ("offline", "patch", "stream")]
-    done = evaluate(
+    done = here(
+        "evaluate.py",
         *(causal_folder, "--compare", *files, *folders),
         *("--gain_db", "-20", "-10", "0", "10", "--n_jobs", "1"),
         *("--output_folder", out, "--report_clips", "2"),
@@ -99,7 +102,7 @@ def test_forms_side_by_side(folders, causal_folder, onnx_folder, tmp_path):
     assert "softer or louder" in page
 
 
-def test_somebody_elses_file(folders, onnx_folder, tmp_path):
+def test_somebody_elses_file(folders, onnx_folder, tmp_path, here):
     import onnx
 
     model = onnx.load(onnx_folder / "offline.onnx")
@@ -108,12 +111,12 @@ def test_somebody_elses_file(folders, onnx_folder, tmp_path):
     onnx.save(model, path)
     words = [path, *folders, "--output_folder", tmp_path / "out"]
     words += ["--metrics", "si_snr", "--n_jobs", "1"]
-    without = evaluate(*words)
+    without = here("evaluate.py", *words)
     assert without.returncode == 2 and "no metadata" in without.stderr
     assert not (tmp_path / "out").exists()
     settings = ["--sample_rate", "16000", "--n_fft", "512"]
     settings += ["--win_length", "400", "--hop_length", "160"]
-    done = evaluate(*words, *settings)
+    done = here("evaluate.py", *words, *settings)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "metrics.json").is_file()
 
