@@ -9,7 +9,6 @@ weights, the runtime, a Makefile and examples; deploy/c/README.md says how
 they are used. Needs onnx and numpy.
 """
 
-import argparse
 from pathlib import Path
 import shlex
 import sys
@@ -19,16 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from edgebrain.command_line import (  # noqa: E402
     exit_on_user_error,
     read_options,
+    script_parser,
 )
 
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL")
     add("--output_folder", type=Path, required=True, metavar="FOLDER")

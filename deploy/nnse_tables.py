@@ -23,16 +23,13 @@ from edgebrain.checks import Number  # noqa: E402
 from edgebrain.command_line import (  # noqa: E402
     exit_on_user_error,
     read_options,
+    script_parser,
 )
 
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL")
     add(

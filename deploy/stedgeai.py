@@ -18,7 +18,6 @@ Exit status: 0 all well (warnings included), 1 the check failed and nothing
 was written, 2 wrong use, 3 the tool or the cloud failed.
 """
 
-import argparse
 import json
 import os
 from pathlib import Path
@@ -34,17 +33,14 @@ from edgebrain.command_line import (  # noqa: E402
     exit_on_user_error,
     model_arguments,
     read_options,
+    script_parser,
 )
 from edgebrain.errors import UserError  # noqa: E402
 
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL")
     add("--target", required=True, help="stm32n6, stm32u5, stm32h7, stm32")

@@ -10,22 +10,20 @@ for each model its code as WebAssembly, and three synthesised examples; any
 static server can serve it. Needs clang and its linker (Debian: clang lld).
 """
 
-import argparse
 from pathlib import Path
 import sys
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from edgebrain.command_line import exit_on_user_error  # noqa: E402
+from edgebrain.command_line import (  # noqa: E402
+    exit_on_user_error,
+    script_parser,
+)
 
 
 def parse(argv):
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     parser.add_argument(
         "--output_folder", type=Path, required=True, metavar="FOLDER"

@@ -25,7 +25,7 @@ _WAVS = {"WAV", "WAVEX", "RF64"}
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of a file.
+    """Length, time and clipping of an enhanced file.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Scores of clips and what they come to: task-free, needs no numpy."""
+"""Scores of clips, their means and their ranking; needs no numpy."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
