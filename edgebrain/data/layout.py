@@ -69,6 +69,17 @@ class Found:
     files: dict[str, Path] = field(default_factory=dict)
     ignored: int = 0
 
+    def add(self, more: "Found") -> None:
+        """Take the files of one more folder."""
+        for relative in sorted(self.files.keys() & more.files.keys()):
+            raise UserError(
+                f"data_folder: {self.files[relative]} and "
+                f"{more.files[relative]} have the same name in their folders; "
+                "rename one, or use one of the folders"
+            )
+        self.files |= more.files
+        self.ignored += more.ignored
+
 
 def find_audio(folder: Path | str) -> Found:
     """List the audio files under a folder, in a stable order.
@@ -198,7 +209,7 @@ def find_layouts(data_folders: Sequence[Path | str]) -> tuple:
         for role, splits in roles.items():
             for split, folder in splits.items():
                 files = merged.setdefault(role, {}).setdefault(split, Found())
-                _merge(files, find_audio(folder))
+                files.add(find_audio(folder))
     for role, splits in merged.items():
         if None in splits and len(splits) > 1:
             raise UserError(
@@ -206,18 +217,6 @@ def find_layouts(data_folders: Sequence[Path | str]) -> tuple:
                 "one of the folders and not in another; give all the same"
             )
     return "mixing", merged, [note for *_, notes in layouts for note in notes]
-
-
-def _merge(files: Found, more: Found) -> None:
-    """Add the files of one more folder to those of a split."""
-    for relative, path in more.files.items():
-        if relative in files.files:
-            raise UserError(
-                f"data_folder: {files.files[relative]} and {path} have the "
-                "same name in their folders; rename one"
-            )
-        files.files[relative] = path
-    files.ignored += more.ignored
 
 
 def _paired_folders(clean: Path, noisy: Path) -> dict:

@@ -324,15 +324,7 @@ def _merged(folders: Sequence[Path]) -> Found:
     """Return the files of several parts as one set."""
     result = Found()
     for folder in folders:
-        found = find_audio(folder)
-        twice = result.files.keys() & found.files.keys()
-        if twice:
-            raise UserError(
-                f"{folder}: {len(twice)} files are in another part too, such "
-                f"as {min(twice)}; use one of the two"
-            )
-        result.files.update(found.files)
-        result.ignored += found.ignored
+        result.add(find_audio(folder))
     return result
 
 

@@ -345,15 +345,7 @@ def _corpus(data_folder, cache_folder, training_set, test_from) -> dict:
             sets["test"] = pairs
             continue
         for side in _SIDES:
-            into = sets["train"][side]
-            twice = into.files.keys() & pairs[side].files.keys()
-            if twice:
-                raise UserError(
-                    f"{len(twice)} files are in both training sets, such as "
-                    f"{min(twice)}: one of them is not what its name says"
-                )
-            into.files.update(pairs[side].files)
-            into.ignored += pairs[side].ignored
+            sets["train"][side].add(pairs[side])
     return sets
 
 

@@ -251,7 +251,7 @@ def test_several_parts_and_wrong_names(speech, own, prepare, offline):
     for wrong in ("train-clean-5", {"train": []}, PARTS | {"dev": []}):
         with pytest.raises(UserError, match="parts: .* must be"):
             prepare(speech, parts=wrong, **own)
-    with pytest.raises(UserError, match="are in another part too"):
+    with pytest.raises(UserError, match="have the same name"):
         twice = ["train-clean-5", "LibriSpeech/train-clean-5"]
         prepare(speech, parts=PARTS | {"train": twice}, **own)
 
