@@ -198,8 +198,6 @@ def _enhance(enhancer, tasks, dry_wet):
             f"{done} file{'s' if done != 1 else ''}, {seconds:.1f} s of audio "
             f"in {elapsed:.1f} s, real-time factor {factor:.3f}"
         )
-    if len(problems) == 1:
-        raise UserError(problems[0])
     if problems:
         raise UserError.collect("files that failed", problems)
 

@@ -18,14 +18,6 @@ from edgebrain.errors import UserError
 import numpy as np
 import torch
 
-__all__ = [
-    "MixInfo",
-    "Mixer",
-    "item_rng",
-    "mixing_dataset",
-    "paired_dataset",
-]
-
 OUTPUT_KEYS = ("id", "noisy_sig", "clean_sig")
 
 
@@ -37,6 +29,15 @@ def _tensors(make, name):
         torch.from_numpy(np.array(clean, dtype=np.float32)),
         info,
     )
+
+
+def _dataset(entries, make, epoch, fixed) -> SeededDataset:
+    item = {
+        "func": partial(_tensors, make),
+        "takes": ["id"],
+        "provides": ["noisy_sig", "clean_sig", "mix_info"],
+    }
+    return SeededDataset(entries, [item], OUTPUT_KEYS, epoch, fixed)
 
 
 def mixing_dataset(
@@ -101,12 +102,7 @@ def mixing_dataset(
         epoch,
         None if fixed else crop_seconds,
     )
-    item = {
-        "func": partial(_tensors, mixer.mix),
-        "takes": ["id"],
-        "provides": ["noisy_sig", "clean_sig", "mix_info"],
-    }
-    return SeededDataset(entries, [item], OUTPUT_KEYS, epoch, fixed)
+    return _dataset(entries, mixer.mix, epoch, fixed)
 
 
 class PairReader:
@@ -199,9 +195,4 @@ def paired_dataset(
         None if fixed else crop_seconds,
         None if fixed else settings,
     )
-    item = {
-        "func": partial(_tensors, reader.read),
-        "takes": ["id"],
-        "provides": ["noisy_sig", "clean_sig", "mix_info"],
-    }
-    return SeededDataset(entries, [item], OUTPUT_KEYS, epoch, fixed)
+    return _dataset(entries, reader.read, epoch, fixed)

@@ -73,8 +73,6 @@ def plan(
             problems.append(f"{path}: input and output are the same file")
         elif place.exists() and not overwrite:
             problems.append(f"{place}: exists already; give --overwrite")
-    if len(problems) == 1:
-        raise UserError(problems[0])
     if problems:
         raise UserError.collect("nothing was enhanced", problems)
     return tasks

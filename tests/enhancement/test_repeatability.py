@@ -4,7 +4,7 @@ import copy
 import shutil
 
 from edgebrain.data.batching import train_loader_kwargs
-from edgebrain.enhancement.datasets import item_rng
+from edgebrain.data.randomness import item_rng
 from edgebrain.enhancement.mixing import MixingSettings
 import pytest
 from speechbrain.dataio.dataloader import make_dataloader
