@@ -18,6 +18,7 @@ from edgebrain.checks import Number
 from edgebrain.command_line import exit_on_user_error, script_parser
 from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
+from edgebrain.data.sound_device import heard
 from edgebrain.errors import UserError
 from edgebrain.events import timeline
 from edgebrain.events.detector import load_detector
@@ -70,14 +71,14 @@ def main(argv):
         rate = audio.inspect(path).sample_rate
         blocks = audio.read_blocks(path)
         blocks = audio.resample_blocks(blocks, rate, detector.sample_rate)
-        heard = detector.timeline(blocks)
-        events = heard.events(rules)
+        scores = detector.timeline(blocks)
+        events = scores.events(rules)
         print(f"\n{path}\n{timeline.events_table(events)}")
         if arguments.output_folder is not None:
             target = arguments.output_folder / Path(name).with_suffix("")
             timeline.write_csv(f"{target}.csv", events)
             timeline.write_audacity(f"{target}.txt", events)
-            timeline.draw(f"{target}.png", heard, events)
+            timeline.draw(f"{target}.png", scores, events)
 
 
 def recordings(source):
@@ -92,28 +93,12 @@ def recordings(source):
 
 def listen(detector, on):
     """Print each score of the microphone until Ctrl-C."""
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:
-        raise UserError(
-            f"--live needs the package sounddevice and PortAudio ({error}): "
-            "pip install sounddevice"
-        ) from None
     stream = detector.stream()
-    block = detector.sample_rate // 20
-    try:
-        microphone = sounddevice.InputStream(
-            detector.sample_rate, block, channels=1, dtype="float32"
-        )
-    except sounddevice.PortAudioError as error:
-        raise UserError(f"--live: no microphone ({error})") from None
-    with microphone:
-        while True:
-            samples, _ = microphone.read(block)
-            for row in stream.feed(samples[:, 0]):
-                best = int(row.argmax())
-                name = detector.class_names[best] if row[best] >= on else "-"
-                print(f"\r{name:24} {100 * row[best]:5.1f} %", end="")
+    for samples in heard(detector.sample_rate):
+        for row in stream.feed(samples):
+            best = int(row.argmax())
+            name = detector.class_names[best] if row[best] >= on else "-"
+            print(f"\r{name:24} {100 * row[best]:5.1f} %", end="")
 
 
 if __name__ == "__main__":

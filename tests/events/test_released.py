@@ -1,5 +1,6 @@
 """The released detectors: whole, small, their forms alike."""
 
+import importlib.util
 from pathlib import Path
 
 from edgebrain.data.embedded.noises import make_noise
@@ -61,3 +62,22 @@ def test_forms_agree_on_sounds(folder):
         assert np.abs(other - whole).max() < allowed, precision
     other = load_detector(folder, form="stream", precision="int8")
     assert np.abs(other.classify(wav) - whole).max() < 0.2
+
+
+def test_listening_prints_each_score(monkeypatch, capsys):
+    """The scores of a microphone are those of the same recording."""
+    spec = importlib.util.spec_from_file_location(
+        "detect", MODELS[0].parents[1] / "detect.py"
+    )
+    detect = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(detect)
+    rng = np.random.default_rng(1)
+    wav = make_noise("rain", "test", 3.0, 16000, rng)[0].astype(np.float32)
+    detector = load_detector(MODELS[0], form="stream")
+    rows = detector.stream().feed(0.1 * wav)
+    blocks = iter(np.array_split(0.1 * wav, 40))
+    monkeypatch.setattr(detect, "heard", lambda rate: blocks)
+    detect.listen(detector, 0.0)
+    printed = capsys.readouterr().out.split("\r")[1:]
+    names = [detector.class_names[row.argmax()] for row in rows]
+    assert [line.split()[0] for line in printed] == names and len(names) > 3
