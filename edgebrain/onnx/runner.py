@@ -314,11 +314,11 @@ def load_runner(
     session, card = make_session(path, threads), graph.metadata
     given = {k: v for k, v in settings.items() if v is not None}
     if card is not None:
-        wanted = SignalSettings.from_dict(card.signal.to_dict() | given)
+        known = card.signal.to_dict()
         problems = [
-            f"{name}: {getattr(card.signal, name)} there, {value} given"
+            f"{name}: {known.get(name, 'nothing')} there, {value} given"
             for name, value in given.items()
-            if getattr(wanted, name) != getattr(card.signal, name)
+            if value != known.get(name)
         ]
         if context is not None and _sides(context) != card.context:
             problems.append(f"context: {card.context} there, {context} given")
