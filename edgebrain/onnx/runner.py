@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebrain import tasks
-from edgebrain.errors import UserError
+from edgebrain.errors import UserError, unknown_name
 from edgebrain.onnx.blocks import BlockStreamer
 from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.metadata import GraphMetadata
@@ -314,12 +314,12 @@ def load_runner(
     session, card = make_session(path, threads), graph.metadata
     given = {k: v for k, v in settings.items() if v is not None}
     if card is not None:
-        known = card.signal.to_dict()
-        problems = [
-            f"{name}: {known.get(name, 'nothing')} there, {value} given"
-            for name, value in given.items()
-            if value != known.get(name)
-        ]
+        there, problems = card.signal.to_dict(), []
+        for name, value in given.items():
+            if name not in there:
+                raise unknown_name("signal setting", name, there)
+            if value != there[name]:
+                problems.append(f"{name}: {there[name]} there, {value} given")
         if context is not None and _sides(context) != card.context:
             problems.append(f"context: {card.context} there, {context} given")
         if problems:
