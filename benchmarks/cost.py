@@ -66,13 +66,7 @@ class Layers:
 
 
 def measure(path: str | Path) -> list[Row]:
-    """Measure a model on every board.
-
-    Arguments
-    ---------
-    path : str or Path
-        An int8 or int16x8 ONNX stream, or an int8 patch of a detector.
-    """
+    """Measure an int8 or int16x8 stream, or an int8 patch of a detector."""
     _check_tools()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "c")

@@ -29,15 +29,11 @@ def main(argv):
 def measure(path, form, precision, seconds, repeats) -> dict:
     """Return the figures of a form.
 
-    Returns
-    -------
-    dict
-        ``factor``: seconds of processor time a second of audio, the whole
-        clip at once, median of the repeats. ``peak`` and ``base``: bytes of
-        resident memory, at most and before the network was loaded.
-        Of the stream form also ``hop_factor``, the same fed hop by hop,
-        and ``hop`` and ``frame``, see :class:`_Laps`: a hop from samples to
-        samples, and the graph alone.
+    ``factor``: seconds of processor time a second of audio, the whole clip at
+    once, median of the repeats. ``peak`` and ``base``: bytes of resident
+    memory, at most and before the network was loaded. Of the stream form also
+    ``hop_factor``, the same fed hop by hop, and ``hop`` and ``frame``, see
+    :class:`_Laps`: a hop from samples to samples, and the graph alone.
     """
     _import(form)
     from edgebrain.enhancement import load_enhancer

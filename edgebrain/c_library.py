@@ -23,10 +23,7 @@ _COMMON = {
 class Library:
     """A loaded library, an :class:`edgebrain.runners.Form`; holds no stream.
 
-    Arguments
-    ---------
-    functions : dict of str to (type, list of type)
-        Result and arguments of further functions, without ``eb_``.
+    ``functions`` are further ones, without ``eb_``: result and arguments.
     """
 
     form = "c"

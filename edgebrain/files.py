@@ -180,10 +180,7 @@ def check_place(path: Path | str | None, mend: str = "give another") -> None:
 def check_folder(path: Path | str, marker: str) -> dict[str, str]:
     """Refuse a folder that :func:`whole_folder` could not or must not write.
 
-    Returns
-    -------
-    dict of str to str
-        What the tool wrote there before: names and SHA-256.
+    Returns what the tool wrote there before: names and SHA-256.
     """
     path, mend = Path(path), "give another --output_folder"
     check_place(path)

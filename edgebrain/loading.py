@@ -23,7 +23,7 @@ def locate(
     precision: str | None,
     forms: tuple[str, ...],
 ) -> tuple[str, Path]:
-    """Return what is to be loaded.
+    """Return what is to be loaded: ``torch``, ``onnx`` or ``c``, and its path.
 
     Arguments
     ---------
@@ -35,13 +35,6 @@ def locate(
         folder, else the first of ``forms`` that is there.
     precision : str, optional
         Left out: the first of :data:`PRECISIONS` that is there.
-
-    Returns
-    -------
-    kind : str
-        ``torch``, ``onnx`` or ``c``.
-    path : Path
-        The folder, or the file that was chosen.
     """
     path, known = Path(path), ("torch", "c", *forms)
     if form is not None and form not in known:

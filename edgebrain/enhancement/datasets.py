@@ -54,12 +54,13 @@ def mixing_dataset(
 ) -> SeededDataset:
     """Build a data set that mixes on the fly.
 
+    Its keys are id, noisy_sig, clean_sig (float32 tensors (n,)) and, on
+    demand, ``mix_info`` (a MixInfo).
+
     Arguments
     ---------
-    speech_manifest : str or Path
-        JSON manifest with wav, duration and speaker.
-    noise_manifest, rir_manifest : str, Path or None
-        JSON manifests with wav and duration.
+    speech_manifest, noise_manifest, rir_manifest : str, Path or None
+        JSON manifests with wav, duration and, of speech, speaker.
     settings : MixingSettings
         What to do how often; ``settings.without`` what the corpus has not:
         noises, rooms, a second speaker.
@@ -74,12 +75,6 @@ def mixing_dataset(
         manifest when None.
     cache_mb : float
         Memory for decoded noises, and as much for rooms, in each process.
-
-    Returns
-    -------
-    SeededDataset
-        Output keys id, noisy_sig, clean_sig (float32 tensors (n,)); the key
-        ``mix_info`` (a MixInfo) on demand.
     """
     keys = ("speaker",) if settings.babble_prob > 0 else ()
     entries = load_manifest(

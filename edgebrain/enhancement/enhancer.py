@@ -14,12 +14,8 @@ import numpy as np
 class Enhancer:
     """Any form of a trained network behind one interface.
 
-    Made by :func:`edgebrain.enhancement.load_enhancer`.
-
-    Attributes
-    ----------
-    sample_rate : int
-        In Hz, of what goes in and comes out.
+    Made by :func:`edgebrain.enhancement.load_enhancer`. Signals in and out
+    are at :attr:`sample_rate`.
     """
 
     def __init__(self, runner: Form, source: Path | str) -> None:

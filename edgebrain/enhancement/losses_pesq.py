@@ -106,19 +106,11 @@ def _tables(device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
 def disturbance(
     estimate: Tensor, clean: Tensor, lengths: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the two disturbances that a PESQ score is made of.
+    """Return the two disturbances that a PESQ score is made of, each (batch,).
 
-    Arguments
-    ---------
-    estimate, clean : Tensor (batch, samples)
-        At 16 kHz; zero behind ``lengths``.
-
-    Returns
-    -------
-    symmetric, asymmetric : Tensor (batch,)
-        0 where there is no score.
-    scored : Tensor (batch,) of bool
-        False where the clean item is silent or shorter than .34 s.
+    Of signals (batch, samples) at 16 kHz, zero behind ``lengths``. The third
+    result is False where there is no score: the clean item is silent or
+    shorter than .34 s, and both disturbances are 0.
     """
     table = _tables(estimate.device, estimate.dtype)
     frames = (lengths.to(estimate.device) - FRAME).div(

@@ -55,13 +55,8 @@ def active_speech_mask(
     frame. The threshold follows the signal, so a gain changes nothing. 30 dB
     below the loudest frame is about 20 dB below the mean level of speech,
     close to the margin of 15.9 dB (ITU-T P.56), and above the noise floor of
-    an ordinary recording.
-
-    Arguments
-    ---------
-    reference : float or None
-        Power of the loudest frame when ``wav`` is only a part of the
-        utterance.
+    an ordinary recording. ``reference`` is the power of the loudest frame
+    when ``wav`` is only a part of the utterance.
     """
     power = frame_power(wav, sample_rate)
     size = max(1, round(sample_rate * FRAME_MS / 1000))
@@ -242,14 +237,8 @@ def band_limit(
 
     Zero phase, with the magnitude of a Butterworth filter of order 8 at
     each edge, |H|^2 = 1 / (1 + (f / high)^16) for the upper one (applied in
-    the frequency domain on a zero-padded signal).
-
-    Arguments
-    ---------
-    low_hz : float
-        Lower -3 dB edge; 0 for none.
-    high_hz : float
-        Upper -3 dB edge; half the sample rate or more for none.
+    the frequency domain on a zero-padded signal). The edges are at -3 dB; 0,
+    or half the sample rate and more, is none.
     """
     length = wav.shape[-1]
     # A steep low edge rings for a few of its own periods.
@@ -272,12 +261,9 @@ def equalise(
 ) -> np.ndarray:
     """Give a signal a smooth frequency response, without any delay.
 
-    Arguments
-    ---------
-    gains_db : sequence of float
-        Gains at 100, 316, 1000, 3162, ... Hz, as many as given; linear in
-        dB over the logarithm of the frequency between them, constant
-        outside.
+    ``gains_db`` are those at 100, 316, 1000, 3162, ... Hz, as many as given;
+    linear in dB over the logarithm of the frequency between them, constant
+    outside.
     """
     size = fft.next_fast_len(len(wav) + sample_rate // 50, real=True)
     spectrum = fft.rfft(wav.astype(np.float32, copy=False), size)

@@ -198,10 +198,7 @@ class MixingSettings:
     ) -> "MixingSettings":
         """Return a copy in which these augmentations never happen.
 
-        Arguments
-        ---------
-        noise : bool
-            No noise, neither a first nor a second one.
+        Without noise there is neither a first nor a second one.
         """
         off = {
             "noise_prob": noise,

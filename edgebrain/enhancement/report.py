@@ -37,17 +37,11 @@ def report(
     n_clips: int = 6,
     title: str = "Speech enhancement report",
 ) -> None:
-    """Write report.html of an evaluation.
+    """Write report.html of an evaluation, whose first row is the noisy input.
 
-    Arguments
-    ---------
-    result : edgebrain.enhancement.evaluation.Evaluation
-        Its first row is the noisy input.
-    read_clip : callable
-        ``read_clip(clip_id)`` gives the waveforms (samples,) by name:
-        ``noisy``, each model, ``clean``.
-    n_clips : int
-        Clips with players: the worst ones, and a median and the best one.
+    ``read_clip(clip_id)`` gives the waveforms (samples,) by name: ``noisy``,
+    each model, ``clean``. Of the ``n_clips`` with players most are the worst
+    ones, the others a median and the best one.
     """
     rows, labels = result.rows, at_rate(result.sample_rate)
     summary = metrics_summary(rows)

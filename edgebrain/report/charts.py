@@ -36,10 +36,7 @@ def scatter(
 ) -> str:
     """Return a scatter plot with a line at zero.
 
-    Arguments
-    ---------
-    series : mapping of str to sequence of (x, y, text)
-        The text shows when the pointer rests on a point.
+    The text of a point shows when the pointer rests on it.
     """
     points = [p for values in series.values() for p in values]
     xs, ys = [p[0] for p in points], [p[1] for p in points]
@@ -81,15 +78,10 @@ def lines(
 ) -> str:
     """Return lines with markers over places of equal distance.
 
-    Arguments
-    ---------
-    series : mapping of str to sequence of float
-        A value a place; NaN leaves a gap. The first, the noisy input, has
-        the class ``noisy``, the others ``s0``, ``s1``, ...
-    places : sequence of str
-        What stands below the axis; a line break starts a second line.
-    joined : sequence of bool, optional
-        False where no line leads to a place; left out: to all.
+    Of each series a value a place; NaN leaves a gap. The first, the noisy
+    input, has the class ``noisy``, the others ``s0``, ``s1``, ... A line break
+    in a place starts a second line below the axis. ``joined`` is False where
+    no line leads to a place; left out: to all.
     """
     joined = [True] * len(places) if joined is None else joined
     values = [v for row in series.values() for v in row if math.isfinite(v)]

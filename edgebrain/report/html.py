@@ -40,10 +40,7 @@ class Figure:
 class Section:
     """Figures with one key; left out where there are no figures.
 
-    Attributes
-    ----------
-    key : sequence of (str, str)
-        CSS class and name of each colour.
+    The key holds the CSS class and the name of each colour.
     """
 
     title: str
@@ -54,16 +51,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Track:
-    """One version of a clip.
+    """One version of a clip: a row of the scores, or ``clean``.
 
-    Attributes
-    ----------
-    name : str
-        A row of the scores, or ``clean``.
-    wav : numpy.ndarray
-        (samples,); what is not finite becomes silence.
-    drawing : str
-        SVG that stands below the spectrogram, as wide as it.
+    What is not finite in ``wav`` (samples,) becomes silence; ``drawing``, SVG,
+    stands below the spectrogram, as wide as it.
     """
 
     name: str

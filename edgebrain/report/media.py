@@ -27,11 +27,8 @@ def spectrogram_url(
 ) -> str:
     """Return the spectrogram as a PNG picture without axes.
 
-    Arguments
-    ---------
-    top_db : float, optional
-        The level with the brightest colour, of :func:`peak_db`; for one
-        scale over several pictures.
+    ``top_db`` is the level with the brightest colour, of :func:`peak_db`; for
+    one scale over several pictures.
     """
     from matplotlib import colormaps
     from PIL import Image

@@ -101,17 +101,11 @@ def plot_learning_curves(
 ) -> None:
     """Draw losses, metrics and learning rate over epochs.
 
-    Each metric has the baseline's score as a dashed line and a star at
-    its best epoch. Only what the history holds is drawn.
-
-    Arguments
-    ---------
-    history : iterable of dict
-        A row an epoch: ``epoch``, ``train_loss``, ``valid_loss``,
-        ``valid_<metric>``, ``<baseline>_<metric>``, ``lr``; each but the
-        epoch may be missing, None or NaN.
-    selected : int, optional
-        The epoch that is tested and exported, marked in every panel.
+    Each metric has the baseline's score as a dashed line and a star at its
+    best epoch, and ``selected``, the epoch that is tested and exported, is
+    marked. A row of the history has ``epoch``, ``train_loss``, ``valid_loss``,
+    ``valid_<metric>``, ``<baseline>_<metric>``, ``lr``; each but the epoch may
+    be missing, None or NaN.
     """
     rows = list(history)
     names = _panels(rows, task)

@@ -103,14 +103,9 @@ def least_gains(
 
 
 def worst_first(gains: Mapping[str, float], count: int) -> list[tuple]:
-    """Return the clips to show: ``(id, why)``.
+    """Return ``(id, why)`` of clips to show, the least gain being the worst.
 
-    Arguments
-    ---------
-    gains : mapping of str to float
-        By clip; the least is the worst.
-    count : int
-        The worst ones, then a median and the best.
+    Of ``count`` the most are the worst ones, then a median and the best.
     """
     ranked = sorted(gains, key=lambda clip: (gains[clip], clip))
     if len(ranked) <= count or count < 3:

@@ -149,14 +149,8 @@ def per_clip(
 
     Columns: ``id``, the given files, then for each metric a column a row
     (``noisy_pesq, enhanced_pesq, ...``), at the end ``failures`` with the
-    reasons. A score that failed is an empty cell.
-
-    Arguments
-    ---------
-    rows : mapping of str to sequence of ClipScores
-        The first is the noisy input; all of the same clips.
-    files : mapping of str to mapping of str to str, optional
-        By clip id: file names by column (``{"noisy_file": ..., ...}``).
+    reasons. A score that failed is an empty cell. All rows are of the same
+    clips; ``files`` holds, by clip, names by column (``noisy_file``, ...).
     """
     files = files or {}
     file_columns = list(dict.fromkeys(c for f in files.values() for c in f))

@@ -59,17 +59,12 @@ class History:
 
 
 class PatientEpochCounter(EpochCounter):
-    """Count epochs and stop early when a metric no longer improves.
+    """Count epochs; stop after ``patience`` of them without a new best value.
 
     SpeechBrain's EpochCounterWithStopper takes a flat or slowly falling
     metric for progress when it is maximised. This one reads the history,
     which the checkpoint restores, so a resumed run stops where an
-    uninterrupted one does.
-
-    Arguments
-    ---------
-    patience : int
-        Epochs without a new best value before it stops; 0: never.
+    uninterrupted one does. A patience of 0 never stops.
     """
 
     def __init__(self, limit, history, key, higher_is_better, patience=0):

@@ -97,10 +97,7 @@ class FakeQuantizer(nn.Module):
 def fake_quantize_weight(weight: Tensor, axis: int | None = 0) -> Tensor:
     """Return weights rounded to 8 bits with zero point 0.
 
-    Arguments
-    ---------
-    axis : int or None
-        Of the output channels, a scale each; None: one scale.
+    ``axis`` is that of the output channels, a scale each; None: one scale.
     """
     size = weight.detach().abs()
     if axis is None:
@@ -167,11 +164,7 @@ class QuantizationAware(nn.Module):
     def attach(self, model: nn.Module) -> None:
         """Let a network round from now on; its weights keep their names.
 
-        Raises
-        ------
-        UserError
-            When the network's code cannot be followed, or nothing in it is
-            quantized.
+        UserError when its code cannot be followed or nothing is quantized.
         """
         traced, points, cells = follow(model)
         for name in points:

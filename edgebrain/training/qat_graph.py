@@ -38,20 +38,10 @@ _BARE = {F.conv1d, F.conv2d, F.linear, torch.matmul, operator.matmul}
 def follow(model: nn.Module) -> tuple[fx.GraphModule, list[str], dict]:
     """Return where a network's values are rounded.
 
-    Returns
-    -------
-    traced : torch.fx.GraphModule
-        Shares its layers with the model.
-    points : list of str
-        Names of nodes of ``traced`` whose output is rounded.
-    cells : dict of str to int
-        Node that is an LSTM of this project -> its number of layers.
-
-    Raises
-    ------
-    UserError
-        When its code depends on values, multiplies with weights outside a
-        layer, or has no layer.
+    A traced module that shares its layers with the model; the names of its
+    nodes whose output is rounded; and of each node that is an LSTM of this
+    project its number of layers. UserError when the code depends on values,
+    multiplies with weights outside a layer, or has no layer.
     """
     name = type(model).__name__
     try:

@@ -28,12 +28,8 @@ def learned_ranges(
 ) -> Ranges:
     """Return the learnt ranges by the names of a graph's tensors.
 
-    Arguments
-    ---------
-    results : str or Path
-        Results folder of the training, or one of its checkpoints.
-    source : Source
-        A file exported from its best checkpoint.
+    ``results`` is the folder of the training, or one of its checkpoints;
+    ``source`` a file exported from the best one.
     """
     loaded = load_model(results)
     path = loaded.info.checkpoint / RANGES_FILE

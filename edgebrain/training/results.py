@@ -36,10 +36,8 @@ _CARD = "model_card.ckpt"
 class CheckpointInfo:
     """Where a network comes from.
 
-    Attributes
-    ----------
-    selected_by : str or None
-        The metric that picked it; None: it was named, or is the newest.
+    ``selected_by`` is the metric that picked it; None: it was named, or is
+    the newest.
     """
 
     checkpoint: Path
@@ -60,13 +58,7 @@ class CheckpointInfo:
 
 
 class LoadedModel(NamedTuple):
-    """A network with its weights.
-
-    Attributes
-    ----------
-    model : nn.Module
-        In evaluation mode, on the CPU.
-    """
+    """A network with its weights, in evaluation mode, on the CPU."""
 
     model: nn.Module
     settings: SignalSettings
@@ -80,6 +72,9 @@ def load_model(
 ) -> LoadedModel:
     """Load the network of a results folder.
 
+    A class outside this package is looked for beside the yaml of the
+    training, beside train.py, in the results and the working folder.
+
     Arguments
     ---------
     results : str or Path
@@ -88,17 +83,6 @@ def load_model(
     checkpoint : str or Path, optional
         A folder ``CKPT+...`` or its name. None: the best by the yaml's
         ``select_by``; the newest where the yaml is not there.
-
-    Raises
-    ------
-    UserError
-        When there is no such checkpoint, none has a finite score, or its
-        network cannot be built.
-
-    Notes
-    -----
-    A class outside this package is looked for beside the yaml of the
-    training, beside train.py, in the results and the working folder.
     """
     results = Path(results)
     folder, selected_by = pick_checkpoint(results, checkpoint)

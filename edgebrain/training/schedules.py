@@ -22,11 +22,6 @@ class Schedule:
         A SpeechBrain scheduler (``!new:speechbrain.nnet.schedulers...``), or
         a torch one by ``!name:torch.optim.lr_scheduler...``; its
         ``total_steps`` or ``steps_per_epoch`` and ``epochs`` are filled in.
-
-    Attributes
-    ----------
-    recoverable : object or None
-        What to add to the checkpointer.
     """
 
     def __init__(self, scheduler, optimizer, steps_per_epoch, epochs):
@@ -62,12 +57,9 @@ class Schedule:
             self.scheduler(self.optimizer, optimizer_step)
 
     def after_epoch(self, epoch: int, error: float) -> None:
-        """Call after validation.
+        """Call after validation; ``error`` should fall.
 
-        Arguments
-        ---------
-        error : float
-            What should fall: a loss, or a metric with its sign turned.
+        It is a loss, or a metric with its sign turned.
         """
         if self.kind == "torch_epoch":
             self.scheduler.step()

@@ -26,10 +26,7 @@ RELEASED = "weights.pt"
 class ModelCard:
     """What a checkpoint must say so that its weights can be used again.
 
-    Arguments
-    ---------
-    model : torch.nn.Module
-        Its class and, if it has ``config()``, its constructor arguments.
+    The model's class and, if it has ``config()``, the constructor arguments.
     """
 
     def __init__(self, model, setup):
@@ -59,13 +56,7 @@ class ModelCard:
 
     @mark_as_loader
     def load(self, path, end_of_epoch=True) -> None:
-        """Compare the card at ``path`` with this one.
-
-        Raises
-        ------
-        UserError
-            The checkpoint belongs to another model or other signal settings.
-        """
+        """Refuse a checkpoint of another model or other signal settings."""
         saved = json.loads(Path(path).read_text(encoding="utf-8"))
         if saved.get("model_arguments"):
             # Of an older version: an argument that came since is its default.

@@ -24,16 +24,8 @@ from edgebrain.errors import UserError, unknown_name
 class Archive:
     """An archive on a mirror, and the folder of it that is wanted.
 
-    Arguments
-    ---------
-    path : str
-        Below the address of a mirror.
-    folder : str
-        In the archive, and below the data folder.
-    md5 : str
-        As published beside the archive.
-    size : int or None
-        In bytes.
+    ``path`` lies below the address of a mirror, ``folder`` in the archive and
+    below the data folder; ``md5`` is published beside it; ``size`` in bytes.
     """
 
     path: str
@@ -238,23 +230,10 @@ def find_or_fetch(
 ) -> dict[str, Path]:
     """Return the folder of each part; unpack and download what is missing.
 
-    Arguments
-    ---------
-    names : sequence of str
-        Keys of ``ARCHIVES``, or parts of LibriSpeech that lie there already.
-    data_folder : Path or str
-        Where folders and archives are, or shall be.
-    mirrors : sequence of str
-        Where to download from; empty: not at all.
-    check_archives : bool
-        Whether checksums must be the published ones.
-    **options
-        Of :func:`edgebrain.data.download.download`.
-
-    Raises
-    ------
-    UserError
-        Lists all that is missing, from where to get it and where to put it.
+    Parts are keys of ``ARCHIVES``, or parts of LibriSpeech that lie there
+    already; without mirrors nothing is downloaded. ``options`` are those of
+    :func:`edgebrain.data.download.download`. UserError lists all that is
+    missing, from where to get it and where to put it.
     """
     data_folder = Path(data_folder)
     mirrors = [mirrors] if isinstance(mirrors, str) else mirrors

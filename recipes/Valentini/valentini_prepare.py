@@ -150,24 +150,10 @@ def choose_sets(
 ) -> tuple[dict, list[str] | None, list[str]]:
     """Take validation and, if asked for, test pairs out of training.
 
-    Arguments
-    ---------
-    sets : mapping
-        "train", "valid", "test", or None for all in one -> {"clean": Found,
-        "noisy": Found}.
-    valid_from, test_from
-        See :func:`prepare_valentini`.
-    seed : int
-        Of the choice.
-
-    Returns
-    -------
-    sets : dict
-        The same with the pairs in their place.
-    speakers : list of str or None
-        Validation speakers, still in the training set.
-    notes : list of str
-        What was chosen, for people.
+    ``sets`` are "train", "valid", "test", or None for all in one, each
+    ``{"clean": Found, "noisy": Found}``. Returns them with the pairs in their
+    place; the validation speakers if they are still in the training set; and
+    what was chosen, for people.
     """
     sets, notes = dict(sets), []
     for split, key, value in (

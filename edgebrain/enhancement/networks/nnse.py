@@ -271,10 +271,7 @@ class NNSE(MaskModel):
     def fit_normalisation(self, magnitudes: Iterable) -> None:
         """Set mean and invstd of the features from training data.
 
-        Arguments
-        ---------
-        magnitudes : iterable of Tensor or ndarray
-            Unpadded magnitudes, (bins, frames) or (batch, bins, frames).
+        Unpadded magnitudes, (bins, frames) or (batch, bins, frames).
         """
         front = self.front_end
         count, total, squares = 0, 0.0, 0.0
