@@ -32,18 +32,9 @@ class Unfit(UserError, argparse.ArgumentTypeError):
 # argparse keeps rules as keys of a dictionary, whatever their fields hold.
 @dataclass(frozen=True, eq=False)
 class Number:
-    """A finite number within bounds.
+    """A finite number within bounds; ``least`` and ``most`` are allowed.
 
-    Arguments
-    ---------
-    whole : bool
-        An int, where False a float.
-    least, most : float
-        Bounds that are allowed themselves.
-    above : float, optional
-        Bound that is not.
-    optional : bool
-        Whether None is allowed.
+    Whole numbers become int, others float; ``optional`` allows None.
     """
 
     whole: bool = False
@@ -90,15 +81,7 @@ def switch(value: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Name:
-    """One of some names.
-
-    Arguments
-    ---------
-    kind : str
-        What they are names of, for the message.
-    optional : bool
-        Whether None is allowed.
-    """
+    """One of some names, of a kind that the message tells."""
 
     kind: str
     known: Collection[str]

@@ -36,20 +36,9 @@ _registered: dict[str, "Task"] = {}
 class Setup:
     """What a trained network needs besides its weights.
 
-    Every checkpoint and every ONNX file carries it.
-
-    Arguments
-    ---------
-    task : str
-        Name of a task, see :func:`find`.
-    signal : SignalSettings
-        Sample rate and short-time Fourier transform.
-    features : dict
-        Further settings of the features, as the task defines them (bands of
-        a mel filter bank, ...): values that JSON can hold.
-    class_names : tuple of str
-        Names of the classes in the order of the outputs; empty where there
-        are none.
+    Every checkpoint and every ONNX file carries it. ``features`` are further
+    settings as the task defines them (bands of a mel filter bank, ...), values
+    that JSON can hold; ``class_names`` are in the order of the outputs.
     """
 
     task: str
@@ -60,15 +49,10 @@ class Setup:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a network.
+    """An input or output of a network, by its name in ONNX files.
 
-    Arguments
-    ---------
-    name : str
-        In ONNX files, such as ``magnitude``.
-    shape : tuple of int or None
-        Of one item, without the batch dimension. The last one of a port
-        that moves with time is None: any number of frames.
+    The shape is that of one item, without the batch dimension. The last size
+    of a port that moves with time is None: any number of frames.
     """
 
     name: str
@@ -84,16 +68,10 @@ class Port:
 class Interface:
     """What goes into a network and what comes out, besides its states.
 
-    Arguments
-    ---------
-    input : Port
-        Features, ``(channels, None)``.
-    output : Port
-        A value a frame, such as a mask ``(bins, None)``; or one for all
-        frames given, such as class logits ``(classes,)``.
-    window : tuple of (int, int), optional
-        Of a network with one output for a window of frames: frames of a
-        window, and frames from the start of one to the next.
+    The input is ``(channels, None)``; the output a value a frame, such as a
+    mask ``(bins, None)``, or one for all frames given, such as class logits
+    ``(classes,)``: then ``window`` holds the frames of a window, and those
+    from the start of one to the next.
     """
 
     input: Port
@@ -104,12 +82,7 @@ class Interface:
 class Metric(Protocol):
     """How a score is called and printed.
 
-    Attributes
-    ----------
-    name, label, unit : str
-        ``label`` is the head of a column.
-    format : str
-        Format specification of a value, such as ``.2f``.
+    ``label`` is the head of a column, ``format`` such as ``.2f``.
     """
 
     name: str
@@ -167,13 +140,7 @@ class Task(Protocol):
         """
 
     def interface(self, model: Any, setup: Setup) -> Interface:
-        """Return names and shapes of a PyTorch network's input and output.
-
-        Arguments
-        ---------
-        model : torch.nn.Module
-            Of this project or of a person's own.
-        """
+        """Return names and shapes of a PyTorch network's input and output."""
 
     def result(self, features: np.ndarray, output: np.ndarray) -> np.ndarray:
         """Return what the SNR of one form against another is measured on.
@@ -191,10 +158,7 @@ class Task(Protocol):
     ) -> Model:
         """Load any form of a trained network.
 
-        Arguments
-        ---------
-        **settings
-            Of files without metadata, and ``threads``.
+        ``settings`` are those of files without metadata, and ``threads``.
         """
 
     def add_arguments(self, parser: Any) -> None:
@@ -206,18 +170,11 @@ class Task(Protocol):
     def evaluate(
         self, models: Mapping[str, Model], arguments: Any, folder: Any
     ) -> str:
-        """Score models, write their results, return the table.
+        """Score models, by row; write their results, return the table.
 
-        Arguments
-        ---------
-        models : mapping of str to Model
-            By the name of their row.
-        arguments : argparse.Namespace
-            With what :meth:`add_arguments` added; ``metrics`` (names, None:
-            the usual ones), ``n_jobs``; ``report`` (whether report.html is
-            wanted) and ``report_clips``.
-        folder : pathlib.Path
-            For metrics.json, per_clip.csv, table.txt.
+        ``arguments`` hold what :meth:`add_arguments` added; ``metrics`` (names,
+        None: the usual ones), ``n_jobs``; ``report`` (whether report.html is
+        wanted) and ``report_clips``.
         """
 
 

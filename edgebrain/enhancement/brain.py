@@ -48,21 +48,13 @@ class EnhancementBrain(EdgeBrain):
         return complexity.describe(model, setup.signal).table()
 
     def compute_forward(self, batch, stage):
-        """Enhance the noisy signals of a batch.
+        """Enhance the noisy signals of a batch, ``noisy_sig``.
 
-        Arguments
-        ---------
-        batch : PaddedBatch
-            With ``noisy_sig``: data (batch, samples).
-
-        Returns
-        -------
-        dict
-            ``mask`` (batch, bins, frames), ``spec`` complex of that shape,
-            ``wav`` (batch, samples) or None where nothing needs it, ``gain``
-            (batch, 1), by which the target must be scaled too, ``repeat``,
-            which makes a target of the batch one for each noisy signal
-            (``wav_augment`` may return several).
+        Returns ``mask`` (batch, bins, frames), ``spec`` complex of that
+        shape, ``wav`` (batch, samples) or None where nothing needs it,
+        ``gain`` (batch, 1), by which the target must be scaled too, and
+        ``repeat``, which makes a target of the batch one for each noisy
+        signal (``wav_augment`` may return several).
         """
         batch = batch.to(self.device)
         noisy, repeat = self._augment(batch.noisy_sig.data, batch, stage)
@@ -98,11 +90,6 @@ class EnhancementBrain(EdgeBrain):
 
         A loss that is no EnhancementLoss is given the magnitudes of estimate
         and target, (batch, bins, frames), zero in the padding.
-
-        Arguments
-        ---------
-        batch : PaddedBatch
-            With ``clean_sig``: data (batch, samples) and relative lengths.
         """
         clean, relative = batch.clean_sig
         lengths = (relative * clean.shape[-1]).round().long()

@@ -25,13 +25,7 @@ _WAVS = {"WAV", "WAVEX", "RF64"}
 
 @dataclass(frozen=True)
 class FileResult:
-    """Length, time and clipping of an enhanced file.
-
-    Attributes
-    ----------
-    clipped : int
-        Samples outside the range of the output's coding.
-    """
+    """Length, time, and samples outside the range of the output's coding."""
 
     seconds: float
     elapsed: float

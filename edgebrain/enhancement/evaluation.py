@@ -18,13 +18,7 @@ NOISY = "noisy"
 
 @dataclass(frozen=True)
 class Pair:
-    """A noisy recording and its clean one.
-
-    Attributes
-    ----------
-    id : str
-        Relative path without suffix, with "/".
-    """
+    """A noisy recording and its clean one; id: relative path, no suffix."""
 
     id: str
     noisy: audio.AudioInfo
@@ -47,13 +41,8 @@ class Pair:
 def find_pairs(noisy_folder: Path | str, clean_folder: Path | str):
     """Return the pairs of two folders, matched by relative name, sorted.
 
-    The suffixes may differ (a.flac and a.wav).
-
-    Raises
-    ------
-    UserError
-        Lists each file without a partner, that cannot be read, or whose
-        rate or length differs from its partner's.
+    The suffixes may differ (a.flac and a.wav). UserError lists each file
+    without a partner, that cannot be read, or of another rate or length.
     """
     folders, found = {"noisy": noisy_folder, "clean": clean_folder}, Findings()
     pairs = []
@@ -72,13 +61,7 @@ def find_pairs(noisy_folder: Path | str, clean_folder: Path | str):
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What is known of a clip besides its scores.
-
-    Attributes
-    ----------
-    level_db : float
-        Mean power of the noisy clip in dB of full scale.
-    """
+    """What is known of a noisy clip besides its scores; dB of full scale."""
 
     seconds: float
     level_db: float
@@ -89,16 +72,9 @@ class ClipFacts:
 class Evaluation:
     """Scores of all models on all clips.
 
-    Attributes
-    ----------
-    rows : dict of str to list of ClipScores
-        ``noisy`` and each model, at the level ``gain_db``.
-    gain_db : float
-        0 unless it is not among the levels asked for.
-    levels : dict of float to dict
-        Rows as above for each level asked for, more than one.
-    clips : dict of str to ClipFacts
-        By id, at the level of the files.
+    ``rows`` are those of the level ``gain_db``, 0 unless it is not among the
+    levels asked for; ``levels`` holds rows for each level, if more than one;
+    ``clips`` is at the level of the files.
     """
 
     sample_rate: int

@@ -90,10 +90,7 @@ def live(
 class Meter:
     """Load and levels of a live stream.
 
-    Attributes
-    ----------
-    lost : int
-        Times that the device threw input away, or had nothing to play.
+    ``lost``: times that the device threw input away, or had nothing to play.
     """
 
     def __init__(self) -> None:

@@ -92,15 +92,10 @@ class Cropper:
 class Mixer:
     """Makes the mixture of one utterance, in the order below.
 
-    crop -> silence around -> equalised -> room -> + noise, second noise,
-    babble (each equalised, at its SNR against the speech as it sounds in the
-    room; the target keeps a share) -> band limits -> clipping -> level ->
-    both turned down if either exceeds full scale.
-
-    Arguments
-    ---------
-    crop_seconds : float or None
-        Length of every item; None for whole utterances.
+    crop (None: whole utterances) -> silence around -> equalised -> room -> +
+    noise, second noise, babble (each equalised, at its SNR against the speech
+    as it sounds in the room; the target keeps a share) -> band limits ->
+    clipping -> level -> both turned down if either exceeds full scale.
     """
 
     def __init__(

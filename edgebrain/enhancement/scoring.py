@@ -55,13 +55,8 @@ class Scorer:
 class BatchScorer(Scorer):
     """Takes the batches of a validation or test.
 
-    Arguments
-    ---------
-    score_noisy : bool
-        Also score the noisy input; the validation set is fixed, so once is
-        enough.
-    audio_folder : path, optional
-        Where each enhanced clip is written as ``<id>.wav``.
+    With ``score_noisy`` the noisy input is scored too; the validation set is
+    fixed, so once is enough. Enhanced clips go to ``audio_folder``.
     """
 
     def __init__(self, *settings, score_noisy=True, audio_folder=None):
@@ -91,11 +86,8 @@ class BatchScorer(Scorer):
     def columns(self) -> dict[str, float]:
         """Return the means as columns of the history.
 
-        Returns
-        -------
-        dict
-            ``valid_<metric>``, ``noisy_<metric>`` where noisy clips were
-            scored, and ``failed_<metric>``: clips without a score.
+        ``valid_<metric>``, ``noisy_<metric>`` where these were scored, and
+        ``failed_<metric>``: clips without a score.
         """
         rows = self.rows()
         result = summarise(rows["enhanced"])

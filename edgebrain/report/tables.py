@@ -70,14 +70,8 @@ def metrics_table(rows: Rows, metrics: Metrics) -> str:
     """Return a table of mean scores: first row, other rows, their gains.
 
     A gain is the mean over the clips that both rows have a score for, so it
-    can differ from the difference of two means when a score is missing.
-
-    Arguments
-    ---------
-    rows : mapping of str to sequence of ClipScores
-        In the order to print; the first is the noisy input.
-    metrics : mapping of str to Metric
-        How each is called and printed, in the order of the columns.
+    can differ from the difference of two means when a score is missing. Rows
+    and columns are in the order of ``rows`` and ``metrics``.
 
     Example
     -------
@@ -116,10 +110,7 @@ def metrics_table(rows: Rows, metrics: Metrics) -> str:
 def level_table(levels: Mapping[float, Rows], metrics: Metrics) -> str:
     """Return mean scores by input level, a line for each row and level.
 
-    Arguments
-    ---------
-    levels : mapping of float to rows
-        By gain in dB: rows as for :func:`metrics_table`.
+    ``levels`` holds, by gain in dB, rows as for :func:`metrics_table`.
 
     Example
     -------

@@ -35,11 +35,8 @@ def tensorboard_writer(folder: Path) -> Writer:
 def mlflow_writer(folder: Path, parameters: dict) -> Writer:
     """Return what writes scalars into an MLflow run that a resume continues.
 
-    Arguments
-    ---------
-    folder : Path
-        Holds ``mlflow.db`` (MLflow 3 refuses plain file stores) and the run's
-        id, unless ``MLFLOW_TRACKING_URI`` names a server.
+    The folder holds ``mlflow.db`` (MLflow 3 refuses plain file stores) and
+    the run's id, unless ``MLFLOW_TRACKING_URI`` names a server.
     """
     try:
         import mlflow
@@ -77,11 +74,6 @@ class Loggers(TrainLogger):
     """Pass each epoch's numbers to train_log.txt and further writers.
 
     Every process has to call it: SpeechBrain's logger waits for the others.
-
-    Arguments
-    ---------
-    folder : Path
-        ``train_log.txt``, ``tensorboard/`` and ``mlflow/`` go there.
     """
 
     def __init__(self, folder: Path, tensorboard, mlflow, parameters: dict):

@@ -38,11 +38,8 @@ _CELL = ("ih", "hh", "gates", "i", "f", "g", "o", "tanh", "h")
 class FakeQuantizer(nn.Module):
     """The range of one activation, and the rounding that follows from it.
 
-    Arguments
-    ---------
-    precision : str
-        ``int8``: 256 steps that hold every value seen, and zero.
-        ``int16x8``: 65535 steps around zero.
+    ``int8``: 256 steps that hold every value seen, and zero; ``int16x8``:
+    65535 steps around zero.
     """
 
     def __init__(self, precision: str):

@@ -18,13 +18,9 @@ import numpy as np
 class StreamingMasker:
     """A mask over a signal that arrives in pieces.
 
-    Arguments
-    ---------
-    streamer : edgebrain.runners.Streamer
-        Takes magnitudes raised to ``settings.power`` and returns real masks,
-        both (bins, frames).
-    gain : float
-        Applied before and taken back after.
+    The streamer takes magnitudes raised to ``settings.power`` and returns
+    real masks, both (bins, frames). The gain is applied before and taken back
+    after.
     """
 
     def __init__(

@@ -25,30 +25,14 @@ _TANH_SLOPE = np.floor(2.0**15 * (1 - np.tanh(_CENTRES) ** 2)).astype(np.int64)
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer in integers.
+    """One layer in integers; q_...: fraction bits."""
 
-    Attributes
-    ----------
-    kind : str
-        ``fc`` or ``lstm``.
-    activation : str
-        ``ftanh``, ``sigmoid``, ``relu6`` or ``linear``; of an lstm ftanh.
-    kernel : numpy.ndarray
-        int8; fc: (outputs, inputs); lstm: (4, units, inputs) with the gates
-        i, g, f, o.
-    bias : numpy.ndarray
-        int16; (outputs,) or (4, units).
-    recurrent : numpy.ndarray or None
-        int8, (4, units, units).
-    q_kernel, q_input, q_bias : int
-        Fraction bits.
-    """
-
-    kind: str
-    activation: str
+    kind: str  # fc or lstm
+    activation: str  # ftanh, sigmoid, relu6 or linear; of an lstm ftanh
+    #: int8; fc: (outputs, inputs); lstm: (4, units, inputs), gates i, g, f, o.
     kernel: np.ndarray
-    bias: np.ndarray
-    recurrent: np.ndarray | None
+    bias: np.ndarray  # int16; (outputs,) or (4, units)
+    recurrent: np.ndarray | None  # int8, (4, units, units)
     q_kernel: int
     q_input: int
     q_bias: int

@@ -28,14 +28,9 @@ _FLOOR = 2.0**-15
 
 
 class TableRunner:
-    """The C tables of an NNSE network; see :func:`load_tables`.
+    """The C tables of an NNSE network; an :class:`edgebrain.runners.Runner`.
 
-    An :class:`edgebrain.runners.Runner`.
-
-    Attributes
-    ----------
-    filters : numpy.ndarray
-        Mel triangles, (features, bins), int16 in Q15.
+    ``filters``: mel triangles, (features, bins), int16 in Q15.
     """
 
     form = "stream"
@@ -53,10 +48,7 @@ class TableRunner:
     def features(self, magnitude: np.ndarray) -> np.ndarray:
         """Return the input of the network in Q8, (frames, features).
 
-        Arguments
-        ---------
-        magnitude : numpy.ndarray
-            (bins, frames) of samples in -1 to 1.
+        Of magnitudes (bins, frames) of samples in -1 to 1.
         """
         power = self._gain * np.asarray(magnitude, np.float64) ** 2
         mel = (self.filters.astype(np.float64) / 2**15) @ power

@@ -71,10 +71,7 @@ class TorchRunner:
 class TorchSteps:
     """The frame-by-frame form of a causal network, with its own state.
 
-    Arguments
-    ---------
-    model : torch.nn.Module
-        With ``initial_state`` and ``step``; shared by all its streams.
+    The model has ``initial_state`` and ``step``; all its streams share it.
     """
 
     exact = True
