@@ -159,7 +159,7 @@ class MixingSettings:
         reachable by a mask; ``mixture`` limits the mixture alone.
 
     >>> MixingSettings(snr_db=[-5, 0, 5], reverb_prob=0).reverb_prob
-    0
+    0.0
     """
 
     noise_prob: float = 1.0
