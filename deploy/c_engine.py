@@ -44,14 +44,14 @@ def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
     from deploy.c.generator.c_text import harmless
-    from deploy.c.generator.generate import generate, identifier
+    from deploy.c.generator.generate import generate
 
     emitter = generate(
         arguments.model,
         arguments.output_folder,
         arguments.name,
     )
-    name = arguments.name or identifier(arguments.model.stem)
+    name = emitter.name
     card = emitter.program.metadata
     print(
         f"{arguments.output_folder}: {name}.h, {name}.c, runtime/, examples/\n"

@@ -1,5 +1,6 @@
 """Unpack archives that nobody vouches for."""
 
+from functools import partial
 import os
 from pathlib import Path, PurePosixPath
 import shutil
@@ -20,9 +21,6 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, tarfile.ReadError)
 
 def unpack(archive: Path | str, inside: str, destination: Path | str) -> Path:
     """Unpack one folder of an archive, whole or not at all.
-
-    By the standard library, which lets nothing land outside the destination
-    and refuses devices and links that lead out.
 
     Arguments
     ---------
@@ -57,9 +55,11 @@ def unpack(archive: Path | str, inside: str, destination: Path | str) -> Path:
                 top = _extract(members, bundle.extract, wanted, work)
         else:
             with tarfile.open(archive) as bundle:
-                bundle.extraction_filter = tarfile.data_filter
-                members = {i: i.name for i in bundle}
-                top = _extract(members, bundle.extract, wanted, work)
+                # Python before 3.11.4 has no filters: see _extract.
+                bundle.extraction_filter = getattr(tarfile, "data_filter", None)
+                members = {i: i.name for i in bundle if not i.isdir()}
+                extract = partial(bundle.extract, set_attrs=False)
+                top = _extract(members, extract, wanted, work)
         if top is None:
             raise UserError(f"{archive}: holds no folder {inside}")
         if destination.is_dir():
@@ -69,8 +69,6 @@ def unpack(archive: Path | str, inside: str, destination: Path | str) -> Path:
         raise UserError(
             f"{archive}: is damaged ({error}); delete it and get it again"
         ) from error
-    except tarfile.FilterError as error:
-        raise UserError(f"{archive}: not unpacked: {error}") from error
     except OSError as error:
         raise UserError(
             f"{archive}: cannot be unpacked to {destination} ({error})"
@@ -84,7 +82,7 @@ def _extract(members: dict, extract, wanted: tuple, work: Path) -> tuple | None:
     """Extract what lies in the wanted folder; return what is above that.
 
     Hidden files, and what macOS puts beside the files of a zip archive, are
-    no part of a data set.
+    no part of a data set; nor are links, devices and what leads out.
     """
     top = None
     for member, name in tqdm(
@@ -96,6 +94,12 @@ def _extract(members: dict, extract, wanted: tuple, work: Path) -> tuple | None:
             continue
         for start in range(len(parts) - len(wanted)):
             if parts[start : start + len(wanted)] == wanted:
+                plain = getattr(member, "isreg", lambda: True)()
+                if not plain or path.is_absolute() or ".." in parts:
+                    raise UserError(
+                        f"{name}: a link, a device or outside of its archive: "
+                        "not unpacked"
+                    )
                 extract(member, work)
                 top = parts[:start]
                 break

@@ -87,18 +87,20 @@ def test_truncated_archive_leaves_nothing(tmp_path, name):
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ["../evil", "Corpus/part/../../../evil"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "Corpus/part/../../../evil", "/evil"]
+)
 def test_nothing_lands_elsewhere(tmp_path, name):
     folder = tmp_path / "in"
     folder.mkdir()
-    path = make_tar(tmp_path / "c.tar", FILES | {name: b"!"}, "w")
-    with pytest.raises(UserError, match="not unpacked.*evil"):
-        unpack(path, "", folder / "p")
+    for path in (
+        make_tar(tmp_path / "c.tar", FILES | {name: b"!"}, "w"),
+        make_zip(tmp_path / "c.zip", FILES | {name: b"!"}),
+    ):
+        with pytest.raises(UserError, match="evil.*not unpacked"):
+            unpack(path, "", folder / "p")
     assert list(folder.iterdir()) == []
-    path = make_zip(tmp_path / "c.zip", FILES | {name: b"!", "/evil2": b"!"})
-    inside = unpack(path, "", folder / "p")
-    evils = list(tmp_path.glob("**/*evil*"))
-    assert evils and all(evil.is_relative_to(inside) for evil in evils)
+    assert not list(tmp_path.glob("**/*evil*"))
 
 
 def special(name, kind):
@@ -111,10 +113,10 @@ def special(name, kind):
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE]
 )
-def test_links_out_and_devices_are_refused(tmp_path, kind):
+def test_links_and_devices_are_refused(tmp_path, kind):
     link = special("Corpus/part/1/z", kind)
     path = make_tar(tmp_path / "c.tar", special=[link], mode="w")
-    with pytest.raises(UserError, match="not unpacked.*z"):
+    with pytest.raises(UserError, match="z: a link.*not unpacked"):
         unpack(path, "part", tmp_path / "p")
     assert not (tmp_path / "p").exists()
     # Outside the wanted folder it does no harm.
