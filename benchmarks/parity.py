@@ -7,6 +7,7 @@ import tempfile
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "deploy")]
 
+from edgebrain.onnx import metadata  # noqa: E402
 from soak import compare, random_stream  # noqa: E402
 
 MODELS = ROOT / "models"
@@ -18,7 +19,11 @@ def run(cache) -> list[tuple[str, str]]:
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        paths = sorted(MODELS.glob("*/stream_int8.onnx"))
+        paths = [
+            path
+            for path in sorted(MODELS.glob("*/stream_int8.onnx"))
+            if metadata.read(path).task == "enhancement"
+        ]
         paths += [random_stream(n, folder) for n in range(NETWORKS)]
         for number, path in enumerate(paths):
             differ, total, _ = compare(

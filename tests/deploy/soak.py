@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run C and onnxruntime on minutes of sound without a reset, and compare.
 
-    python tests/deploy/soak.py models/*/stream_int8.onnx --seconds 300
+    python tests/deploy/soak.py models/{lstm,nnse,tcnn}*/stream_int8.onnx
     python tests/deploy/soak.py --networks 20 --seconds 300
 
 Prints how many mask values differ. Mel features are sums of floats, whose

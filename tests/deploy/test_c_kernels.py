@@ -46,7 +46,10 @@ MUTANTS = {
         ("factor + half) >> shift", "factor + half - 1) >> shift"),
     ],
     "no zero point of the output": [
-        ("eb_round((float)sum * ratio) + zero", "eb_round((float)sum * ratio)"),
+        (
+            "eb_rounded_product(sum, ratio) + zero",
+            "eb_rounded_product(sum, ratio)",
+        ),
     ],
     "saturates at -127": [
         ("value > -128 ? value : -128", "value > -127 ? value : -127"),

@@ -20,7 +20,9 @@ from deploy.c.generator.stft_constants import (
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "c"
 RUNTIME = FOLDER / "runtime"
-SOURCES = ("eb_stft", "eb_stft_x4", "eb_overlap", "eb_fft", "eb_fft_x4")
+SOURCES = tuple(
+    f"eb_{name}" for name in "stft stft_x4 overlap fft fft_x4 fixed".split()
+)
 FLAGS = ["-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion"]
 FLAGS += ["-Wshadow", "-pedantic"]
 #: n_fft, win_length, hop_length: every radix, odd sizes, windows that leave

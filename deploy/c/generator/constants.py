@@ -6,7 +6,11 @@ import numpy as np
 from deploy.c.generator import lower
 from deploy.c.generator.c_text import float_text, int_text, lines
 from deploy.c.generator.program import Dense, Depthwise
-from deploy.c.generator.stft_constants import MAX_STAGES, tables
+from deploy.c.generator.stft_constants import (
+    MAX_STAGES,
+    fixed_tables,
+    tables,
+)
 
 F32 = np.float32
 
@@ -146,10 +150,24 @@ class Tables:
 
     def _stft_tables(self, signal) -> str:
         """Return the tables of a transform, as one text."""
-        constants = tables(signal)
+        exact, fixed = tables(signal), fixed_tables(signal)
+        integers = (
+            f"#error n_fft {signal.n_fft} has no transform in fixed point: "
+            "compile with -DEB_FLOAT"
+        )
+        if fixed is not None:
+            integers = self._stft(
+                signal, fixed, "int16_t", f"{fixed.up}, {fixed.down},"
+            )
+        return (
+            f"#if defined(EB_USE_FIXED)\n{integers}\n#else\n"
+            f"{self._stft(signal, exact, 'float', '')}\n#endif"
+        )
+
+    def _stft(self, signal, constants, kind: str, more: str) -> str:
         before = len(self.tables)
         window, gain, twiddle, turns = (
-            self._array(n, "float", getattr(constants, n))
+            self._array(f"{n}_{kind}", kind, getattr(constants, n))
             for n in ("window", "gain", "twiddle", "turns")
         )
         own = self.tables[before:]
@@ -161,6 +179,6 @@ class Tables:
             f"    {signal.n_fft}, {signal.win_length}, {signal.hop_length},\n"
             f"    {{{signal.n_fft // 2}, {len(stages)}, "
             f"{{{', '.join(map(str, filled))}}},\n     {twiddle}}},\n"
-            f"    {window}, {gain}, {turns},\n}};"
+            f"    {window}, {gain}, {turns}, {more}\n}};"
         )
         return "\n\n".join(own)

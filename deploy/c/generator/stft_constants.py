@@ -40,6 +40,31 @@ class Tables:
     turns: np.ndarray
 
 
+@dataclass(frozen=True)
+class FixedTables:
+    """The same with EB_USE_FIXED.
+
+    Attributes
+    ----------
+    radices : tuple of int
+    window, gain, twiddle, turns : numpy.ndarray
+        int16, 15 bits of fraction; the window of full size.
+    up : int
+        Bits of fraction of a spectrum of int16 samples: so many that no sum
+        of a frame leaves int32.
+    down : int
+        Bits of fraction of the sums of frames times ``gain``.
+    """
+
+    radices: tuple[int, ...]
+    window: np.ndarray
+    gain: np.ndarray
+    twiddle: np.ndarray
+    turns: np.ndarray
+    up: int
+    down: int
+
+
 def radices(n_fft: int) -> list[int]:
     """Return the stages of an FFT of n_fft / 2 points."""
     left, found = n_fft // 2, []
@@ -72,21 +97,60 @@ def slow_transform(n_fft: int) -> str:
 
 def tables(signal: SignalSettings) -> Tables:
     """Return the constants of a transform."""
-    window = make_window(signal.window, signal.win_length)
-    squared = split_hops(window, signal.hop_length).sum(0)
-    gain = 1 / np.maximum(squared, EDGE_FLOOR * squared.min())
-    halved = np.zeros(-(-signal.win_length // 2) * 2)
-    halved[: signal.win_length] = window * 2.0**-16
-    halved[1::2] *= -1
+    window, gain = _window_and_gain(signal)
     stages = radices(signal.n_fft)
     count = signal.n_fft // 4 + 1
     return Tables(
         tuple(stages),
-        halved.astype(F32),
+        (window * 2.0**-16).astype(F32),
         (gain * 2.0**31 / signal.n_fft).astype(F32),
         _twiddle(stages),
         _turns(np.arange(count), signal.n_fft),
     )
+
+
+def fixed_tables(signal: SignalSettings) -> FixedTables | None:
+    """Return the constants of a transform in fixed point.
+
+    None where there is none: n_fft is no power of two, or a window nearly
+    without overlap needs gains that int32 has no room for.
+    """
+    if signal.n_fft & (signal.n_fft - 1) or signal.n_fft < 4:
+        return None
+    exact = tables(signal)
+    window, gain = _window_and_gain(signal)
+    # Of the greatest sum of samples times window; the rest is for rounding.
+    up = min(int(np.floor(np.log2(0.95 * 2**16 / np.abs(window).sum()))), 15)
+    size = int(np.ceil(np.log2(gain.max())))
+    # A frame comes back halved.
+    down = up - 1 - size
+    if down < 3:
+        return None
+    return FixedTables(
+        exact.radices,
+        *map(
+            _q15,
+            (window, gain * 2.0**-size, exact.twiddle, exact.turns),
+        ),
+        up,
+        down,
+    )
+
+
+def _window_and_gain(signal) -> tuple[np.ndarray, np.ndarray]:
+    """Return the window, every second value negative, and what undoes it."""
+    window = make_window(signal.window, signal.win_length)
+    squared = split_hops(window, signal.hop_length).sum(0)
+    gain = 1 / np.maximum(squared, EDGE_FLOOR * squared.min())
+    signed = np.zeros(-(-signal.win_length // 2) * 2)
+    signed[: signal.win_length] = window
+    signed[1::2] *= -1
+    return signed, gain
+
+
+def _q15(values: np.ndarray) -> np.ndarray:
+    whole = np.rint(np.float64(values) * 2**15)
+    return np.clip(whole, -(2**15), 2**15 - 1).astype(np.int16)
 
 
 def _turns(parts: np.ndarray, whole: int) -> np.ndarray:

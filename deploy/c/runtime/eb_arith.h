@@ -117,9 +117,49 @@ static inline int16_t eb_saturate_s16(int32_t value)
 
 /* The generator refuses layers whose products could leave +-2^22, so that
  * rounding comes first and saturation is one instruction. */
+static inline int32_t eb_float_product(int32_t sum, float ratio)
+{
+    return eb_round((float)sum * ratio);
+}
+
+#if defined(EB_USE_FIXED)
+
+/* The same without floats, but for one sum in thousands. Below 256 a float has
+ * at least 16 bits after the point: where the exact product ends further from
+ * a half than the last of them, it is rounded to the same integer. From 256
+ * on all are alike, for they saturate. */
+static inline int32_t eb_rounded_product(int32_t sum, float ratio)
+{
+    uint32_t bits;
+    memcpy(&bits, &ratio, sizeof bits);
+    const int32_t shift = 150 - (int32_t)(bits >> 23);
+    const uint32_t size = sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum;
+    if (shift < 24 || shift > 63 || size >= 0x1000000u) {
+        return eb_float_product(sum, ratio);
+    }
+    const uint64_t product =
+        (uint64_t)size * ((bits & 0x7FFFFFu) | 0x800000u);
+    uint32_t whole = (uint32_t)(product >> shift);
+    /* 32 bits after the point. */
+    const uint32_t part = shift < 32 ? (uint32_t)product << (32 - shift)
+                                     : (uint32_t)(product >> (shift - 32));
+    if (whole > 255u) {
+        whole = 256u;
+    } else if (part - 0x7FFF0000u < 0x20000u) {
+        return eb_float_product(sum, ratio);
+    } else {
+        whole += part >> 31;
+    }
+    return sum < 0 ? -(int32_t)whole : (int32_t)whole;
+}
+
+#else
+#define eb_rounded_product eb_float_product
+#endif
+
 static inline int8_t eb_requantize(int32_t sum, float ratio, int32_t zero)
 {
-    return eb_saturate_s8(eb_round((float)sum * ratio) + zero);
+    return eb_saturate_s8(eb_rounded_product(sum, ratio) + zero);
 }
 
 /* Rounded, then saturated: a floating-point unit saturates at 32 bits, other

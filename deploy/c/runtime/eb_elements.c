@@ -2,6 +2,8 @@
 /* Operations element by element, see eb_kernels.h. */
 #include "eb_arith.h"
 
+#include <math.h>
+
 void eb_add_s8(const eb_add_s8_layer *layer, const int8_t *first,
                const int8_t *second, int8_t *out, int32_t size)
 {
@@ -19,7 +21,26 @@ void eb_add_s8(const eb_add_s8_layer *layer, const int8_t *first,
                      eb_round_4(vfmaq_n_f32(part, a, first_ratio), 0), p);
     }
 #else
+#if defined(EB_USE_FIXED)
+    /* With 20 bits after the point; each float is good to 2^-13, and each
+     * constant to 2^-14 of the sum. What ends nearer to a half is left to
+     * floats, as is a layer of larger numbers. */
+    const float one = 1048576.0f;
+    const float most = fabsf(first_ratio) + fabsf(second_ratio);
+    const int32_t small = 128.0f * most + fabsf(fixed) < 1024.0f;
+    const int32_t by_first = small != 0 ? (int32_t)(first_ratio * one) : 0;
+    const int32_t by_second = small != 0 ? (int32_t)(second_ratio * one) : 0;
+    const int32_t start = small != 0 ? (int32_t)(fixed * one) + 524288 : 0;
+#endif
     for (int32_t i = 0; i < size; i++) {
+#if defined(EB_USE_FIXED)
+        const int32_t near = start + first[i] * by_first +
+                             second[i] * by_second;
+        if (((near + 512) & 0xFFFFF) >= 1024 && small != 0) {
+            out[i] = eb_saturate_s8(near >> 20);
+            continue;
+        }
+#endif
         /* Fused as onnxruntime's AVX2 kernel has it: the second one first. */
         const float part = eb_fused((float)second[i], second_ratio, fixed);
         const float sum = eb_fused((float)first[i], first_ratio, part);

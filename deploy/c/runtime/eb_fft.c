@@ -6,6 +6,8 @@
 
 #include "eb_fft_x4.h"
 
+#if !defined(EB_USE_FIXED)
+
 EB_INLINE void eb_times(float to[2], const float *x, const float *w)
 {
     to[0] = x[0] * w[0] - x[1] * w[1];
@@ -239,3 +241,5 @@ float *eb_fft(const eb_fft_plan *plan, float *x, float *y, int32_t first)
     }
     return from;
 }
+
+#endif

@@ -8,7 +8,7 @@
 #ifndef EB_FFT_H
 #define EB_FFT_H
 
-#include <stdint.h>
+#include "eb_kernels.h"
 
 #define EB_MAX_STAGES 16
 #define EB_MAX_RADIX 13
@@ -22,6 +22,12 @@
 #define EB_NOINLINE static
 #endif
 
+#if defined(EB_USE_FIXED)
+typedef int16_t eb_factor; /* times 2^-15 */
+#else
+typedef float eb_factor;
+#endif
+
 typedef struct {
     int32_t size; /* complex numbers */
     int32_t stages;
@@ -29,7 +35,7 @@ typedef struct {
     /* For each stage exp(-2 pi i j k / (l radix)), where l is the product of
      * the radices before: j from 1 to radix - 1, for each j all k < l. After
      * them, where the radix is neither 4 nor 2, its roots of unity. */
-    const float *twiddle;
+    const eb_factor *twiddle;
 } eb_fft_plan;
 
 /* The transform of the numbers in x, from stage `first` on; y is of the same

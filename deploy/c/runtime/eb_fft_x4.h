@@ -9,7 +9,9 @@
 
 #include "eb_arith.h"
 
-#if defined(EB_USE_MVE)
+#if defined(EB_USE_FIXED)
+/* Nothing in float. */
+#elif defined(EB_USE_MVE)
 
 #define EB_USE_X4 1
 

@@ -33,6 +33,16 @@
 #endif
 #endif
 
+/* Integers where a core without a floating-point unit would call functions: in
+ * the transforms, which then differ from those in float in what is below the
+ * samples' own rounding, and where they give the bits of float. -DEB_USE_FIXED
+ * takes them anywhere, -DEB_FLOAT nowhere. */
+#if !defined(EB_USE_FIXED) && !defined(EB_FLOAT)
+#if defined(__SOFTFP__) || (defined(__riscv) && !defined(__riscv_flen))
+#define EB_USE_FIXED 1
+#endif
+#endif
+
 /* Before a loop that no compiler shall turn into vectors by itself: those of
  * Helium take tiny numbers for 0, and clang 14 breaks at some gathers. */
 #if defined(__clang__) && defined(__ARM_FEATURE_MVE)

@@ -4,6 +4,8 @@
 
 #include "eb_fft_x4.h"
 
+#if !defined(EB_USE_FIXED)
+
 /* Finished samples: out = (overlap + z * window) * gain. */
 EB_NOINLINE void eb_finish(int16_t *restrict out,
                            const float *restrict overlap,
@@ -118,3 +120,5 @@ void eb_overlap(const eb_stft *stft, const float *z, float *overlap,
     eb_multiply(&overlap[newest - hop], &z[newest], &window[newest],
                 stft->win_length - newest);
 }
+
+#endif

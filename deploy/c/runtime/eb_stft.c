@@ -15,6 +15,15 @@
 #include <math.h>
 #include <string.h>
 
+void eb_take_hop(const eb_stft *stft, int16_t *history, const int16_t *in)
+{
+    const uint32_t kept = (uint32_t)(stft->win_length - stft->hop_length);
+    memmove(history, &history[stft->hop_length], kept * sizeof *history);
+    memcpy(&history[kept], in, (uint32_t)stft->hop_length * sizeof *history);
+}
+
+#if !defined(EB_USE_FIXED)
+
 static float eb_root(float value)
 {
 #if defined(EB_USE_FPU)
@@ -25,13 +34,6 @@ static float eb_root(float value)
 #else
     return sqrtf(value);
 #endif
-}
-
-void eb_take_hop(const eb_stft *stft, int16_t *history, const int16_t *in)
-{
-    const uint32_t kept = (uint32_t)(stft->win_length - stft->hop_length);
-    memmove(history, &history[stft->hop_length], kept * sizeof *history);
-    memcpy(&history[kept], in, (uint32_t)stft->hop_length * sizeof *history);
 }
 
 /* Two samples times the window: a complex number. */
@@ -283,3 +285,5 @@ void eb_synthesise(const eb_stft *stft, float *spectrum, const float *mask,
     eb_merge(stft, spectrum, mask);
     eb_overlap(stft, eb_fft(&stft->fft, spectrum, other, 0), overlap, out);
 }
+
+#endif

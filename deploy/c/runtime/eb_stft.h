@@ -2,7 +2,9 @@
  *
  * Short-time Fourier transform of one frame, and back by overlap-add.
  *
- * A frame is the window over the last samples, then zeros up to n_fft. */
+ * A frame is the window over the last samples, then zeros up to n_fft. With
+ * EB_USE_FIXED the numbers of spectrum and overlap are int32, and n_fft is a
+ * power of two; magnitudes and masks are floats, masks between -1 and 1. */
 #ifndef EB_STFT_H
 #define EB_STFT_H
 
@@ -15,10 +17,14 @@ typedef struct {
     int32_t win_length;
     int32_t hop_length;
     eb_fft_plan fft;     /* of n_fft / 2 complex numbers */
-    const float *window; /* win_length, and a 0 where that is odd: times
-                            2^-16, every second one negative */
-    const float *gain;   /* hop_length: to int16, overlap undone */
-    const float *turns;  /* exp(-2 pi i k / n_fft), 0 <= k <= n_fft / 4 */
+    const eb_factor *window; /* win_length, and a 0 where that is odd: every
+                                second one negative; in float times 2^-16 */
+    const eb_factor *gain;   /* hop_length: to int16, overlap undone */
+    const eb_factor *turns;  /* exp(-2 pi i k / n_fft), 0 <= k <= n_fft / 4 */
+#if defined(EB_USE_FIXED)
+    int32_t up;   /* bits that a spectrum has below those of the samples */
+    int32_t down; /* bits that sums times gain have below them */
+#endif
 } eb_stft;
 
 /* Shift the samples of a hop into the last win_length ones. */
