@@ -43,8 +43,8 @@ def fit(
     if front is not None:
         raise Unfit(
             f"it gives int8 features, and {label(front)} computes on them in "
-            "float: train without it (prologue: linear), or run the model in "
-            "firmware of your own"
+            "float: train with int8_step, or without it (prologue: linear), or "
+            "run the model in firmware of your own"
         )
     if card.task == "enhancement":
         return speech_application.fit(card, frames, silence_db)

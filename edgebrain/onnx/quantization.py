@@ -171,7 +171,10 @@ def load_source(path: str | Path, **settings) -> Source:
     ours = files.read_card(path) is not None
     card = runner.metadata
     linear = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
-    if card.precision != "float32" or linear & set(files.operators(model)):
+    if card.precision != "float32" or (
+        # A card knows: a float network may take features as int8.
+        not ours and linear & set(files.operators(model))
+    ):
         raise UserError(
             f"{path}: is quantized already ({card.precision}); give the "
             "float32 file"

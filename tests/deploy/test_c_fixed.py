@@ -6,6 +6,7 @@ import subprocess
 
 from board_sums import FLAGS
 from c_models import build, released, sound
+from deploy.c.generator.package import generate
 from edgebrain.signal import SignalSettings
 from edgebrain.signal.probe import speech_like
 from kernel_checks import CHECKS, F32, compile_kernels, layer, write_kernels
@@ -14,8 +15,7 @@ import pytest
 import soundfile
 from test_c_stft import Stft, Transform, compiled, error_of_synthesis
 
-from deploy.c.generator.package import generate
-from deploy.c.generator.constants import Constants as Tables
+from deploy.c.generator.constants import Tables
 from deploy.c.generator.stft_constants import fixed_tables
 
 SIZES = [

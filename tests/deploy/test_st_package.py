@@ -134,8 +134,12 @@ def run_c(app, statements):
     return subprocess.check_output([app / "a"], text=True).split()
 
 
-@pytest.fixture(scope="session")
-def wide_patch(models, small_network, tmp_path_factory):
+@pytest.fixture(
+    scope="session",
+    params=[{"prologue": "linear"}, {"int8_step": 2**-7}],
+    ids=["linear", "int8"],
+)
+def wide_patch(models, small_network, tmp_path_factory, request):
     """Return a causal network's patch with 60 frames on both sides."""
     from edgebrain.onnx.export import export_patch
     from edgebrain.onnx.quantization import (
@@ -149,8 +153,8 @@ def wide_patch(models, small_network, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("wide")
     setup = Setup("enhancement", SignalSettings())
-    # Sees as far as tcnn-120k, and without its power, as the application.
-    network = small_network(n_blocks=2, num_layers=4, prologue="linear")
+    # Sees as far as tcnn-120k, and int8 magnitudes, as the application.
+    network = small_network(n_blocks=2, num_layers=4, **request.param)
     assert network.receptive_field_frames == 61
     export_patch(network, setup, folder / "p.onnx", context=(60, 60))
     clips = read_clips(models["noisy"], setup, 3, 0, 1.0)

@@ -125,6 +125,17 @@ def test_no_checkpoint(tmp_path):
             load_model(folder)
 
 
+def test_a_card_from_before_an_argument_is_of_the_same_model(results):
+    path = results / "save" / "CKPT+2026-01-01" / "model_card.ckpt"
+    content = json.loads(path.read_text())
+    del content["model_arguments"]["int8_step"]
+    path.write_text(json.dumps(content))
+    setup = Setup("enhancement", SETTINGS)
+    ModelCard(STFTTCNN(1, 2, 17, 4), setup).load(path)
+    with pytest.raises(UserError, match="of another model"):
+        ModelCard(STFTTCNN(1, 2, 17, 4, int8_step=0.5), setup).load(path)
+
+
 def test_damaged_parts_are_named(results):
     folder = results / "save" / "CKPT+2026-01-01"
     card = folder / "model_card.ckpt"

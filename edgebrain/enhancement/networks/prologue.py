@@ -6,6 +6,10 @@ training varies the level. ``power`` with exponent p turns a gain g into g^p
 (20 dB become 6 dB at 0.3); ``log1p`` is linear for small and logarithmic for
 large magnitudes. None of them amplifies the noise of a quiet input without
 bound, as a logarithm with a tiny floor does.
+
+Firmware that hands over magnitudes as int8, as ST's audio application does,
+decides on a part of it too: what is below half a step is gone before any
+prologue. A network for it is trained with that rounding.
 """
 
 from edgebrain.models.arguments import Arguments
@@ -25,15 +29,28 @@ class FeaturePrologue(nn.Module):
     exponent : float
         Of ``power``. Its gradient with respect to the input is unbounded at
         zero; a magnitude that enters a network needs none.
+    int8_step : float, optional
+        The magnitude arrives as int8: round it to 0 to 255 such steps first.
     """
 
-    def __init__(self, kind: str = "linear", exponent: float = 0.3):
+    def __init__(
+        self,
+        kind: str = "linear",
+        exponent: float = 0.3,
+        int8_step: float | None = None,
+    ):
         super().__init__()
         self.kind = kind
         self.exponent = exponent
+        self.int8_step = int8_step
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Return the features, the shape of the magnitude, zero at zero."""
+        if self.int8_step is not None:
+            # QuantizeLinear and DequantizeLinear in an ONNX file.
+            magnitude = torch.fake_quantize_per_tensor_affine(
+                magnitude, self.int8_step, -128, -128, 127
+            )
         if self.kind == "log1p":
             return torch.log1p(magnitude)
         if self.kind == "power":
@@ -43,10 +60,18 @@ class FeaturePrologue(nn.Module):
     def extra_repr(self) -> str:
         """Return what ``print(model)`` shows."""
         power = f", exponent={self.exponent}" if self.kind == "power" else ""
-        return f"{self.kind}{power}"
+        step = f", int8_step={self.int8_step}" if self.int8_step else ""
+        return f"{self.kind}{power}{step}"
 
 
-def check_prologue(check: Arguments, kind: str, exponent: float) -> None:
+def check_prologue(
+    check: Arguments,
+    kind: str,
+    exponent: float,
+    int8_step: float | None = None,
+) -> None:
     """Add what is wrong with the prologue arguments of a network."""
     check.choice("prologue", kind, PROLOGUES)
     check.number("prologue_exponent", exponent, 0.01, 2.0)
+    if int8_step is not None:
+        check.number("int8_step", int8_step, 1e-6, 1.0)

@@ -131,6 +131,9 @@ class STFTTCNN(MaskModel):
         ``linear``, ``log1p`` or ``power``, see :mod:`.prologue`.
     prologue_exponent : float
         Of ``power``.
+    int8_step : float, optional
+        The magnitude arrives as int8 in such steps, see :mod:`.prologue`;
+        with a power of two all forms round alike. None: it arrives in float.
 
     Raises
     ------
@@ -163,6 +166,7 @@ class STFTTCNN(MaskModel):
         lookahead_frames: int = 0,
         prologue: str = "linear",
         prologue_exponent: float = 0.3,
+        int8_step: float | None = None,
     ):
         check = Arguments("STFTTCNN")
         for name, value in {
@@ -188,7 +192,7 @@ class STFTTCNN(MaskModel):
         check.flag("causal", causal)
         check.choice("mask_activation", mask_activation, MASK_ACTIVATIONS)
         check.choice("activation", activation, ACTIVATIONS)
-        check_prologue(check, prologue, prologue_exponent)
+        check_prologue(check, prologue, prologue_exponent, int8_step)
         check.finish()
         field = 1 + n_blocks * (kernel_size - 1) * sum(
             init_dilation**i for i in range(num_layers)
@@ -223,9 +227,10 @@ class STFTTCNN(MaskModel):
         self.lookahead_frames = lookahead_frames
         self.prologue = prologue
         self.prologue_exponent = prologue_exponent
+        self.int8_step = int8_step
         self.receptive_field_frames = field
 
-        self.front_end = FeaturePrologue(prologue, prologue_exponent)
+        self.front_end = FeaturePrologue(prologue, prologue_exponent, int8_step)
         width = bottleneck_channels or in_channels
         self.enter, self.leave = nn.Identity(), nn.Identity()
         if bottleneck_channels is not None:

@@ -133,6 +133,11 @@ def test_prologues_compute_what_they_say():
     torch.testing.assert_close(
         FeaturePrologue("power", 0.4)(x), torch.tensor([0.0, 1.0, 4.0])
     )
+    x = torch.tensor([0.0, 0.24, 0.375, 0.6, 63.6, 63.8, 1e6])
+    torch.testing.assert_close(
+        FeaturePrologue("linear", int8_step=0.25)(x),
+        torch.tensor([0.0, 0.25, 0.5, 0.5, 63.5, 63.75, 63.75]),
+    )
 
 
 def test_every_bad_argument_is_listed():
