@@ -22,6 +22,7 @@ from edgebrain.data.sound_device import heard
 from edgebrain.errors import UserError
 from edgebrain.events import timeline
 from edgebrain.events.detector import load_detector
+from edgebrain.progress import working
 
 #: Options that are fields of timeline.EventRules, with their help.
 RULES = {
@@ -71,7 +72,8 @@ def main(argv):
         rate = audio.inspect(path).sample_rate
         blocks = audio.read_blocks(path)
         blocks = audio.resample_blocks(blocks, rate, detector.sample_rate)
-        scores = detector.timeline(blocks)
+        with working(f"listening to {name}"):
+            scores = detector.timeline(blocks)
         events = scores.events(rules)
         print(f"\n{path}\n{timeline.events_table(events)}")
         if arguments.output_folder is not None:

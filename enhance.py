@@ -31,7 +31,7 @@ from edgebrain.enhancement.enhance_files import (
     wet_share,
 )
 from edgebrain.errors import UserError
-from tqdm import tqdm
+from edgebrain.progress import Progress
 
 
 def parse(argv):
@@ -167,7 +167,7 @@ def _record(arguments):
         raise UserError(f"{names}: exists already; give --overwrite")
     enhancer = load_enhancer(arguments.model, **model_arguments(arguments))
     with _bar(arguments.record) as bar:
-        bar.set_description("recording")
+        bar.set_description_str("recording")
         record(noisy, arguments.record, enhancer.sample_rate, bar.update)
     return enhancer, plan(noisy, target, arguments.overwrite)
 
@@ -177,7 +177,7 @@ def _enhance(enhancer, tasks, dry_wet):
     problems, clipped, elapsed, seconds = [], [], 0.0, 0.0
     with _bar(sum(info.duration for info, _ in tasks)) as bar:
         for info, target in tasks:
-            bar.set_description(info.path.name[-24:])
+            bar.set_description_str(info.path.name[-24:])
             try:
                 result = enhance_file(
                     enhancer, info, target, dry_wet, bar.update
@@ -205,7 +205,7 @@ def _enhance(enhancer, tasks, dry_wet):
 def _bar(seconds):
     """Return a progress bar over seconds of audio."""
 
-    class Bar(tqdm):
+    class Bar(Progress):
         @property
         def format_dict(self):
             values = super().format_dict
@@ -216,7 +216,6 @@ def _bar(seconds):
     return Bar(
         total=round(seconds, 2),
         unit="s",
-        disable=None,
         bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s, "
         "real-time factor {factor}, {remaining} left",
     )

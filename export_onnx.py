@@ -21,6 +21,7 @@ from edgebrain.command_line import (
     script_parser,
 )
 from edgebrain.errors import UserError
+from edgebrain.progress import working
 
 FORMS = ("offline", "patch", "stream")
 OPSETS = range(13, 21)
@@ -141,7 +142,9 @@ def main(argv):
         "wav": recording(arguments.audio, loaded.settings.sample_rate),
     }
     for form, export in jobs.items():
-        report(export(loaded.model, loaded.setup, paths[form], **options))
+        with working(f"exporting {paths[form].name}"):
+            done = export(loaded.model, loaded.setup, paths[form], **options)
+        report(done)
 
 
 def plan(arguments, model, setup):

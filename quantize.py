@@ -25,6 +25,7 @@ from edgebrain.command_line import (
     script_parser,
 )
 from edgebrain.errors import UserError
+from edgebrain.progress import working
 
 
 def parse(argv):
@@ -203,9 +204,10 @@ def main(argv):
 
         ranges = learned_ranges(arguments.learned_ranges, source, suffix)
         print(f"{len(ranges)} ranges learnt in {arguments.learned_ranges}")
-    report = q.quantize(
-        source, target, clips, settings, ranges, arguments.overwrite
-    )
+    with working(f"quantizing to {target.name}"):
+        report = q.quantize(
+            source, target, clips, settings, ranges, arguments.overwrite
+        )
     print(report.text())
     if frames is not None:
         note = write_static(

@@ -20,6 +20,7 @@ from edgebrain.command_line import (  # noqa: E402
     read_options,
     script_parser,
 )
+from edgebrain.progress import working  # noqa: E402
 
 
 def parse(argv):
@@ -46,11 +47,12 @@ def main(argv):
     from deploy.c.generator.c_text import harmless
     from deploy.c.generator.generate import generate
 
-    emitter = generate(
-        arguments.model,
-        arguments.output_folder,
-        arguments.name,
-    )
+    with working("making the C code"):
+        emitter = generate(
+            arguments.model,
+            arguments.output_folder,
+            arguments.name,
+        )
     name = emitter.name
     card = emitter.program.metadata
     print(

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 import dataclasses
+import io
 import signal
 import sys
 
@@ -24,6 +25,9 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
     Ctrl-C and SIGTERM end with 130, after what is open is put away.
     """
     interrupted = []
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # In a file or a pipe too a line is there when it is written.
+        sys.stdout.reconfigure(line_buffering=True)
 
     def interrupt(number, frame):
         interrupted.append(number)

@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "checks": 0,
+    "progress": 0,
     "interrupts": 0,
     "torchaudio_repair": 0,
     "signal": 1,

@@ -10,7 +10,7 @@ import zlib
 
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
-from tqdm import tqdm
+from edgebrain.progress import Progress
 
 #: Suffixes of archives that :func:`unpack` reads.
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -85,9 +85,7 @@ def _extract(members: dict, extract, wanted: tuple, work: Path) -> tuple | None:
     no part of a data set; nor are links, devices and what leads out.
     """
     top = None
-    for member, name in tqdm(
-        members.items(), "unpacking", unit="file", disable=None
-    ):
+    for member, name in Progress(members.items(), "unpacking", unit="file"):
         path = PurePosixPath(name)
         parts = path.parts
         if "__MACOSX" in parts or path.name.startswith("."):

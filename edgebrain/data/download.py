@@ -6,9 +6,9 @@ from pathlib import Path
 
 from edgebrain.errors import UserError
 from edgebrain.files import free_bytes
+from edgebrain.progress import Progress
 import pooch
 import requests
-from tqdm import tqdm
 
 _BLOCK = 1 << 12
 
@@ -33,12 +33,11 @@ class _Resuming(pooch.HTTPDownloader):
         self.kwargs["headers"] = {"Accept-Encoding": "identity"} | (
             {"Range": f"bytes={have}-"} if have else {}
         )
-        self.progressbar = tqdm(
+        self.progressbar = Progress(
             total=1,
             unit="B",
             unit_scale=True,
             desc=self.part.stem,
-            disable=None,
         )
         try:
             with self.part.open("ab" if have else "wb") as file:

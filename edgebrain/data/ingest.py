@@ -19,10 +19,12 @@ from dataclasses import astuple, dataclass, replace
 import hashlib
 import json
 import logging
+from multiprocessing.pool import ThreadPool
 import os
 from pathlib import Path
 import re
 import shutil
+import threading
 import time
 
 from edgebrain import files
@@ -37,9 +39,9 @@ from edgebrain.data.audio import (
 )
 from edgebrain.data.resampling import resampled_length
 from edgebrain.errors import UserError
+from edgebrain.progress import Progress
 import joblib
 import numpy as np
-from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -340,26 +342,21 @@ def _in_threads(work, paths: Sequence[Path], n_jobs: int) -> Iterator[tuple]:
     Threads, not processes: decoding and filtering let go of Python's lock,
     and a pool of processes takes a second to start.
     """
-    chunk = max(1, min(_CHUNK, len(paths) // 32))
-    pool = joblib.Parallel(
-        n_jobs=n_jobs,
-        backend="threading",
-        return_as="generator_unordered",
-        batch_size=1,
-    )
-    tasks = (
-        joblib.delayed(lambda some: [(path, work(path)) for path in some])(
-            paths[at : at + chunk]
-        )
-        for at in range(0, len(paths), chunk)
-    )
-    with tqdm(
-        total=len(paths),
-        desc="reading audio",
-        unit="file",
-        disable=None,
-        leave=False,
-    ) as bar:
-        for finished in pool(tasks):
-            bar.update(len(finished))
-            yield from finished
+    size = max(1, min(_CHUNK, len(paths) // 32))
+    chunks = [paths[at : at + size] for at in range(0, len(paths), size)]
+    stopped = threading.Event()
+
+    def over(chunk):
+        return [(p, work(p)) for p in chunk if not stopped.is_set()]
+
+    pool = ThreadPool(joblib.effective_n_jobs(n_jobs))
+    try:
+        with Progress(total=len(paths), desc="reading audio") as bar:
+            for finished in pool.imap_unordered(over, chunks):
+                bar.update(len(finished))
+                yield from finished
+    finally:
+        # After Ctrl-C a file is ended as it must be, and none is begun.
+        stopped.set()
+        pool.terminate()
+        pool.join()

@@ -5,11 +5,11 @@ from pathlib import Path
 from edgebrain.checks import Number
 from edgebrain.enhancement.metrics import METRICS, at_rate, check_metrics
 from edgebrain.errors import UserError
+from edgebrain.progress import Progress
 from edgebrain.report import tables
 from edgebrain.signal import magnitude, peak_gain, stft
 from edgebrain.tasks import Interface, Port, Setup
 import numpy as np
-from tqdm import tqdm
 
 DEFAULT_METRICS = tuple("pesq stoi estoi si_snr snr mse csig cbak covl".split())
 
@@ -82,7 +82,7 @@ class EnhancementTask:
                 f"resampling from {', '.join(map(str, sorted(others)))} to "
                 f"{rate} Hz; scores shift a little with the resampler"
             )
-        with tqdm(total=len(pairs), unit="clip", disable=None) as bar:
+        with Progress(total=len(pairs), desc="scoring", unit="clip") as bar:
             result = evaluation.evaluate(
                 models,
                 pairs,

@@ -10,8 +10,8 @@ from pathlib import Path
 from edgebrain.data import audio
 from edgebrain.enhancement.mixer import MixInfo
 from edgebrain.errors import UserError, unknown_name
+from edgebrain.progress import Progress
 from edgebrain.report.tables import write_csv
-from tqdm import tqdm
 
 SPLITS = {"train": "trainset", "valid": "validset", "test": "testset"}
 
@@ -78,9 +78,7 @@ def write_pairs(
     rows = []
     keys = ["id", "noisy_sig", "clean_sig", "mix_info"]
     with dataset.output_keys_as(keys):
-        for index in tqdm(
-            range(len(dataset)), desc=f"{split} pairs", disable=None
-        ):
+        for index in Progress(range(len(dataset)), desc=f"{split} pairs"):
             item = dataset[index]
             name = file_name(item["id"])
             for key, target in targets.items():

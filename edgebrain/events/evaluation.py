@@ -12,10 +12,10 @@ from edgebrain.events.metrics import METRICS, Predictions, chance, score
 from edgebrain.events.results import scores_table, write_results
 from edgebrain.events.timeline import events_table
 from edgebrain.files import write_json, write_text
+from edgebrain.progress import Progress
 from edgebrain.report.html import Clip, Track, write_report
 from edgebrain.report.scores import worst_first
 import numpy as np
-from tqdm import tqdm
 
 #: Classes whose probabilities are drawn over time.
 _CURVES = 4
@@ -53,7 +53,7 @@ def predict(
     parts = {row: [] for row in models}
     failures = {row: {} for row in models}
     rates = {model.sample_rate for model in models.values()}
-    for clip in tqdm(clips, unit="clip", disable=None):
+    for clip in Progress(clips, "scoring", unit="clip"):
         wavs = {rate: audio.read_at(clip.path, rate) for rate in rates}
         for row, model in models.items():
             wav = wavs[model.sample_rate]

@@ -7,11 +7,12 @@ where there is more to score than a loss, :meth:`EdgeBrain.make_scorer`.
 from collections.abc import Callable
 import math
 from pathlib import Path
-import sys
 import time
 from typing import ClassVar, Protocol
+from unittest.mock import patch
 
 from edgebrain import tasks
+from edgebrain.progress import Progress
 from edgebrain.report import tables
 from edgebrain.report.scores import ClipScores
 from edgebrain.training.checkpoints import KEEP, find_best
@@ -189,12 +190,13 @@ class EdgeBrain(sb.Brain):
         self.batches_per_epoch = len(self.train_loader)
         if valid_set is not None and if_main_process():
             warn_of_few("validation", valid_set)
-        kwargs.setdefault("progressbar", self._draws_bars())
-        super().fit(epoch_counter, self.train_loader, valid_set, **kwargs)
+        kwargs.setdefault("progressbar", not self.noprogressbar)
+        with patch.object(sb.core, "tqdm", self._progress):
+            super().fit(epoch_counter, self.train_loader, valid_set, **kwargs)
 
-    def _draws_bars(self) -> bool:
-        """Tell whether progress bars are seen by a person."""
-        return sys.stderr.isatty() and not self.noprogressbar
+    def _progress(self, loader, **kwargs) -> Progress:
+        """Return what SpeechBrain's loops draw with in place of tqdm."""
+        return Progress(loader, desc=self.doing, **kwargs)
 
     def on_fit_start(self):
         """Resume, or start from given weights and feature statistics."""
@@ -287,6 +289,9 @@ class EdgeBrain(sb.Brain):
     def on_stage_start(self, stage, epoch=None):
         """Tell the data the epoch; start a scorer for valid and test."""
         self.scorer = None
+        self.doing = f"epoch {epoch}" if epoch is not None else "test"
+        if stage == sb.Stage.VALID:
+            self.doing += ", validation"
         if stage == sb.Stage.TRAIN:
             self.started = time.time()
             self.train_data.set_epoch(epoch)
@@ -392,13 +397,14 @@ class EdgeBrain(sb.Brain):
         self.test_data = test_set
         if if_main_process():
             warn_of_few("test", test_set)
-        kwargs.setdefault("progressbar", self._draws_bars())
+        kwargs.setdefault("progressbar", not self.noprogressbar)
         kwargs["test_loader_kwargs"] = dict(
             kwargs.get("test_loader_kwargs") or {}
         )
-        return super().evaluate(
-            test_set, max_key=max_key, min_key=min_key, **kwargs
-        )
+        with patch.object(sb.core, "tqdm", self._progress):
+            return super().evaluate(
+                test_set, max_key=max_key, min_key=min_key, **kwargs
+            )
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """Load the weights of the best checkpoint, and only the weights."""

@@ -1,5 +1,8 @@
 import math
+import re
+import time
 
+from edgebrain import progress
 from edgebrain.training.brain import EdgeBrain, seed_step
 from edgebrain.training.history import History, PatientEpochCounter
 import numpy as np
@@ -21,10 +24,10 @@ class _Brain(EdgeBrain):
         return (predictions * next(self.losses)).sum()
 
 
-def brain(losses, factor=1, **options):
+def brain(losses, factor=1, kind=_Brain, **options):
     torch.manual_seed(0)
     history = History()
-    made = _Brain(
+    made = kind(
         modules={"model": torch.nn.Linear(1, 1)},
         opt_class=lambda p: torch.optim.SGD(p, lr=1.0),
         hparams={
@@ -86,3 +89,26 @@ def test_a_compiled_network_is_known_below_its_wrapper():
     model = made.modules["model"]
     made.modules["model"] = torch.compile(model, backend="eager")
     assert made.raw_model is model
+
+
+class _Data(list):
+    def set_epoch(self, epoch):
+        pass
+
+
+class _SlowBrain(_Brain):
+    def compute_forward(self, batch, stage):
+        time.sleep(0.02)
+        return super().compute_forward(batch, stage)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_without_a_terminal_too_it_says_how_far_it_is(
+    silent, monkeypatch, capsys
+):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
+    made = brain([1.0] * 20, kind=_SlowBrain, noprogressbar=silent)
+    made.fit(made.hparams.epoch_counter, _Data(range(20)))
+    said = re.findall(r"epoch 1: (\d+) %.*train_loss", capsys.readouterr().err)
+    assert bool(said) is not silent
+    assert not said or 0 < int(said[0]) < 100

@@ -11,9 +11,9 @@ import tempfile
 from edgebrain.data import audio
 from edgebrain.data.embedded import noises, rooms, sentences, speech
 from edgebrain.errors import UserError
+from edgebrain.progress import Progress
 import joblib
 import numpy as np
-from tqdm import tqdm
 
 #: Raise it with every change that alters a file of the corpus.
 VERSION = 3
@@ -154,9 +154,7 @@ def _build(root: Path, seed: int, rate: int, n_jobs: int, sizes) -> None:
     # how many there are.
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         pool = joblib.Parallel(n_jobs, batch_size=1, return_as="generator")
-        made = tqdm(
-            pool(tasks), "making the embedded corpus", len(tasks), disable=None
-        )
+        made = Progress(pool(tasks), "making the embedded corpus", len(tasks))
         rows = sorted(row for some in made for row in some)
     with open(root / MANIFEST, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
