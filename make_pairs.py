@@ -31,7 +31,8 @@ def main(argv):
     )
     known, rest = parser.parse_known_args(argv)
     hparams_file, _, overrides = parse_arguments(
-        [known.hparams_file, "--output_folder", known.output_folder, *rest]
+        [known.hparams_file, "--output_folder", known.output_folder, *rest],
+        EnhancementBrain.keys,
     )
     hparams = load_hparams(hparams_file, overrides, EnhancementBrain.keys)
     dataset = getattr(make_datasets(hparams), known.split)

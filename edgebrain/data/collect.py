@@ -20,6 +20,10 @@ from edgebrain.files import sha256
 SIDES = ("noisy", "clean")
 
 
+#: What to do about files that cannot be used.
+SKIP_BAD = "--skip_bad True leaves bad ones out"
+
+
 @dataclass
 class Findings:
     """What is gathered on the way through the sets."""
@@ -28,6 +32,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ignored: int = 0
+    bad: bool = False
 
 
 def gather(
@@ -136,6 +141,7 @@ def check_clips(
                 bad += faults
                 if not faults:
                     kept.append(clip)
+            found.bad |= bool(bad)
             if not skip_bad:
                 found.problems += bad
                 continue

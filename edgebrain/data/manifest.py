@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 
 from edgebrain.data.collect import (
+    SKIP_BAD,
     Findings,
     check_clips,
     files_of,
@@ -230,8 +231,9 @@ def prepare_sets(
         found.problems += shared_files(role, splits, recordings)
         found.warnings += shared_groups(role, splits)
     if found.problems:
+        mend = f" ({SKIP_BAD})" if found.bad and not skip_bad else ""
         raise UserError.collect(
-            f"data in {data_root} cannot be used", found.problems
+            f"data in {data_root} cannot be used{mend}", found.problems
         )
     manifests = {}
     for role, splits in sets.items():

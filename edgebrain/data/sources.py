@@ -10,6 +10,9 @@ from edgebrain.data import audio
 from edgebrain.errors import UserError
 import numpy as np
 
+#: Keys of an entry that name a file.
+_PATHS = frozenset({"wav", "noisy", "clean"})
+
 
 def load_manifest(
     path: str | Path,
@@ -23,8 +26,8 @@ def load_manifest(
     path : str or Path
         ``{id: {"wav": "{data_root}/a.wav", "duration": seconds, ...}}``.
     data_root : str or Path or None
-        What ``{data_root}`` in its values stands for; the folder of the
-        manifest when None.
+        What ``{data_root}`` in its values stands for, and where relative
+        paths begin; the folder of the manifest when None.
     keys : tuple of str
         Keys that every entry must have.
     """
@@ -56,13 +59,20 @@ def load_manifest(
         raise UserError.collect(f"manifest {path}", problems)
     return {
         name: {
-            key: value.replace("{data_root}", str(root))
-            if isinstance(value, str)
-            else value
+            key: _placed(key, value, root)
             for key, value in entries[name].items()
         }
         for name in sorted(entries)
     }
+
+
+def _placed(key: str, value, root: Path):
+    """Return a value of an entry with its path where the file is."""
+    if not isinstance(value, str):
+        return value
+    if key in _PATHS and "{data_root}" not in value:
+        return str(root / value)
+    return value.replace("{data_root}", str(root))
 
 
 class Source:

@@ -25,7 +25,6 @@ KEYS = {
     "train_mixing": Built(MixingSettings),
     "eval_mixing": Built(MixingSettings),
     "save_enhanced": whether,
-    "skip_bad": whether,
     "wav_augment": None,
 }
 

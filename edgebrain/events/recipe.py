@@ -9,6 +9,7 @@ import sys
 
 from edgebrain.checks import Number, switch
 from edgebrain.data.batching import ShuffledSampler
+from edgebrain.data.collect import SKIP_BAD
 from edgebrain.data.ingest import ingest
 from edgebrain.data.layout import SPLITS
 from edgebrain.errors import UserError
@@ -26,6 +27,7 @@ from edgebrain.events.synthetic import make_embedded_sounds
 from edgebrain.files import write_json
 from edgebrain.training.config import parse_arguments, resolve
 from edgebrain.training.experiment import Data, prepare_once
+from edgebrain.training.keys import KEYS as SHARED_KEYS
 from ruamel.yaml import YAML
 
 NONE, NEXT = "none", "next"
@@ -231,10 +233,11 @@ def _prepare(hparams) -> Prepared:
         for path, fault in bad.items()
         if "silent" not in fault and "no samples" not in fault
     ]
-    if unusable:
-        raise UserError.collect("unusable audio files", unusable)
+    if unusable and not hparams.get("skip_bad"):
+        raise UserError.collect(f"unusable audio files; {SKIP_BAD}", unusable)
     if bad:
         notes.append(f"left out: {len(bad)} clips that are empty or silent")
+        notes += unusable
         splits = {
             split: [clip for clip in clips if clip.path not in bad]
             for split, clips in splits.items()
@@ -290,7 +293,7 @@ def run_folds(script: Path | str, argv: list[str]) -> None:
         raise UserError(
             f"--folds: all, or numbers such as 1,2, not {wanted[0]}"
         ) from None
-    yaml, _, overrides = parse_arguments(rest)
+    yaml, _, overrides = parse_arguments(rest, SHARED_KEYS | KEYS)
     places = [
         YAML().load(resolve(yaml, {**overrides, "fold": fold}))
         for fold in folds

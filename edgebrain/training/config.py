@@ -43,7 +43,9 @@ WRITTEN = "# Generated "
 _REFERENCE = re.compile(r"<([A-Za-z_]\w*)")
 
 
-def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
+def parse_arguments(
+    argv: list[str], known: Iterable[str] = ()
+) -> tuple[str, RunOptions, dict]:
     """Split a command line into yaml file, run options and overrides.
 
     Arguments
@@ -51,6 +53,9 @@ def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
     argv : list of str
         ``[train.yaml, --key, value, --key=value, ...]``. A run option of
         SpeechBrain that is a switch may stand alone (``--debug``).
+    known : iterable of str
+        Keys that the caller's code reads: they may be given although the
+        yaml does not list them.
 
     Returns
     -------
@@ -68,7 +73,7 @@ def parse_arguments(argv: list[str]) -> tuple[str, RunOptions, dict]:
             "'python train.py train.yaml --data_folder /path'"
         )
     hparams_file, rest = argv[0], argv[1:]
-    keys = _read_yaml(hparams_file).keys()
+    keys = {*_read_yaml(hparams_file), *(set(known) - _RUN_OPTIONS)}
     options, overrides = {}, {}
     while rest:
         word = rest.pop(0)
@@ -263,7 +268,7 @@ def _read_yaml(path: str) -> CommentedMap:
         raise UserError(f"{path}: no such yaml file")
     try:
         tree = YAML().load(_text(path))
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid yaml: {error}") from None
     if not isinstance(tree, CommentedMap):
         raise UserError(f"{path}: must be a mapping of keys to values")

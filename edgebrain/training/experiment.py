@@ -72,14 +72,13 @@ def begin(
         A value that cannot be; a model that does not fit its task; too
         little disk; an output folder of another configuration.
     """
-    hparams_file, run_opts, overrides = parse_arguments(argv)
+    keys = {**brain_class.keys, **keys}
+    hparams_file, run_opts, overrides = parse_arguments(argv, keys)
     if run_opts.test_only:
         hparams_file, overrides = as_trained(hparams_file, overrides)
     ddp_init_group(run_opts)
     atexit.register(_leave_process_group)
-    hparams = load_hparams(
-        hparams_file, overrides, {**brain_class.keys, **keys}
-    )
+    hparams = load_hparams(hparams_file, overrides, keys)
     task = tasks.find(brain_class.task)
     model = hparams["modules"]["model"]
     hparams.setdefault("save_folder", f"{hparams['output_folder']}/save")

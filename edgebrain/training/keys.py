@@ -147,6 +147,7 @@ KEYS = {
     "tensorboard": whether,
     "mlflow": whether,
     "n_jobs": n_jobs,
+    "skip_bad": whether,
     "grad_accumulation_factor": _COUNT,
     "max_grad_norm": Number(least=0),
     "precision": _PRECISION,

@@ -5,7 +5,9 @@ import time
 
 from edgebrain.data import audio, ingest
 from edgebrain.data.manifest import prepare_folder, prepare_sets
+from edgebrain.data.sources import load_manifest
 from edgebrain.errors import UserError
+from edgebrain.files import write_json
 import numpy as np
 import pytest
 
@@ -171,7 +173,7 @@ def test_all_that_is_wrong_is_listed_together(mixing, tmp_path):
     clip(data / "speech" / "s4" / "short.wav", 0.05)
     clip(data / "rir" / "tiny.wav", 0.001)
     text = problems(mixing)
-    assert "5 problems" in text
+    assert "--skip_bad True leaves bad ones out) (5 problems)" in text
     for line in (
         "s1-0.flac: is not whole audio",
         "still.wav: is silent",
@@ -303,3 +305,17 @@ def test_real_recordings(tmp_path, monkeypatch):
     start = time.perf_counter()
     assert run() == data
     assert time.perf_counter() - start < 5
+
+
+def test_relative_paths_begin_at_the_manifest_or_the_data(tmp_path):
+    path = tmp_path / "sets" / "a.json"
+    absolute = str(tmp_path / "b.wav")
+    names = {"x": "a.wav", "y": absolute, "z": "{data_root}/c.wav"}
+    content = {k: {"wav": v, "duration": 1.0} for k, v in names.items()}
+    write_json(path, content | {"x": content["x"] | {"speaker": "ann"}})
+    for root, given in ((path.parent, None), (tmp_path, tmp_path)):
+        entries = load_manifest(path, given)
+        assert entries["x"]["wav"] == str(root / "a.wav")
+        assert entries["x"]["speaker"] == "ann"
+        assert entries["y"]["wav"] == absolute
+        assert entries["z"]["wav"] == f"{root}/c.wav"

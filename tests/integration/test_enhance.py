@@ -137,3 +137,46 @@ def test_without_microphone(onnx_folder, tmp_path, capsys, monkeypatch):
         with pytest.raises(UserError, match="pip install"):
             script.main([str(onnx_folder), *map(str, words)])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a folder that is a disk of 512 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(f"no mount ({error})")
+    if done.returncode:
+        pytest.skip(f"a disk cannot be mounted ({done.stderr.strip()})")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_named_and_loses_nothing(tmp_path, small_disk):
+    model = ROOT / "models" / "tcnn-120k" / "stream_int8.onnx"
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        wav = rng.uniform(-0.9, 0.9, 160000)
+        soundfile.write(tmp_path / "in" / f"{name}.flac", wav, 16000)
+    out = small_disk / "out"
+    out.mkdir()
+    (out / "b.flac").write_bytes(b"of yesterday")
+    words = [model, tmp_path / "in", out, "--dry_wet", "0", "--overwrite"]
+    done = enhance(*words)
+    assert done.returncode == 2
+    for name in "bc":
+        said = f"{out / name}.flac: cannot be written (the disk is full)"
+        assert said in done.stderr
+    assert "\n1 file, 10.0 s of audio" in done.stdout
+    assert (out / "b.flac").read_bytes() == b"of yesterday"
+    assert sorted(p.name for p in out.iterdir()) == ["a.flac", "b.flac"]
+    first, _ = soundfile.read(out / "a.flac")
+    assert (first == soundfile.read(tmp_path / "in" / "a.flac")[0]).all()
+    # Where nothing can be done, no row says what was done.
+    (tmp_path / "in" / "a.flac").unlink()
+    done = enhance(*words)
+    assert done.returncode == 2 and "file" not in done.stdout

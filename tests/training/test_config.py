@@ -36,6 +36,17 @@ def test_overrides_keep_types_and_equal_signs(yaml_file):
     assert options.overridden_args == set()
 
 
+def test_a_known_key_may_be_given_that_the_yaml_lists_not(yaml_file):
+    words = [yaml_file, "--skip_bad", "True"]
+    with pytest.raises(UserError, match="unknown key 'skip_bad'"):
+        parse_arguments(words)
+    _, _, overrides = parse_arguments(words, {"skip_bad"})
+    assert overrides == {"skip_bad": True}
+    # A run option stays one.
+    _, options, overrides = parse_arguments([yaml_file, "--debug"], {"debug"})
+    assert options.debug is True and not overrides
+
+
 def test_run_options_are_typed(yaml_file):
     words = "--debug --test_only False --optimizer_step_limit 5 --device cpu"
     _, options, _ = parse_arguments([yaml_file, *words.split()])
