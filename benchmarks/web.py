@@ -16,9 +16,12 @@ import time
 
 from edgebrain.enhancement.forms.c_library import Library
 from edgebrain.errors import UserError
+from edgebrain.events.c_library import HopStream
+from edgebrain.events.c_library import Library as Detector
 import numpy as np
 
 from deploy.c.generator.generate import generate
+from deploy.web.build import name_models
 from deploy.web.wasm import compile_model
 
 ROOT = Path(__file__).parents[1]
@@ -31,10 +34,11 @@ _MEASURE = """async ([path, samples, repeats]) => {
   const engine = new Engine(await (await fetch(path)).arrayBuffer());
   const from = Int16Array.from(samples);
   const to = new Int16Array(from.length);
+  const task = engine.classes ? "detect" : "process";
   let best = Infinity;
   for (let k = 0; k < repeats; k += 1) {
     const begun = performance.now();
-    engine.process(from, to);
+    engine[task](from, to);
     best = Math.min(best, performance.now() - begun);
   }
   return best;
@@ -42,7 +46,7 @@ _MEASURE = """async ([path, samples, repeats]) => {
 
 
 def run(cache) -> list[tuple[str, str]]:
-    """Return a row for each released int8 stream."""
+    """Return a row for each released model."""
     missing = [tool for tool in _TOOLS if not shutil.which(tool)]
     try:
         from playwright.sync_api import sync_playwright
@@ -51,8 +55,8 @@ def run(cache) -> list[tuple[str, str]]:
     if missing:
         return [("C in Chromium", f"not measured: no {' '.join(missing)}")]
     rows = []
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as tools:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place, sync_playwright() as tools:
+        folder = Path(place)
         shutil.copy(ROOT / "deploy" / "web" / "page" / "engine.js", folder)
         (folder / "index.html").write_text("<!doctype html><title>x</title>")
         browser = tools.chromium.launch(
@@ -61,8 +65,9 @@ def run(cache) -> list[tuple[str, str]]:
         with _served(folder) as address:
             page = browser.new_page()
             page.goto(address)
-            for path in sorted(MODELS.glob("*/stream_int8.onnx")):
-                model = f"{path.parent.name}, C int8"
+            found = sorted(p.parent for p in MODELS.glob("*/stream_int8.onnx"))
+            for name, path in name_models(found).items():
+                model = f"{name}, C int8"
                 try:
                     measured = _measure(path, folder, page)
                 except UserError as error:
@@ -79,23 +84,27 @@ def _measure(model: Path, folder: Path, page) -> dict[str, float]:
     """Return seconds a frame by where they were measured."""
     plain, vectors = folder / "plain.wasm", folder / "vectors.wasm"
     compile_model(model, plain, vectors)
-    generate(model, folder / "c", "net")
+    card = generate(model, folder / "c", "net").program.metadata
     subprocess.run(["make", "-s", "libnet.so"], cwd=folder / "c", check=True)
-    library = Library(folder / "c" / "libnet.so")
-    signal = library.setup.signal
+    library, signal = folder / "c" / "libnet.so", card.signal
     frames = signal.sample_rate // signal.hop_length
     rng = np.random.default_rng(0)
     pcm = 3000 * rng.standard_normal(frames * signal.hop_length)
     pcm = pcm.astype(np.int16)
-    stream, times = library.start(), []
+    samples = pcm.tolist()
+    if card.task == "events":
+        process, pcm = HopStream(Detector(library)).feed, pcm / 32768
+    else:
+        process = Library(library).start().process
+    times = []
     for _ in range(REPEATS):
         begun = time.perf_counter()
-        stream.process(pcm)
+        process(pcm)
         times.append(time.perf_counter() - begun)
     shutil.rmtree(folder / "c")
     measured = {
         f"in Chromium, {how} vectors": page.evaluate(
-            _MEASURE, [file.name, pcm.tolist(), REPEATS]
+            _MEASURE, [file.name, samples, REPEATS]
         )
         / 1000
         for how, file in (("with", vectors), ("without", plain))

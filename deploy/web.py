@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-r"""Make a web page in which visitors hear the C code of models.
+r"""Make a web page in which visitors try the C code of models.
 
     python deploy/web.py models/tcnn-120k models/lstm-110k --output_folder page
     python -m http.server --directory page --bind 127.0.0.1
 
-MODEL is an int8 or int16x8 ONNX file of the stream form, as export_onnx.py
-and quantize.py write it, or a models/<name> folder. The folder gets the page,
-for each model its code as WebAssembly, and three synthesised examples; any
-static server can serve it. Needs clang and its linker (Debian: clang lld).
+MODEL is an ONNX file that c_engine.py takes, of an enhancer or of a detector,
+or a models/<name> folder. The folder gets the page, for each model its code
+as WebAssembly, and synthesised examples; any static server can serve it.
+Needs clang and its linker (Debian: clang lld).
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from edgebrain.command_line import (  # noqa: E402
     exit_on_user_error,
     script_parser,
 )
+from edgebrain.progress import working  # noqa: E402
 
 
 def parse(argv):
@@ -37,7 +38,9 @@ def main(argv):
     from deploy.web.build import build, name_models
 
     folder = arguments.output_folder
-    for entry in build(name_models(arguments.models), folder):
+    with working("making the page"):
+        entries = build(name_models(arguments.models), folder)
+    for entry in entries:
         plain, vectors = (size / 1000 for size in entry["bytes"])
         print(
             f"{entry['name']}: {entry['network']}, {entry['precision']}, "

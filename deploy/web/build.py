@@ -7,17 +7,18 @@ import shutil
 
 from edgebrain.errors import UserError
 from edgebrain.files import check_folder, whole_folder
+from edgebrain.loading import task_of
 
-from deploy.c.generator.emit import delay_samples
+from deploy.c.generator.emit import Emitter, delay_samples
+from deploy.c.generator.emit_patch import PatchEmitter
 from deploy.c.generator.generate import identifier
-from deploy.c.generator.program import Program
+from deploy.c.generator.read import TAKEN
 from deploy.web.examples import write_examples
 from deploy.web.wasm import check_tools, compile_model
 
 #: A folder with this file was written by this module and may be written again.
 MARK = "contents.json"
 _PAGE = Path(__file__).parent / "page"
-_DEFAULT = "stream_int8.onnx"
 
 
 def name_models(paths: Sequence[str | Path]) -> dict[str, Path]:
@@ -26,7 +27,8 @@ def name_models(paths: Sequence[str | Path]) -> dict[str, Path]:
     Arguments
     ---------
     paths : sequence of str or Path
-        ONNX files, or folders of released models, whose int8 stream is meant.
+        ONNX files, or folders of released models, of which the int8 file that
+        C is made of is meant.
 
     Raises
     ------
@@ -37,7 +39,8 @@ def name_models(paths: Sequence[str | Path]) -> dict[str, Path]:
     for path in map(Path, paths):
         name = path.stem
         if path.is_dir():
-            name, path = path.resolve().name, path / _DEFAULT
+            form, _ = TAKEN[task_of(path)]
+            name, path = path.resolve().name, path / f"{form}_int8.onnx"
             if not path.is_file():
                 raise UserError(
                     f"{path}: is not there; make it with quantize.py, or name "
@@ -58,7 +61,7 @@ def build(models: dict[str, Path], folder: str | Path) -> list[dict]:
     Arguments
     ---------
     models : dict of str to Path
-        Quantized streams by name.
+        Quantized ONNX files by name.
     folder : str or Path
         Made; where this function wrote it before, its files are replaced.
 
@@ -79,7 +82,8 @@ def build(models: dict[str, Path], folder: str | Path) -> list[dict]:
         shutil.copytree(_PAGE, fresh, dirs_exist_ok=True)
         entries = [_add(fresh, name, path) for name, path in models.items()]
         (fresh / "examples").mkdir()
-        examples = write_examples(fresh / "examples", entries[0]["rate"])
+        tasks = {entry["task"]: entry["rate"] for entry in entries}
+        examples = write_examples(fresh / "examples", tasks)
         contents = {"models": entries, "examples": examples}
         text = json.dumps(contents, indent=2) + "\n"
         (fresh / MARK).write_text(text, encoding="utf-8")
@@ -91,26 +95,37 @@ def _add(folder: Path, name: str, model: Path) -> dict:
     (folder / "models").mkdir(exist_ok=True)
     plain = f"models/{identifier(name)}.wasm"
     vectors = f"models/{identifier(name)}-simd.wasm"
-    program = compile_model(model, folder / plain, folder / vectors)
+    emitter = compile_model(model, folder / plain, folder / vectors)
     return {
         "name": name,
         "plain": plain,
         "vectors": vectors,
         "bytes": [(folder / path).stat().st_size for path in (plain, vectors)],
-        **_facts(program),
+        **_facts(emitter),
     }
 
 
-def _facts(program: Program) -> dict:
-    card = program.metadata
+def _facts(emitter: Emitter | PatchEmitter) -> dict:
+    program, card = emitter.program, emitter.program.metadata
     signal = card.signal
-    late = delay_samples(program) + signal.hop_length
-    return {
+    facts = {
         "task": card.task,
         "network": card.model_class.rpartition(".")[2],
         "precision": card.precision,
-        "macs": program.macs,
         "rate": signal.sample_rate,
         "hop": signal.hop_length,
+    }
+    if isinstance(emitter, PatchEmitter):
+        return facts | {
+            "macs": program.frame_macs(emitter.step),
+            # In frames: what scores are of, and from one time to the next.
+            "window": emitter.patch,
+            "step": emitter.step,
+            "class_names": card.class_names,
+            "multi_label": bool(card.features["multi_label"]),
+        }
+    late = delay_samples(program) + signal.hop_length
+    return facts | {
+        "macs": program.macs,
         "latency": late / signal.sample_rate,
     }

@@ -1,4 +1,4 @@
-"""Three noisy clips that nobody recorded, for visitors without any."""
+"""Clips that nobody recorded, for visitors without any."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from edgebrain.data.embedded import noises, rooms, speech
 import numpy as np
 from scipy.signal import fftconvolve
 
-#: File, what a visitor reads, voice of the test split, noise, SNR in dB,
-#: whether in a room, and what is said.
-EXAMPLES = (
+#: Voices in noise: file, what a visitor reads, voice of the test split, noise,
+#: SNR in dB, whether in a room, and what is said.
+VOICES = (
     (
         "fan",
         "Voice and fan",
@@ -42,21 +42,22 @@ EXAMPLES = (
     ),
 )
 _PAUSE_SECONDS = 0.8
+_SCENE_SECONDS = 2.6  # of each sound of the scene
 _SEED = 13
 
 
-def write_examples(folder: Path, sample_rate: int) -> list[dict[str, str]]:
+def write_examples(folder: Path, rates: dict[str, int]) -> list[dict[str, str]]:
     """Write the clips as 16-bit wavs.
 
     Arguments
     ---------
-    sample_rate : int
-        In Hz.
+    rates : dict of str to int
+        Sample rate in Hz of each task that examples are for.
 
     Returns
     -------
     list of dict
-        ``name`` to read and ``file`` of each.
+        ``name`` to read, ``file`` and ``task`` of each.
 
     Raises
     ------
@@ -64,11 +65,39 @@ def write_examples(folder: Path, sample_rate: int) -> list[dict[str, str]]:
         When espeak-ng fails.
     """
     entries = []
-    for index, (stem, name, *how) in enumerate(EXAMPLES):
-        wav = _mix(*how, seed=[_SEED, index], sample_rate=sample_rate)
-        audio.write(folder / f"{stem}.wav", wav, sample_rate)
-        entries.append({"name": name, "file": f"{folder.name}/{stem}.wav"})
+
+    def add(task, stem, name, make, *how):
+        wav = make(*how, [_SEED, len(entries)], rates[task])
+        audio.write(folder / f"{stem}.wav", wav, rates[task])
+        file = f"{folder.name}/{stem}.wav"
+        entries.append({"name": name, "file": file, "task": task})
+
+    if "enhancement" in rates:
+        for stem, name, *how in VOICES:
+            add("enhancement", stem, name, _mix, *how)
+    if "events" in rates:
+        add("events", "scene", "Rain, fire and a cry", _scene)
     return entries
+
+
+def _scene(seed: list[int], sample_rate: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    length = round(_SCENE_SECONDS * sample_rate)
+    rain, _ = noises.make_noise(
+        "rain", "test", _SCENE_SECONDS, sample_rate, rng
+    )
+    # Cracks of 2 ms over a low murmur.
+    cracks = rng.lognormal(0, 1, length) * rng.poisson(48 / sample_rate, length)
+    decay = np.exp(-np.arange(sample_rate // 100) / (0.0016 * sample_rate))
+    burst = decay * rng.standard_normal(len(decay))
+    murmur = noises.shaped(rng, length, sample_rate, noises.slope(-6.0))
+    fire = noises.unit(fftconvolve(cracks, burst)[:length]) + 0.1 * murmur
+    # A voice that rises and falls with each breath.
+    breath = np.sin(2 * np.pi * 0.9 * np.arange(length) / sample_rate)
+    phase = noises.phase_of(420 + 120 * breath, sample_rate)
+    cry = noises.harmonics(rng, phase, 1 / np.arange(1.0, 12.0))
+    sounds = [rain, fire, cry * np.clip(5 * (breath + 0.3), 0, 1)]
+    return speech.set_level(np.concatenate(sounds))
 
 
 def _mix(

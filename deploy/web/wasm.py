@@ -7,15 +7,16 @@ import tempfile
 
 from edgebrain.errors import UserError
 
+from deploy.c.generator.emit import Emitter
+from deploy.c.generator.emit_patch import PatchEmitter
 from deploy.c.generator.generate import generate
-from deploy.c.generator.program import Program
-from deploy.c.generator.read import checked_graph
 
 _HERE = Path(__file__).parent
 _TOOLS = ("clang", "wasm-ld")
 _NAME = "net"
-#: Of deploy/c/examples/library.c; with the memory all that a page sees.
-_EXPORTS = ("size", "init", "process_hops", "reset", "describe")
+#: Of the library of deploy/c/examples, where it has them; with the memory all
+#: that a page sees.
+_EXPORTS = "size init process_hops detect_hops reset describe".split()
 _FLAGS = (
     # -fno-math-errno makes sqrtf an instruction; the next two are newer than
     # the first WebAssembly, but in every browser that has an AudioWorklet.
@@ -42,13 +43,13 @@ def check_tools() -> None:
 
 def compile_model(
     model: str | Path, plain: Path, vectors: Path | None = None
-) -> Program:
-    """Write a quantized stream as WebAssembly.
+) -> Emitter | PatchEmitter:
+    """Write a quantized model as WebAssembly.
 
     Arguments
     ---------
     model : str or Path
-        An int8 or int16x8 ONNX stream.
+        What :func:`deploy.c.generator.generate.generate` takes.
     plain : Path
         Written for every browser.
     vectors : Path, optional
@@ -56,36 +57,37 @@ def compile_model(
 
     Returns
     -------
-    Program
+    Emitter or PatchEmitter
 
     Raises
     ------
     UserError
-        For a model that cannot become C or enhances nothing, or without a
-        compiler.
+        For a model that cannot become C, or without a compiler.
     """
     check_tools()
-    checked_graph(model, "enhancement")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "c"
-        program = generate(model, folder, _NAME).program
-        _compile(folder, plain)
+        emitter = generate(model, folder, _NAME)
+        library = emitter.words["@LIBRARY@"]
+        _compile(folder, library, plain)
         if vectors is not None:
-            _compile(folder, vectors, "-msimd128")
-    return program
+            _compile(folder, library, vectors, "-msimd128")
+    return emitter
 
 
-def _compile(folder: Path, target: Path, *flags: str) -> None:
+def _compile(folder: Path, library: str, target: Path, *flags: str) -> None:
+    hop, classes = (f"{_NAME.upper()}_{n}" for n in ("HOP", "CLASSES"))
     command = [
         "clang",
         *_FLAGS,
         *flags,
-        *(f"-Wl,--export=eb_{name}" for name in _EXPORTS),
+        *(f"-Wl,--export-if-defined=eb_{name}" for name in _EXPORTS),
         *("-isystem", _HERE / "libc", f"-I{folder}", f"-I{folder}/runtime"),
         *(f"-DEB_MODEL={_NAME}", f'-DEB_HEADER="{_NAME}.h"'),
+        *(f"-DEB_HOP={hop}", f"-DEB_CLASSES={classes}"),
         folder / f"{_NAME}.c",
         *sorted(folder.glob("runtime/*.c")),
-        folder / "examples" / "library.c",
+        folder / "examples" / library,
         *("-o", target),
     ]
     done = subprocess.run(command, capture_output=True, text=True)

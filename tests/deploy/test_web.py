@@ -8,6 +8,8 @@ import sys
 
 from c_models import released
 from edgebrain.errors import UserError
+from edgebrain.events.detector import load_detector
+import numpy as np
 import onnx
 import pytest
 import soundfile
@@ -34,9 +36,8 @@ def command(*arguments):
 def test_command_makes_a_small_page_of_its_own(quantized, tmp_path):
     """Twice into one folder: what is there of the command is replaced."""
     folder = tmp_path / "page"
-    models = [ROOT / "models" / "tcnn-120k", quantized("lstm", "int16x8")]
-    for given in (models, models[:1]):
-        done = command(*given, "--output_folder", folder)
+    for model in (quantized("lstm", "int16x8"), ROOT / "models" / "tcnn-120k"):
+        done = command(model, "--output_folder", folder)
         assert not done.returncode, done.stderr
     assert "tcnn-120k: STFTTCNN, int8, " in done.stdout
     contents = json.loads((folder / "contents.json").read_text())
@@ -46,11 +47,33 @@ def test_command_makes_a_small_page_of_its_own(quantized, tmp_path):
     assert files == ["tcnn_120k-simd.wasm", "tcnn_120k.wasm"]
     for path in folder.glob("models/*"):
         assert 100_000 < path.stat().st_size < 300_000
+    assert_examples(folder, contents, 3)
+
+
+def assert_examples(folder, contents, count):
     for example in contents["examples"]:
         info = soundfile.info(folder / example["file"])
         assert (info.samplerate, info.channels) == (16000, 1)
         assert info.subtype == "PCM_16" and 5 < info.duration < 10
-    assert len(contents["examples"]) == 3
+    assert len(contents["examples"]) == count
+
+
+@needs_clang
+def test_of_an_event_model_the_patch_is_taken(tmp_path):
+    """And its example alone, in which it hears what was meant."""
+    name, folder = "stream-66k-esc10", tmp_path / "page"
+    [entry] = build(name_models([ROOT / "models" / name]), folder)
+    contents = json.loads((folder / "contents.json").read_text())
+    assert entry["task"] == "events" and not entry["multi_label"]
+    assert (entry["window"], entry["step"]) == (96, 8)
+    assert len(entry["class_names"]) == 10
+    assert max(entry["bytes"]) < 300_000
+    assert_examples(folder, contents, 1)
+    scene, rate = soundfile.read(folder / contents["examples"][0]["file"])
+    detector = load_detector(ROOT / "models" / name, "patch", "int8")
+    thirds = [detector.classify(part).mean(0) for part in np.split(scene, 3)]
+    heard = [detector.class_names[row.argmax()] for row in thirds]
+    assert heard == ["rain", "crackling_fire", "crying_baby"]
 
 
 @needs_clang

@@ -5,10 +5,32 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import shutil
 import threading
+import wave
+
+import numpy as np
 
 #: Debian's build runs as root only without its sandbox.
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream")
 READY = "#status:has-text('Ready')"
+RATE = 16000
+#: Fits no number of 10 ms, so that a lost piece shows as a jump of phase.
+TONE_HZ = 997.0
+
+
+def write_wav(path, samples, rate=RATE):
+    """Write a mono file of 16 bits."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(np.asarray(samples, "<i2").tobytes())
+    return path
+
+
+def read_wav(path):
+    """Return the samples of a mono file of 16 bits."""
+    with wave.open(str(path)) as file:
+        assert file.getnchannels() == 1 and file.getsampwidth() == 2
+        data = file.readframes(file.getnframes())
+    return np.frombuffer(data, "<i2")
 
 
 class _Handler(SimpleHTTPRequestHandler):

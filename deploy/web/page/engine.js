@@ -25,10 +25,10 @@ export function scaled(samples, factor) {
   return Int16Array.from(samples, (sample) => toInt16(sample * factor));
 }
 
-/** Pieces of 16 bits, one after the other. */
-export function join(parts) {
+/** Pieces of one kind, one after the other. */
+export function join(parts, Kind = Int16Array) {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const all = new Int16Array(length);
+  const all = new Kind(length);
   let at = 0;
   for (const part of parts) {
     all.set(part, at);
@@ -37,11 +37,12 @@ export function join(parts) {
   return all;
 }
 
-/** One stream through a model. */
+/** One stream through a model, an enhancer or a detector. */
 export class Engine {
   #c;
   #state;
   #at;
+  #scores;
 
   /** @param {BufferSource} bytes - a .wasm file of deploy/web.py */
   constructor(bytes) {
@@ -51,13 +52,16 @@ export class Engine {
     this.hop = this.about.signal.hop_length;
     this.rate = this.about.signal.sample_rate;
     /** Samples that the output is late, beside the hop itself. */
-    this.delay = this.about.delay;
-    // The state and a buffer lie behind all that the module has itself.
+    this.delay = this.about.delay ?? 0;
+    /** How many scores a detector gives at a time; an enhancer gives none. */
+    this.classes = this.about.class_names?.length ?? 0;
+    // The state and buffers lie behind all that the module has itself.
     const size = this.#c.eb_size();
-    const wanted = size + 2 * HOPS * this.hop + 8;
+    const wanted = size + HOPS * (2 * this.hop + 4 * (this.classes + 1)) + 8;
     const pages = Math.ceil(wanted / PAGE_BYTES);
     this.#state = this.#c.memory.grow(pages) * PAGE_BYTES;
     this.#at = this.#state + Math.ceil(size / 8) * 8;
+    this.#scores = this.#at + 2 * HOPS * this.hop;
     this.#c.eb_init(this.#state, size);
   }
 
@@ -67,14 +71,34 @@ export class Engine {
 
   /** Whole hops of int16 samples from `from` to `to`, of one length. */
   process(from, to) {
+    for (const { view, hops, at } of this.#pieces(from)) {
+      this.#c.eb_process_hops(this.#state, this.#at, this.#at, hops, this.hop);
+      to.set(view, at);
+    }
+  }
+
+  /** Whole hops of int16 samples: the scores that they bring, row by row. */
+  detect(from) {
+    const rows = [];
+    const times = this.#scores + 4 * HOPS * this.classes;
+    for (const { hops } of this.#pieces(from)) {
+      const places = [this.#at, this.#scores, times];
+      const count = this.#c.eb_detect_hops(this.#state, ...places, hops);
+      const { buffer } = this.#c.memory;
+      const size = count * this.classes;
+      rows.push(new Float32Array(buffer, this.#scores, size).slice());
+    }
+    return join(rows, Float32Array);
+  }
+
+  /** Put hops where the C code reads them, some after the others. */
+  *#pieces(from) {
     const step = HOPS * this.hop;
     for (let at = 0; at < from.length; at += step) {
       const count = Math.min(step, from.length - at);
       const view = new Int16Array(this.#c.memory.buffer, this.#at, count);
       view.set(from.subarray(at, at + count));
-      const hops = count / this.hop;
-      this.#c.eb_process_hops(this.#state, this.#at, this.#at, hops, this.hop);
-      to.set(view, at);
+      yield { view, hops: count / this.hop, at };
     }
   }
 
@@ -86,6 +110,20 @@ export class Engine {
     padded.set(samples);
     this.process(padded, padded);
     return padded.slice(this.delay, this.delay + samples.length);
+  }
+
+  /** The scores of a clip; one that is too short for any is repeated. */
+  listen(samples) {
+    const { first_hop: first, frames } = this.about;
+    this.reset();
+    const hops = Math.floor(samples.length / this.hop);
+    const scores = this.detect(samples.subarray(0, hops * this.hop));
+    if (scores.length) return scores;
+    this.reset();
+    const least = (first + frames) * this.hop;
+    return this.detect(
+      Int16Array.from({ length: least }, (_, n) => samples[n % samples.length]),
+    );
   }
 
   // There is no TextDecoder in an audio thread; the text is ASCII.

@@ -2,18 +2,22 @@
 
 import { Clip, MOST_MINUTES, readClip } from "./clips.js";
 import { join, toInt16 } from "./engine.js";
+import { table } from "./events.js";
 import { Trouble, bytesOf, code, contents } from "./models.js";
-import { Sound } from "./sound.js";
 import { Picture } from "./picture.js";
+import { Sound } from "./sound.js";
+import { Timeline } from "./timeline.js";
 import { writeWav } from "./wav.js";
 
 const $ = (id) => document.getElementById(id);
 const CLIP_COLUMNS = 900;
 const LIVE_COLUMNS = 600; // of 10 ms
 const pictures = { dry: new Picture($("dry")), wet: new Picture($("wet")) };
+const timeline = new Timeline((seconds) => asked(() => seek(seconds))());
 const worker = new Worker("render.js", { type: "module" });
 
 let models = []; // of contents.json
+let examples = []; // of contents.json
 let model = null; // the one in use, with the bytes of its code
 let clip = null; // what was opened or recorded
 let tracks = null; // { dry, wet, rate, gain }: the clip through the model
@@ -28,6 +32,7 @@ const gain = () => 10 ** ($("level").value / 20);
 const mix = () => $("mix").value / 100;
 const heard = () => document.querySelector("[name=heard]:checked").value;
 const duration = () => (tracks ? tracks.dry.length / tracks.rate : 0);
+const detects = () => model?.task === "events";
 const percent = (share) => `${(100 * share).toPrecision(2)} %`;
 
 function clock(seconds) {
@@ -101,22 +106,36 @@ function showPosition() {
   $("position").setAttribute("aria-valuetext", text.replace("/", "of"));
   const share = duration() ? at / duration() : 0;
   $("stage").style.setProperty("--at", `${100 * share}%`);
+  if (mode !== "live" && detects()) timeline.at(at);
 }
 
 function showLatency() {
   if (!model) return;
-  const own = `${(1000 * model.latency).toFixed(0)} ms`;
+  const late = detects() ? frames(model.window) : model.latency;
+  const own = `${(1000 * late).toFixed(0)} ms`;
   const browser = mode === "live" ? 1000 * sound.latency : 0;
   $("latency").textContent = browser
     ? `${own} + ${browser.toFixed(0)} ms of the browser`
     : own;
 }
 
+const frames = (count) => (count * model.hop) / model.rate;
+
 function showModel() {
   const { network, precision, macs, rate } = model;
   $("model-note").textContent =
     `${network}, ${precision}, ${Math.round(macs / 1000)} k ` +
-    `multiplications a frame of ${(1000 * model.hop) / rate} ms.`;
+    `multiplications a frame of ${1000 * frames(1)} ms.`;
+  for (const part of document.querySelectorAll("[data-task]")) {
+    part.hidden = part.dataset.task !== model.task;
+  }
+  document.body.classList.toggle("detects", detects());
+  if (detects()) {
+    timeline.model(model);
+    $("window").textContent =
+      `${1000 * frames(model.step)} ms it judges the last ` +
+      `${frames(model.window).toFixed(2)} s`;
+  }
   $("size").textContent = `${Math.round(model.bytes.byteLength / 1000)} kB`;
   for (const hertz of document.querySelectorAll(".hertz")) {
     hertz.textContent = `0 to ${rate / 2000} kHz`;
@@ -138,7 +157,7 @@ function render() {
   });
 }
 
-function rendered({ reason, dry, wet, rate, gain, load, columns }) {
+function rendered({ reason, dry, wet, scores, rate, gain, load, columns }) {
   const stale = rendering === "again";
   rendering = "no";
   if (stale) {
@@ -157,6 +176,7 @@ function rendered({ reason, dry, wet, rate, gain, load, columns }) {
   if (mode !== "live") {
     pictures.dry.draw(columns[0]);
     pictures.wet.draw(columns[1]);
+    if (scores) timeline.draw(scores, duration(), CLIP_COLUMNS);
     say(`Ready: ${clip.name}, ${duration().toFixed(1)} s.`);
   }
   refresh();
@@ -210,14 +230,23 @@ async function seek(seconds) {
 }
 
 /** The clip as it is heard: mixed, and as loud as it came. */
-function download() {
+function mixed() {
   const { dry, wet, rate, gain: level } = tracks;
   const share = mix();
-  const mixed = (n) => dry[n] + share * (wet[n] - dry[n]);
-  const samples = dry.map((_, n) => toInt16(mixed(n) / level));
+  const sample = (n) => dry[n] + share * (wet[n] - dry[n]);
+  return writeWav(dry.map((_, n) => toInt16(sample(n) / level)), rate);
+}
+
+const eventsFile = () =>
+  new Blob([table(timeline.heard.events())], { type: "text/csv" });
+
+function download() {
+  const [blob, end] = detects()
+    ? [eventsFile(), "events.csv"]
+    : [mixed(), "enhanced.wav"];
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(writeWav(samples, rate));
-  link.download = `${clip.name.replace(/\.[^.]*$/, "")}_enhanced.wav`;
+  link.href = URL.createObjectURL(blob);
+  link.download = `${clip.name.replace(/\.[^.]*$/, "")}_${end}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   say(`Written: ${link.download}.`);
@@ -232,7 +261,7 @@ async function microphone() {
   recording = { parts: [], samples: 0 };
   mode = "live";
   try {
-    await sound.live(model.bytes, settings());
+    await sound.live(model, settings());
   } catch (error) {
     mode = "idle";
     await sound.stop();
@@ -240,29 +269,44 @@ async function microphone() {
   }
   pictures.dry.clear(LIVE_COLUMNS);
   pictures.wet.clear(LIVE_COLUMNS);
+  if (detects()) timeline.clear(LIVE_COLUMNS);
   $("name").textContent = "Microphone";
   say("The microphone runs. What it hears can be played when you stop it.");
 }
 
 /** What came from the microphone in the last moment. */
-function hear({ raw, wet, dropouts }) {
+function hear({ name, raw, wet, scores, dropouts }) {
   recording.parts.push(raw);
   recording.samples += raw.length;
   $("dropouts").textContent = dropouts;
   const step = model.rate / 100;
   pictures.dry.push(raw, step, gain());
   pictures.wet.push(wet, step, 1);
+  // Not what the model before the present one still said.
+  if (name === model.name && detects()) timeline.push(scores);
   if (recording.samples === raw.length) refresh(); // the latency is known now
   if (recording.samples > MOST_MINUTES * 60 * model.rate) asked(microphone)();
 }
 
 // -- The beginning -----------------------------------------------------------
-async function choose(chosen) {
-  if (model && model.rate !== chosen.rate) await stop();
-  model = { ...chosen, bytes: await code(chosen) };
+const chosen = () => models.find(({ name }) => name === $("model").value);
+
+async function choose(entry) {
+  const other = model && model.task !== entry.task;
+  const stops = other ? mode === "playing" : model?.rate !== entry.rate;
+  if (model && stops) await stop();
+  if (other) tracks = null;
+  model = { ...entry, bytes: await code(entry) };
   showModel();
-  if (mode === "live") sound.model(model.bytes, settings());
-  render();
+  if (mode === "live") {
+    sound.model(model, settings());
+    if (detects()) timeline.clear(LIVE_COLUMNS);
+  }
+  const [first] = examples.filter(({ task }) => task === model.task);
+  const others = examples.filter(({ task }) => task !== model.task);
+  const stays = clip && !others.some(({ name }) => name === clip.name);
+  if (stays || mode === "live") render();
+  else await open(first.name, () => bytesOf(first.file));
 }
 
 const listeners = {
@@ -284,7 +328,7 @@ function connect() {
   on("download", "click", download);
   on("microphone", "click", microphone);
   on("position", "input", () => seek(Number($("position").value)));
-  on("model", "change", () => choose(models[$("model").selectedIndex]));
+  on("model", "change", () => choose(chosen()));
   const change = () => {
     refresh();
     if (mode !== "idle") sound.set(settings());
@@ -326,8 +370,12 @@ function connect() {
 
 asked(async () => {
   const found = await contents();
-  models = found.models;
-  $("model").append(...models.map(({ name }) => new Option(name)));
+  ({ models, examples } = found);
+  for (const group of $("model").children) {
+    const own = models.filter(({ task }) => task === group.dataset.of);
+    group.append(...own.map(({ name }) => new Option(name)));
+    group.hidden = !own.length;
+  }
   const wanted = new URLSearchParams(location.search).get("context_rate");
   sound = new Sound(Number(wanted) || models[0].rate, (message) =>
     listeners[message.what](message),
@@ -335,16 +383,15 @@ asked(async () => {
   worker.onmessage = ({ data }) => rendered(data);
   worker.onerror = () =>
     complain(new Trouble("render.js cannot be used: build the page again."));
-  for (const { name, file } of found.examples) {
+  for (const { name, file, task } of examples) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = name;
+    button.dataset.task = task;
     const read = asked(() => open(name, () => bytesOf(file)));
     button.addEventListener("click", read);
     $("examples").append(button);
   }
   connect();
-  await choose(models[0]);
-  const [first] = found.examples;
-  await open(first.name, () => bytesOf(first.file));
+  await choose(chosen());
 })();

@@ -1,4 +1,4 @@
-// Spectrograms on a canvas.
+// Spectrograms, and other levels over time, on a canvas.
 
 import { join, scaled } from "./engine.js";
 import { ROWS, SIZE, levels } from "./spectra.js";
@@ -21,6 +21,7 @@ const PALETTE = Uint32Array.from({ length: 256 }, (_, level) => {
 /** A canvas that shows a whole clip, or the last columns of a stream. */
 export class Picture {
   #canvas;
+  #rows = ROWS;
   #store = document.createElement("canvas");
   #tail = new Int16Array(0); // of a stream, not shown yet
 
@@ -29,21 +30,22 @@ export class Picture {
     new ResizeObserver(() => this.#show()).observe(canvas);
   }
 
-  /** Columns of levels, as columnsOf gives them. */
-  draw(all) {
-    this.clear(all.length / ROWS);
+  /** Columns of levels, one after the other, each from the lowest row. */
+  draw(all, rows = ROWS) {
+    this.clear(all.length / rows, rows);
     this.#put(all, 0);
     this.#show();
   }
 
   /** Make room for a stream. */
-  clear(columns) {
+  clear(columns, rows = ROWS) {
+    this.#rows = rows;
     this.#tail = new Int16Array(0);
     this.#store.width = columns;
-    this.#store.height = ROWS;
+    this.#store.height = this.#rows;
     const context = this.#store.getContext("2d");
     context.fillStyle = `rgb(${COLOURS[0]})`;
-    context.fillRect(0, 0, columns, ROWS);
+    context.fillRect(0, 0, columns, this.#rows);
     this.#show();
   }
 
@@ -61,20 +63,27 @@ export class Picture {
       levels(held, middle, all.subarray(k * ROWS, (k + 1) * ROWS));
     }
     this.#tail = held.slice(count * step);
-    const context = this.#store.getContext("2d");
-    context.drawImage(this.#store, -count, 0);
-    this.#put(all, this.#store.width - count);
+    this.shift(all, 0);
+  }
+
+  /** Shift columns in, `late` columns from the right end. */
+  shift(all, late) {
+    const count = all.length / this.#rows;
+    const { width } = this.#store;
+    this.#store.getContext("2d").drawImage(this.#store, -count, 0);
+    this.#put(all, width - late - count);
     this.#show();
   }
 
   #put(all, at) {
-    const count = all.length / ROWS;
-    const image = new ImageData(count, ROWS);
+    const rows = this.#rows;
+    const count = all.length / rows;
+    const image = new ImageData(count, rows);
     const pixels = new Uint32Array(image.data.buffer);
     for (let x = 0; x < count; x += 1) {
-      for (let k = 0; k < ROWS; k += 1) {
-        const y = ROWS - 1 - k;
-        pixels[y * count + x] = PALETTE[all[x * ROWS + k]];
+      for (let k = 0; k < rows; k += 1) {
+        const y = rows - 1 - k;
+        pixels[y * count + x] = PALETTE[all[x * rows + k]];
       }
     }
     this.#store.getContext("2d").putImageData(image, at, 0);
@@ -88,6 +97,7 @@ export class Picture {
     this.#canvas.height = Math.round(clientHeight * ratio);
     const context = this.#canvas.getContext("2d");
     const { width, height } = this.#canvas;
+    context.imageSmoothingEnabled = this.#rows === ROWS;
     context.drawImage(this.#store, 0, 0, width, height);
   }
 }

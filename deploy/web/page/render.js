@@ -1,4 +1,4 @@
-// A worker that enhances whole clips, and draws them.
+// A worker that leads whole clips through a model, and draws them.
 
 import { Engine, scaled } from "./engine.js";
 import { columnsOf } from "./spectra.js";
@@ -10,15 +10,19 @@ self.onmessage = ({ data }) => {
   try {
     const dry = scaled(samples, gain);
     const engine = new Engine(bytes);
-    const wet = engine.enhance(dry);
+    const through = (track) =>
+      engine.classes ? engine.listen(track) : engine.enhance(track);
+    const result = through(dry);
     // Once more of a part, now that the browser has translated the code well.
     const part = dry.subarray(0, LOAD_SECONDS * rate);
     const begun = performance.now();
-    engine.enhance(part);
+    through(part);
     const busy = (performance.now() - begun) / 1000;
     const load = (busy * rate) / part.length;
+    // What a detector hears sounds as it came.
+    const [wet, scores] = engine.classes ? [dry, result] : [result, null];
     const columns = [dry, wet].map((track) => columnsOf(track, count));
-    self.postMessage({ dry, wet, rate, gain, load, columns });
+    self.postMessage({ dry, wet, scores, rate, gain, load, columns });
   } catch (error) {
     self.postMessage({ reason: `${error}` });
   }

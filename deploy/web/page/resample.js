@@ -2,7 +2,7 @@
 //
 // A sinc of the lower Nyquist frequency in a Kaiser window. Between 48 kHz (or
 // 44.1) and 16 kHz it is flat to 0.01 dB up to 7 kHz, and what would fold to
-// below 7 kHz is 80 dB down; tests/deploy/test_web_page.py measures both.
+// below 7 kHz is 80 dB down; tests/deploy/web measures both.
 
 const SIDE = 24; // samples of the lower rate on each side
 const BETA = 8;

@@ -39,8 +39,8 @@ export class Sound {
     this.#send({ what: "clip", ...tracks, ...settings });
   }
 
-  /** Lead the microphone through a model. */
-  async live(bytes, settings) {
+  /** Lead the microphone through a model, of its name and bytes. */
+  async live(model, settings) {
     await this.#open();
     const stream = await this.#microphone();
     try {
@@ -52,13 +52,13 @@ export class Sound {
       await this.#open();
       this.#input = this.#context.createMediaStreamSource(stream);
     }
-    this.#send({ what: "live", bytes, ...settings });
+    this.model(model, settings);
     this.#input.connect(this.#node);
   }
 
   /** Lead the microphone through another model. */
-  model(bytes, settings) {
-    this.#send({ what: "live", bytes, ...settings });
+  model({ name, bytes }, settings) {
+    this.#send({ what: "live", name, bytes, ...settings });
   }
 
   /** Go on with other tracks of the clip that plays. */

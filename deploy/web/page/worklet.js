@@ -69,7 +69,8 @@ class Clip {
 
 /** What a microphone hears, led through the model. */
 class Live {
-  constructor({ bytes, gain }) {
+  constructor({ name, bytes, gain }) {
+    this.name = name;
     this.engine = new Engine(bytes);
     this.rate = this.engine.rate;
     this.gain = gain;
@@ -77,6 +78,7 @@ class Live {
     this.waiting = new Queue();
     this.raw = [];
     this.wet = [];
+    this.scores = [];
     this.hop = new Float32Array(this.engine.hop);
     // The original, as late as the enhanced signal.
     this.late = new Int16Array(this.engine.delay + this.engine.hop);
@@ -92,8 +94,10 @@ class Live {
     this.waiting.take(this.hop);
     const raw = Int16Array.from(this.hop, (x) => toInt16(x * 32768));
     const dry = scaled(raw, this.gain);
-    const wet = new Int16Array(hop);
-    this.engine.process(dry, wet);
+    // What a detector hears sounds as it came.
+    const wet = dry.slice();
+    if (this.engine.classes) this.scores.push(this.engine.detect(dry));
+    else this.engine.process(dry, wet);
     this.raw.push(raw);
     this.wet.push(wet);
     this.late.copyWithin(0, hop);
@@ -101,12 +105,14 @@ class Live {
     return [this.late.slice(0, hop), wet];
   }
 
-  /** What came since the last call: the microphone, and enhanced. */
+  /** What came since the last call: the microphone, and the model's part. */
   news() {
-    const { raw, wet } = this;
+    const { name, raw, wet, scores } = this;
     this.raw = [];
     this.wet = [];
-    return { raw: join(raw), wet: join(wet) };
+    this.scores = [];
+    const rows = join(scores, Float32Array);
+    return { name, raw: join(raw), wet: join(wet), scores: rows };
   }
 }
 
