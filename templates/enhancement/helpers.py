@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 import math
 import os
+from pathlib import Path
+import re
 import shutil
 import sys
 import warnings
@@ -22,6 +24,7 @@ from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.metric_stats import MetricStats
 from speechbrain.utils.run_opts import RunOptions
 import torch
+import yaml
 
 
 class UserError(ValueError):
@@ -80,12 +83,27 @@ def parse(arguments):
         else:
             raise UserError(f"{word} has no value: write {word} VALUE")
     hparams_file, run_opts, overrides = sb.parse_arguments(tidy)
+    if Path(hparams_file).is_file():
+        _check_numbers(hparams_file, overrides)
     limit = run_opts.optimizer_step_limit
     if limit is not None and not str(limit).isdecimal():
         raise UserError(f"--optimizer_step_limit {limit}: give a whole number")
     if limit is not None:
         run_opts = replace(run_opts, optimizer_step_limit=int(limit))
     return hparams_file, run_opts, overrides
+
+
+def _check_numbers(hparams_file, overrides):
+    """Refuse words where the yaml file has numbers, True or False."""
+    text = re.sub(r"!\S+", "", Path(hparams_file).read_text(encoding="utf-8"))
+    before = yaml.safe_load(text)
+    for key, value in (yaml.safe_load(overrides) or {}).items():
+        old = before.get(key)
+        kind = {bool: bool, int: (int, float), float: (int, float)}.get(
+            type(old), object
+        )
+        if not (isinstance(value, kind) or value is None):
+            raise UserError(f"--{key} {value}: write a value such as {old}")
 
 
 class SafeCheckpointer(checkpoints.Checkpointer):

@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "models" / "tcnn-120k" / "stream_int8.onnx"
 WORDS = ("", "fast", "-1", "0.5", "nan", "[1, 2]", "{a: 1}")
 RECIPES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -200,6 +201,10 @@ def test_every_option_of_a_script(script, monkeypatch, tmp_path, capsys):
         if not action.option_strings:
             continue
         option = action.option_strings[-1]
+        # Of paths and words too, with a model that is there.
+        words = [MODEL, option, *["a_file/below"][: action.nargs != 0]]
+        status, text = ends(module.main, words, capsys)
+        assert status in (0, 1, 2) and "Traceback" not in text, (words, text)
         for word in ("wrong", "-1", "nan", "a_file/below"):
             if action.nargs == 0 or not (action.type or action.choices):
                 break

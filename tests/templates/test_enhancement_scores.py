@@ -1,6 +1,7 @@
 """The template's scores, checkpoints and command line."""
 
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,6 +97,20 @@ def test_broken_save_leaves_no_checkpoint(template, tmp_path):
 def test_garbled_command_lines_are_refused(template, arguments, message):
     with pytest.raises(template.helpers.UserError, match=message):
         template.helpers.parse(["train.yaml", *arguments])
+
+
+def test_words_in_place_of_numbers_are_refused(copy_of_template, template):
+    """Each key of the yaml that is a number or a switch."""
+    path = copy_of_template / "train.yaml"
+    line = re.compile(r"^(\w+): *([-0-9.]+|true|false) *(?:#.*)?$", re.M)
+    found = line.findall(path.read_text())
+    assert {"lr", "seed", "n_fft", "download"} <= {key for key, _ in found}
+    for key, value in found:
+        words = [str(path), f"--{key}", "wrong"]
+        said = f"--{key} wrong: (write a value such as {value}|give True)"
+        with pytest.raises(template.helpers.UserError, match=f"(?i){said}"):
+            template.helpers.parse(words)
+        template.helpers.parse([*words[:2], value])
 
 
 def test_command_line_reads_what_is_meant(template):
