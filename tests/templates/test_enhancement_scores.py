@@ -1,5 +1,6 @@
 """The template's scores, checkpoints and command line."""
 
+from dataclasses import fields
 import math
 import re
 from types import SimpleNamespace
@@ -105,7 +106,11 @@ def test_words_in_place_of_numbers_are_refused(copy_of_template, template):
     line = re.compile(r"^(\w+): *([-0-9.]+|true|false) *(?:#.*)?$", re.M)
     found = line.findall(path.read_text())
     assert {"lr", "seed", "n_fft", "download"} <= {key for key, _ in found}
+    # Run options of SpeechBrain have types of their own.
+    own = {field.name for field in fields(template.helpers.RunOptions)}
     for key, value in found:
+        if key in own:
+            continue
         words = [str(path), f"--{key}", "wrong"]
         said = f"--{key} wrong: (write a value such as {value}|give True)"
         with pytest.raises(template.helpers.UserError, match=f"(?i){said}"):

@@ -292,11 +292,12 @@ function hear({ name, raw, wet, scores, dropouts }) {
 const chosen = () => models.find(({ name }) => name === $("model").value);
 
 async function choose(entry) {
-  const other = model && model.task !== entry.task;
-  const stops = other ? mode === "playing" : model?.rate !== entry.rate;
-  if (model && stops) await stop();
-  if (other) tracks = null;
-  model = { ...entry, bytes: await code(entry) };
+  const bytes = await code(entry);
+  const otherTask = model && model.task !== entry.task;
+  const otherRate = model && model.rate !== entry.rate;
+  if (otherRate || (otherTask && mode === "playing")) await stop();
+  if (otherTask) tracks = null;
+  model = { ...entry, bytes };
   showModel();
   if (mode === "live") {
     sound.model(model, settings());
