@@ -101,9 +101,9 @@ def parse(argv):
     add(
         "--unknown_below",
         type=Number(least=0, most=1),
-        default=0.0,
         metavar="P",
-        help="events: unknown where no probability is above it (default: 0)",
+        help="events: unknown where no probability is above it (default: as "
+        "chosen in training, else 0)",
     )
     add_signal_arguments(parser)
     return read_options(parser, argv, check)

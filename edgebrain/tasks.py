@@ -28,6 +28,9 @@ MODULES = {
 }
 #: What files are that were written before there was a second task.
 DEFAULT = "enhancement"
+#: Entry of ``Setup.features``: what training chose besides weights, by name.
+#: Checkpoints of one training may differ in it.
+CHOSEN = "chosen"
 
 _registered: dict[str, "Task"] = {}
 

@@ -17,7 +17,7 @@ from deploy.st.application_header import Application, Unfit, plain
 def fit(
     graph: Graph,
     silence_db: float = -50.0,
-    unknown_below: float = 0.0,
+    unknown_below: float | None = None,
 ) -> Application:
     """Return how the application runs a model.
 

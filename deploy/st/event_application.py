@@ -9,6 +9,7 @@ a clip.
 
 from edgebrain.onnx.metadata import GraphMetadata
 from edgebrain.signal.mel import MelSettings
+from edgebrain.tasks import CHOSEN
 import numpy as np
 
 from deploy.st.application_header import (
@@ -25,8 +26,13 @@ from deploy.st.application_header import (
 _OFFSET = 1e-4
 
 
-def fit(card: GraphMetadata, frames: int, unknown_below: float) -> Application:
+def fit(
+    card: GraphMetadata, frames: int, unknown_below: float | None
+) -> Application:
     """Return how the application runs an event network."""
+    if unknown_below is None:
+        chosen = card.features.get(CHOSEN, {})
+        unknown_below = chosen.get("unknown_below", 0.0)
     signal = card.signal
     mel = MelSettings.from_dict(card.features["mel"], signal)
     if signal.center:

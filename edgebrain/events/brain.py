@@ -1,26 +1,23 @@
 """The Brain of every event detection recipe: patches to class logits."""
 
-from pathlib import Path
+import json
 
 from edgebrain import tasks
 from edgebrain.errors import UserError
-from edgebrain.events.dataset import EventDataset, PatchBatch
+from edgebrain.events.dataset import PatchBatch
 from edgebrain.events.metrics import score
-from edgebrain.events.networks.yamnet_weights import load_yamnet
-from edgebrain.events.recipe import KEYS, NONE, list_data
+from edgebrain.events.networks.yamnet_weights import fetch_yamnet
+from edgebrain.events.patches import unknown_below
+from edgebrain.events.recipe import KEYS, NONE, YAMNET, list_data
 from edgebrain.events.results import write_results
 from edgebrain.events.scoring import Scorer
+from edgebrain.events.start import equalize, fit_head, load_pretrained
 from edgebrain.models.complexity import window_table
 from edgebrain.models.verify import check_output
-from edgebrain.tasks import Setup
+from edgebrain.tasks import CHOSEN, Setup
 from edgebrain.training.brain import EdgeBrain
-from edgebrain.training.results import pick_checkpoint
-import numpy as np
 import speechbrain as sb
-from speechbrain.utils.logger import get_logger
 import torch
-
-logger = get_logger(__name__)
 
 
 class EventBrain(EdgeBrain):
@@ -40,7 +37,12 @@ class EventBrain(EdgeBrain):
 
     @classmethod
     def setup(cls, hparams) -> Setup:
-        """List the clips, give the network their classes; say what it needs."""
+        """List the clips, give the network their classes; say what it needs.
+
+        Google's weights are fetched here, before any long work.
+        """
+        if hparams.get("pretrained") == YAMNET:
+            hparams["pretrained"] = fetch_yamnet(hparams["cache_folder"])
         listing = hparams["listing"] = list_data(hparams, cls.find_clips)
         model = hparams["modules"]["model"]
         count = len(listing.class_names)
@@ -50,6 +52,18 @@ class EventBrain(EdgeBrain):
             raise UserError(
                 f"{type(model).__name__}: n_classes {model.n_classes}, the "
                 f"data have {count}: {', '.join(listing.class_names)}"
+            )
+        if hparams.get("false_alarm_rate") is not None and not listing.unknown:
+            raise UserError(
+                "false_alarm_rate: needs unknown_classes, on some of whose "
+                "clips a threshold is chosen"
+            )
+        if hparams.get("equalize") and not (
+            hasattr(model, "equalize") and hparams.get("freeze_norm")
+        ):
+            raise UserError(
+                "equalize: needs freeze_norm: True, and a SeparableNet or a "
+                "YAMNet"
             )
         loss = hparams["loss"]
         if loss.multi_label != hparams.get("multi_label", False):
@@ -94,13 +108,12 @@ class EventBrain(EdgeBrain):
         if self.device_type == "cpu":
             model.to(memory_format=torch.channels_last)
         super().on_fit_start()
+        if fresh and getattr(self.hparams, "equalize", False):
+            equalize(model, self.train_data.reader)
         if fresh and getattr(self.hparams, "fit_head", False):
-            fit_head(
-                model,
-                self.train_data.reader,
-                self.hparams.loss,
-                self.hparams.batch_size,
-            )
+            penalty = getattr(self.hparams, "head_penalty", 0.02)
+            reader = self.train_data.reader
+            fit_head(model, reader, self.hparams.loss, penalty)
 
     def compute_forward(self, batch, stage):
         """Return the logits (patches, classes) of a PatchBatch."""
@@ -127,7 +140,41 @@ class EventBrain(EdgeBrain):
     def make_scorer(self, stage):
         """Return what scores the clips."""
         first = stage == sb.Stage.TEST or not self.hparams.history.rows
-        return Scorer(self.hparams.loss.multi_label, first)
+        names = self.hparams.setup.class_names
+        several = self.hparams.loss.multi_label
+        # Before a test: that of the checkpoint.
+        threshold = self.threshold if stage == sb.Stage.TEST else 0.0
+        return Scorer(names, several, first, threshold)
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Hear unknown sounds too, and choose a threshold; then score."""
+        if self.scorer is not None:
+            self._hear_unknown(stage)
+        super().on_stage_end(stage, stage_loss, epoch)
+
+    @torch.no_grad()
+    def _hear_unknown(self, stage):
+        """Score clips of classes that are not trained; they have no loss."""
+        name = f"unknown_{stage.name.lower()}"
+        clips = getattr(self.hparams, "unknown_sets", {}).get(name, ())
+        for number in range(len(clips)):
+            batch = PatchBatch.collate([clips[number]])
+            self.compute_objectives(
+                self.compute_forward(batch, stage), batch, stage
+            )
+        rate = getattr(self.hparams, "false_alarm_rate", None)
+        if rate is not None and stage == sb.Stage.VALID:
+            chosen = self.scorer.choose_threshold(rate)
+            self.hparams.setup.features[CHOSEN] = {"unknown_below": chosen}
+
+    def on_evaluate_start(self, max_key=None, min_key=None):
+        """Load the best checkpoint, and the threshold chosen with it."""
+        super().on_evaluate_start(max_key, min_key)
+        folder = self.checkpointer.checkpoints_dir / self.tested["checkpoint"]
+        card = json.loads((folder / "model_card.ckpt").read_text("utf-8"))
+        self.threshold = unknown_below(card["features"])
+        if self.threshold:
+            self.tested["unknown_below"] = self.threshold
 
     def write_test(self, folder, facts):
         """Write scores of clips and classes; see the base class."""
@@ -146,89 +193,3 @@ def event_setup(mel, patch, class_names, multi_label) -> Setup:
         "multi_label": bool(multi_label),
     }
     return Setup("events", mel.signal, features, tuple(class_names))
-
-
-def load_pretrained(model, source) -> None:
-    """Take weights for all but the head.
-
-    Arguments
-    ---------
-    source : Path or str
-        YAMNet's TF Lite file, a results or checkpoint folder of this
-        project, or a file of weights.
-
-    Raises
-    ------
-    UserError
-        Nothing usable there, or no layer fits.
-    """
-    path = Path(source)
-    if path.suffix == ".tflite":
-        load_yamnet(model, path)
-        return
-    if not path.is_file():
-        path = pick_checkpoint(path)[0] / "model.ckpt"
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    own = model.state_dict()
-    fits = {
-        name: value
-        for name, value in state.items()
-        if name in own and own[name].shape == value.shape
-    }
-    layers = {name for name in fits if not name.startswith("head.")}
-    if not layers:
-        raise UserError(f"{path}: no layer fits {type(model).__name__}")
-    own.update(fits)
-    model.load_state_dict(own)
-    logger.info(f"{len(fits)} of {len(own)} tensors taken from {path}")
-
-
-@torch.no_grad()
-def fit_head(model, reader, loss, batch_size: int, penalty=0.02) -> None:
-    """Fit the dense layer to the training clips as they are.
-
-    Logistic regression on standardised embeddings, by L-BFGS: a network
-    with pretrained layers starts from here, not from a random head that
-    would first pull the layers apart (Kumar et al., 2022, arXiv 2202.10054).
-
-    Arguments
-    ---------
-    model : SeparableNet
-        Its head is set.
-    reader : ClipReader
-        Of the training clips.
-    penalty : float
-        Of the squares of the weights.
-    """
-    still = EventDataset(
-        reader.data, reader.class_names, reader.mel, reader.patch, reader.seed
-    )
-    model.eval()
-    inputs, labels = [], []
-    for first in range(0, len(still), batch_size):
-        last = min(first + batch_size, len(still))
-        batch = PatchBatch.collate([still[i] for i in range(first, last)])
-        inputs.append(model.embed(batch.features).mean(2).float().numpy())
-        labels.append(batch.target[batch.clip].numpy())
-    x, y = np.concatenate(inputs), np.concatenate(labels)
-    mean, deviation = x.mean(0), x.std(0) + 1e-5
-    x = torch.from_numpy((x - mean) / deviation)
-    y = torch.from_numpy(y)
-    weight = torch.zeros(y.shape[1], x.shape[1], requires_grad=True)
-    bias = torch.zeros(y.shape[1], requires_grad=True)
-    solver = torch.optim.LBFGS(
-        [weight, bias], max_iter=200, line_search_fn="strong_wolfe"
-    )
-
-    def closure():
-        solver.zero_grad()
-        with torch.enable_grad():
-            cost = loss(x @ weight.T + bias, y)
-            cost = cost + penalty * weight.square().sum()
-            cost.backward()
-        return cost
-
-    solver.step(closure)
-    scaled = weight / torch.from_numpy(deviation)
-    model.head.weight.copy_(scaled)
-    model.head.bias.copy_(bias - scaled @ torch.from_numpy(mean))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgebrain import c_library
 from edgebrain.c_library import to_int16
-from edgebrain.events.detector import Detector, DetectorStream
+from edgebrain.events.base import Detector, DetectorStream
 from edgebrain.events.patches import trim
 import numpy as np
 

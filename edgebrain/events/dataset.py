@@ -68,10 +68,8 @@ class ClipReader:
 
     def target(self, name: str) -> np.ndarray:
         """Return float32 (classes,), 1 where the clip has the class."""
-        target = np.zeros(len(self.class_names), np.float32)
-        for label in self.data[name]["labels"]:
-            target[self.class_names.index(label)] = 1.0
-        return target
+        labels = self.data[name]["labels"]
+        return np.isin(self.class_names, labels).astype(np.float32)
 
     def wav(self, name: str) -> np.ndarray:
         """Return the sound of a clip as it was recorded."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgebrain.data import audio
 from edgebrain.errors import UserError
-from edgebrain.events.detector import Detector
+from edgebrain.events.base import Detector
 from edgebrain.events.listing import LabelledClip, list_clips
 from edgebrain.events.metrics import METRICS, Predictions, chance, score
 from edgebrain.events.results import scores_table, write_results
@@ -42,8 +42,8 @@ def predict(
 ) -> dict[str, Predictions]:
     """Return what each model says of the clips.
 
-    A clip without sound or without a class of the model has no score; it is
-    counted.
+    A clip without sound has no score; it is counted. One without a class of
+    the model is an unknown sound.
 
     Raises
     ------
@@ -57,25 +57,23 @@ def predict(
         wavs = {rate: audio.read_at(clip.path, rate) for rate in rates}
         for row, model in models.items():
             wav = wavs[model.sample_rate]
-            target = np.isin(model.class_names, clip.labels)
-            if not (target.any() and wav.any()):
-                why = "silent" if target.any() else "no known class"
-                failures[row][clip.id] = why
+            if not wav.any():
+                failures[row][clip.id] = "silent"
                 continue
-            each = model.classify(wav)
-            hits = target[each.argmax(1)].sum()
+            each, names = model.classify(wav), model.class_names
             parts[row].append(
-                Predictions(
+                Predictions.of_patches(
                     [clip.id],
-                    each.mean(0, keepdims=True),
-                    target[None].astype(np.float32),
-                    np.array([hits]),
-                    np.array([len(each)]),
+                    np.zeros(len(each), int),
+                    each,
+                    np.isin(names, clip.labels)[None].astype(np.float32),
+                    names,
+                    model.unknown_below,
                 )
             )
     found = {}
     for row, model in models.items():
-        if not parts[row]:
+        if not any(part.target.any() for part in parts[row]):
             raise UserError(
                 f"{row}: no clip has a class that it knows: "
                 f"{', '.join(model.class_names)}"
@@ -130,7 +128,7 @@ def report(
     The clips of the least probability for their class come first.
     """
     name, first = next(iter(models.items()))
-    heard = rows[name][1]
+    heard = rows[name][1].known()
     right = (heard.scores * heard.target).max(1)
     sure = dict(zip(heard.ids, right.tolist(), strict=True))
     by_id = {clip.id: clip for clip in clips}

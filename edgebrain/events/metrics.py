@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import math
 
+from edgebrain.events.listing import OTHER
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
@@ -30,6 +31,8 @@ METRICS = {
     for metric in (
         Metric("clip_accuracy", "clip accuracy"),
         Metric("patch_accuracy", "patch accuracy"),
+        Metric("hits", "hits"),
+        Metric("false_alarms", "false alarms", higher_is_better=False),
         Metric("top3", "top-3"),
         Metric("f1", "macro F1"),
         Metric("map", "mAP"),
@@ -37,6 +40,8 @@ METRICS = {
         Metric("nll", "cross entropy", "nat", False, ".4f"),
     )
 }
+#: Where clips of other sounds are scored too.
+UNKNOWN = ("hits", "false_alarms")
 SINGLE_LABEL = ("clip_accuracy", "patch_accuracy", "top3", "f1", "nll")
 MULTI_LABEL = ("map", "lwlrap", "f1", "nll")
 
@@ -67,9 +72,14 @@ class Predictions:
     scores : numpy.ndarray
         (clips, classes): probabilities.
     target : numpy.ndarray
-        (clips, classes): 1 where the clip has the class.
+        (clips, classes): 1 where the clip has the class; all 0: a sound of
+        no class, an unknown one.
     patch_hits, patches : numpy.ndarray
         (clips,): patches whose most probable class is one of the clip; all.
+    reported : numpy.ndarray
+        (clips,): patches whose most probable class reaches the threshold
+        and is one of the clip; of an unknown sound, whatever it is but
+        :data:`.OTHER`.
     failures : dict of str to str
         Clips without a score and why.
     """
@@ -79,7 +89,55 @@ class Predictions:
     target: np.ndarray
     patch_hits: np.ndarray
     patches: np.ndarray
+    reported: np.ndarray
     failures: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_patches(
+        cls, ids, clip, probabilities, target, names, threshold=0.0
+    ) -> "Predictions":
+        """Return clips by the probabilities of their patches.
+
+        Arguments
+        ---------
+        ids : list of str
+            Of the clips.
+        clip : numpy.ndarray
+            (patches,): the number of the clip that each patch is of.
+        probabilities : numpy.ndarray
+            (patches, classes).
+        target : numpy.ndarray
+            (clips, classes).
+        threshold : float
+            Probability below which nothing is reported.
+        """
+        counts = np.bincount(clip, minlength=len(ids))
+        sums = np.zeros((len(ids), probabilities.shape[1]))
+        np.add.at(sums, clip, probabilities)
+        hit = target[clip, probabilities.argmax(1)] > 0
+        sure = surest(probabilities, names)
+        reported = (hit | ~target.any(1)[clip]) & (sure > 0)
+        reported &= sure >= threshold
+        hits, reported = (
+            np.bincount(clip, weights=of, minlength=len(ids))
+            for of in (hit, reported)
+        )
+        mean = sums / counts[:, None]
+        return cls(list(ids), mean, target, hits, counts, reported)
+
+    def known(self, wanted: bool = True) -> "Predictions":
+        """Return the clips that have a class, or those of unknown sounds."""
+        where = self.target.any(1) == wanted
+        if where.all():
+            return self
+        return replace(
+            self,
+            ids=[i for i, there in zip(self.ids, where, strict=True) if there],
+            **{
+                name: getattr(self, name)[where]
+                for name in "scores target patch_hits patches reported".split()
+            },
+        )
 
     @classmethod
     def join(cls, parts: Iterable["Predictions"]) -> "Predictions":
@@ -91,8 +149,17 @@ class Predictions:
             np.concatenate([part.target for part in parts]),
             np.concatenate([part.patch_hits for part in parts]),
             np.concatenate([part.patches for part in parts]),
+            np.concatenate([part.reported for part in parts]),
             {k: v for part in parts for k, v in part.failures.items()},
         )
+
+
+def surest(probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return the highest probability of each patch, 0 where it is OTHER's."""
+    highest = probabilities.max(1)
+    if OTHER in names:
+        highest[probabilities.argmax(1) == list(names).index(OTHER)] = 0.0
+    return highest
 
 
 def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
@@ -101,7 +168,8 @@ def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
     Arguments
     ---------
     predictions : Predictions
-        Of at least one clip.
+        Of at least one clip that has a class. Where there are others, how
+        many patches are reported of both.
 
     Returns
     -------
@@ -110,6 +178,13 @@ def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
     """
     from sklearn import metrics as sk
 
+    unknown, extra = predictions.known(False), {}
+    if len(unknown.ids) < len(predictions.ids) and len(unknown.ids):
+        predictions = predictions.known()
+        extra = {
+            name: 100 * float(of.reported.sum() / of.patches.sum())
+            for name, of in zip(UNKNOWN, (predictions, unknown), strict=True)
+        }
     scores, target = predictions.scores, predictions.target
     if not multi_label:
         truth, guess = target.argmax(1), scores.argmax(1)
@@ -125,6 +200,7 @@ def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
                 sk.f1_score(truth, guess, average="macro", zero_division=0)
             ),
             "nll": float(-np.log(np.maximum(chosen, 1e-7)).mean()),
+            **extra,
         }
     there = target.any(0)
     clipped = np.clip(scores, 1e-7, 1 - 1e-7)
@@ -149,17 +225,19 @@ def score(predictions: Predictions, multi_label: bool) -> dict[str, float]:
             )
         ),
         "nll": float(-cross.mean()),
+        **extra,
     }
 
 
 def chance(predictions: Predictions, multi_label: bool) -> dict[str, float]:
     """Return the metrics of always saying how frequent each class is."""
-    prior = predictions.target.mean(0, keepdims=True)
+    prior = predictions.known().target.mean(0, keepdims=True)
     hits = predictions.target[:, prior.argmax()] > 0
     blind = replace(
         predictions,
         scores=np.repeat(prior, len(predictions.ids), 0),
         patch_hits=hits * predictions.patches,
+        reported=(hits | ~predictions.target.any(1)) * predictions.patches,
     )
     return score(blind, multi_label)
 

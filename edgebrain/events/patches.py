@@ -7,6 +7,7 @@ from typing import Any
 
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.signal.mel import MelSettings, log_mel, sounding
+from edgebrain.tasks import CHOSEN, Setup
 import numpy as np
 
 
@@ -145,3 +146,17 @@ def clip_patches(
 ) -> np.ndarray:
     """Return the patches of a whole clip, (patches, mels, patch_length)."""
     return cut(log_mel(trim(wav, mel, patch), mel), patch)
+
+
+def settings_of(setup: Setup) -> tuple[MelSettings, PatchSettings]:
+    """Return the settings of the features that a setup carries."""
+    features = setup.features
+    return (
+        MelSettings.from_dict(features["mel"], setup.signal),
+        PatchSettings.from_dict(features["patch"]),
+    )
+
+
+def unknown_below(features: dict) -> float:
+    """Return the probability below which a sound is unknown, chosen or 0."""
+    return features.get(CHOSEN, {}).get("unknown_below", 0.0)

@@ -31,6 +31,8 @@ from edgebrain.training.keys import KEYS as SHARED_KEYS
 from ruamel.yaml import YAML
 
 NONE, NEXT = "none", "next"
+#: Word for Google's weights, to be downloaded.
+YAMNET = "yamnet"
 
 
 def _frozen(value):
@@ -59,10 +61,13 @@ KEYS = {
     "fold": Number(whole=True, least=1, optional=True),
     "valid_fold": _fold,
     "unknown_classes": None,
+    "false_alarm_rate": Number(least=0, most=1, optional=True),
     "pretrained": None,
     "frozen_layers": _frozen,
     "freeze_norm": switch,
+    "equalize": switch,
     "fit_head": switch,
+    "head_penalty": Number(least=0),
 }
 
 
@@ -177,9 +182,9 @@ def make_datasets(hparams) -> Data:
         "batch_size": hparams["batch_size"],
         "sampler": ShuffledSampler(sets["train"], hparams["seed"]),
     }
-    hparams["unknown_sets"] = [
-        sets.pop(n) for n in list(sets) if n not in SPLITS
-    ]
+    hparams["unknown_sets"] = {
+        name: sets.pop(name) for name in list(sets) if name not in SPLITS
+    }
     return Data(
         **sets,
         train_loader=train_loader,

@@ -10,6 +10,7 @@ from edgebrain.events.metrics import (
     METRICS,
     MULTI_LABEL,
     SINGLE_LABEL,
+    UNKNOWN,
     Predictions,
     chance,
     confusion,
@@ -22,7 +23,8 @@ from edgebrain.report import tables
 from edgebrain.report.tables import aligned, write_csv
 import numpy as np
 
-_FIXED = ("id", "true", "predicted", "patches", "patch_hits", "failure")
+_COUNTS = ("patches", "patch_hits", "reported")
+_FIXED = ("id", "true", "predicted", *_COUNTS, "failure")
 
 
 def write_results(
@@ -51,10 +53,12 @@ def write_results(
         "chance": chance(predictions, multi_label),
         "network": score(predictions, multi_label),
     }
-    classes = per_class(predictions, class_names, multi_label)
+    known = predictions.known()
+    classes = per_class(known, class_names, multi_label)
     summary = {
         **facts,
-        "clips": len(predictions.ids),
+        "clips": len(known.ids),
+        "unknown_clips": len(predictions.ids) - len(known.ids),
         "failures": predictions.failures,
         **rows,
         "per_class": classes,
@@ -64,7 +68,7 @@ def write_results(
     table = scores_table({k: (v, predictions) for k, v in rows.items()})
     if not multi_label:
         summary["clip_accuracy_interval"] = list(interval(predictions))
-        matrix = confusion(predictions)
+        matrix = confusion(known)
         write_csv(
             folder / "confusion.csv",
             [
@@ -83,6 +87,7 @@ def write_results(
 
 def interval(predictions: Predictions) -> tuple[float, float]:
     """Return the 95 % interval of the clip accuracy, in percent."""
+    predictions = predictions.known()
     right = predictions.scores.argmax(1) == predictions.target.argmax(1)
     low, high = wilson(int(right.sum()), len(right))
     return 100 * low, 100 * high
@@ -99,7 +104,7 @@ def scores_table(
         The baseline first.
     """
     first, predictions = next(iter(rows.values()))
-    names = [n for n in (*SINGLE_LABEL, *MULTI_LABEL) if n in first]
+    names = [n for n in (*SINGLE_LABEL, *MULTI_LABEL, *UNKNOWN) if n in first]
     names = list(dict.fromkeys(names))
     single = "clip_accuracy" in names
     head = ["", *(METRICS[n].label for n in names)]
@@ -111,8 +116,11 @@ def scores_table(
             line.append("" if row == "chance" else f"{low:.1f} to {high:.1f}")
         cells.append(line)
     failed = len(predictions.failures)
-    count = len(predictions.ids)
+    count = len(predictions.known().ids)
+    others = len(predictions.ids) - count
     tail = f"{count} clips" + (f", {failed} without a score" if failed else "")
+    if others:
+        tail += f"; hits and false alarms: patches, {others} unknown clips"
     return "\n".join([*aligned(cells), tail])
 
 
@@ -127,14 +135,13 @@ def per_clip(predictions, class_names, multi_label) -> list[list]:
                 name,
                 ",".join(names[target > 0]),
                 ",".join(guess),
-                int(predictions.patches[i]),
-                int(predictions.patch_hits[i]),
+                *(int(getattr(predictions, n)[i]) for n in _COUNTS),
                 "",
                 *(f"{p:.6f}" for p in scores),
             ]
         )
     for name, reason in predictions.failures.items():
-        rows.append([name, "", "", 0, 0, reason, *[""] * len(names)])
+        rows.append([name, "", "", 0, 0, 0, reason, *[""] * len(names)])
     return rows
 
 
@@ -166,9 +173,8 @@ def read_predictions(
         [row["id"] for row in rows],
         scores,
         target.astype(np.float32),
-        np.array([int(row["patch_hits"]) for row in rows]),
-        np.array([int(row["patches"]) for row in rows]),
-        facts["failures"],
+        **{n: np.array([int(row[n]) for row in rows]) for n in _COUNTS},
+        failures=facts["failures"],
     )
     return predictions, names, facts["multi_label"]
 

@@ -2,20 +2,13 @@
 
 from edgebrain.checks import Number
 from edgebrain.errors import UserError
+from edgebrain.events import evaluation
+from edgebrain.events.detector import load_detector
 from edgebrain.events.metrics import METRICS
-from edgebrain.events.patches import PatchSettings
-from edgebrain.signal.mel import MelSettings, log_mel
+from edgebrain.events.patches import settings_of
+from edgebrain.signal.mel import log_mel
 from edgebrain.tasks import Interface, Port, Setup
 import numpy as np
-
-
-def settings_of(setup: Setup) -> tuple[MelSettings, PatchSettings]:
-    """Return the settings of the features that a setup carries."""
-    features = setup.features
-    return (
-        MelSettings.from_dict(features["mel"], setup.signal),
-        PatchSettings.from_dict(features["patch"]),
-    )
 
 
 class EventTask:
@@ -48,8 +41,6 @@ class EventTask:
 
     def load(self, path, form=None, precision=None, **settings):
         """Return a Detector, see :func:`.detector.load_detector`."""
-        from edgebrain.events.detector import load_detector
-
         return load_detector(path, form, precision, **settings)
 
     def add_arguments(self, parser) -> None:
@@ -68,18 +59,14 @@ class EventTask:
         self._clips(arguments)
 
     def _clips(self, arguments):
-        from edgebrain.events.evaluation import find_clips
-
         if arguments.data_folder is None:
             raise UserError("--data_folder is missing: what is to be scored?")
-        return find_clips(
+        return evaluation.find_clips(
             arguments.data_folder, arguments.csv_file, arguments.fold
         )
 
     def evaluate(self, models, arguments, folder) -> str:
         """Score all models on all clips; return the table."""
-        from edgebrain.events import evaluation
-
         clips = self._clips(arguments)
         found = evaluation.predict(models, clips)
         rows = evaluation.score_all(models, found)

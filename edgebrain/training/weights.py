@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from edgebrain.errors import UserError
+from edgebrain.tasks import CHOSEN
 from edgebrain.training.results import load_weights, pick_checkpoint
 from speechbrain.utils.checkpoints import (
     Checkpoint,
@@ -38,6 +39,7 @@ class ModelCard:
             ).parameters.items()
             if config and parameter.default is not parameter.empty
         }
+        self._features = setup.features
         self.content = {
             "model_class": f"{type(model).__module__}.{type(model).__name__}",
             "model_arguments": config,
@@ -51,7 +53,9 @@ class ModelCard:
     @mark_as_saver
     def save(self, path) -> None:
         """Write the card as JSON to ``path``."""
-        text = json.dumps(self.content, indent=1, sort_keys=True)
+        # Training may have chosen something since.
+        content = {**self.content, "features": self._features}
+        text = json.dumps(content, indent=1, sort_keys=True)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
     @mark_as_loader
@@ -63,6 +67,8 @@ class ModelCard:
             given = self._defaults | saved["model_arguments"]
             saved["model_arguments"] = json.loads(json.dumps(given))
         ours = json.loads(json.dumps(self.content))
+        for card in (saved, ours):
+            card.get("features", {}).pop(CHOSEN, None)
         problems = [
             f"{key}: {saved.get(key)} there, {ours[key]} here"
             for key in ours.keys() & saved.keys() - {"versions"}

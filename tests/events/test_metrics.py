@@ -1,5 +1,6 @@
 """Scores, by hand where they are few."""
 
+from edgebrain.events.listing import OTHER
 from edgebrain.events.metrics import (
     Predictions,
     chance,
@@ -10,6 +11,7 @@ from edgebrain.events.metrics import (
     wilson,
 )
 from edgebrain.events.results import read_predictions, write_results
+from edgebrain.events.scoring import Scorer
 import numpy as np
 import pytest
 
@@ -26,6 +28,7 @@ def predictions(scores, labels, several=False):
         target,
         np.full(count, 3),
         np.full(count, 4),
+        np.full(count, 2),
     )
 
 
@@ -47,6 +50,39 @@ def test_single_label():
     rows = {r["class"]: r for r in per_class(ONE, "abc", False)}
     assert rows["b"]["precision"] == 100 and rows["c"]["clips"] == 0
     assert rows["b"]["recall"] == pytest.approx(200 / 3)
+
+
+def test_unknown_sounds_are_scored_apart():
+    # Two patches a clip: a clip of "a", one of "b", one of neither.
+    each = [[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8], [0.7, 0.3]]
+    each = np.array([*each, [0.45, 0.55]])
+    target = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
+    given = ("klm", np.arange(6) // 2, each, target, "ab")
+    found = Predictions.of_patches(*given, threshold=0.65)
+    assert found.patch_hits.tolist() == [1, 2, 0]
+    assert found.reported.tolist() == [1, 2, 1]
+    got = score(found, False)
+    assert got["hits"] == 75 and got["false_alarms"] == 50
+    assert got["clip_accuracy"] == 100 and got["patch_accuracy"] == 75
+    blind = chance(found, False)
+    assert blind["false_alarms"] == 100 and blind["hits"] == 50
+    # What is called other is no alarm.
+    other = Predictions.of_patches(*given[:4], ["a", OTHER])
+    assert score(other, False)["false_alarms"] == 50
+    assert "hits" not in score(found.known(), False)
+
+
+@pytest.mark.parametrize("rate, wanted", [(0, 0.8001), (0.5, 0.6001), (1, 0)])
+def test_a_threshold_keeps_to_its_rate(rate, wanted):
+    scorer = Scorer(["a", "b"], False)
+    each = np.array([[0.99, 0.01], [0.2, 0.8], [0.6, 0.4], [0.5, 0.5]])
+    target = np.array([[1, 0], [0, 0]], np.float32)
+    each = np.concatenate([each, [[0.3, 0.7]]])
+    scorer.add("kl", np.array([0, 1, 1, 1, 1]), each, target)
+    chosen = scorer.choose_threshold(rate)
+    assert chosen == pytest.approx(wanted)
+    # Of the clip that has a class nothing counts.
+    assert np.mean(each[1:].max(1) >= chosen) <= rate
 
 
 def test_several_labels():

@@ -36,11 +36,15 @@ def sounds(tmp_path_factory):
     return make_embedded_sounds(folder, clips=2, speech=False)
 
 
-def main_of(script):
+def load(script):
     spec = importlib.util.spec_from_file_location("event_recipe", script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+    return module
+
+
+def main_of(script):
+    return load(script).main
 
 
 def words(yaml, sounds, out, *more):
@@ -129,7 +133,8 @@ def test_all_folds_are_scored_as_one_set(sounds, tmp_path, monkeypatch):
 def test_head_of_a_yaml_states_command_and_cost(row, sounds):
     path = REPOSITORY / row["yaml"]
     given = {"data_folder": str(sounds), "pretrained": "none"}
-    hparams = load_hparams(str(path), given, EventBrain.keys)
+    keys = EventBrain.keys | load(REPOSITORY / row["script"]).DATA_KEYS
+    hparams = load_hparams(str(path), given, keys)
     head = path.read_text(encoding="utf-8").partition("\nseed:")[0]
     # Stated for 10 classes; the sounds have 7.
     model, setup = hparams["model"], EventBrain.setup(hparams)

@@ -16,6 +16,8 @@ _LONG = ((2, 512), *((1, 512),) * 5, (2, 1024), (1, 1024))
 #: size of the embedding (Plakal and Ellis, 2020, and its first five pairs).
 YAMNET = {256: _SHORT, 1024: (*_SHORT, *_LONG)}
 _STEM = 32
+#: Part of the largest value of a layer that each channel is taken to reach.
+_LEAST_REACH = 0.01
 _KERNEL = 3
 
 
@@ -130,6 +132,49 @@ class SeparableNet(EventModel):
         # One mean over both axes, which int8 runtimes compute in integers.
         mean = F.adaptive_avg_pool2d(self._maps(features), 1).flatten(1)
         return self.head(self.drop(mean))
+
+    @torch.no_grad()
+    def equalize(self, features: Tensor) -> None:
+        """Share factors out between layers, so that integers lose less.
+
+        ReLU lets a factor of a channel through: what leaves a layer is
+        divided by it, and the next layer takes it into its weights, so that
+        the network gives what it gave (cross-layer equalization, Nagel et
+        al., 2019, arXiv 1906.04721). In front of a depthwise layer, where
+        each channel has a scale of its own, all channels get one largest
+        value; elsewhere what a row of weights has to hold counts as much.
+        Running statistics of BatchNorm must not move afterwards.
+
+        Arguments
+        ---------
+        features : Tensor
+            (n, mels, frames): patches by which values are judged.
+        """
+        x = features.unsqueeze(1)
+        for number, layer in enumerate(self.backbone):
+            x = layer(x)
+            factor = x.amax((0, 2, 3))
+            # A channel that is hardly heard here may be heard elsewhere.
+            factor = factor.clamp(min=_LEAST_REACH * factor.max())
+            after = self.head
+            if number + 1 < len(self.backbone):
+                after = self.backbone[number + 1].conv
+            depthwise = getattr(after, "groups", 1) > 1
+            if not depthwise:
+                column = after.weight.abs().transpose(0, 1).flatten(1).amax(1)
+                factor = (factor / column.clamp(min=1e-9)).sqrt()
+            # What counts are the ratios.
+            factor = factor / factor.max()
+            shape = (-1, *[1] * (after.weight.dim() - 1))
+            if depthwise:
+                after.weight.mul_(factor.view(shape))
+            else:
+                after.weight.mul_(factor.view(1, -1, *shape[2:]))
+            shape = (-1, 1, 1, 1)
+            layer.conv.weight.div_(factor.view(shape))
+            layer.norm.bias.div_(factor)
+            layer.norm.running_mean.div_(factor)
+            x = x / factor.view(1, -1, 1, 1)
 
     def initial_state(self, batch=1, device=None, dtype=None) -> State:
         """Return zeros: ``past{i}`` of each 3x3 layer, then ``columns``."""

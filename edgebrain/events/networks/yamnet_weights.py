@@ -7,13 +7,35 @@ convolutions see (frames, mels), ours (mels, frames).
 
 from pathlib import Path
 
+from edgebrain.data.download import download
 from edgebrain.errors import UserError
 import numpy as np
 import torch
 
-#: SHA-256 of the file that was measured.
-SHA256 = "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de"
+#: Google's addresses of one and the same file: TensorFlow's, MediaPipe's.
+URLS = (
+    "https://storage.googleapis.com/download.tensorflow.org/models/tflite/"
+    "task_library/audio_classification/android/"
+    "lite-model_yamnet_classification_tflite_1.tflite",
+    "https://storage.googleapis.com/mediapipe-assets/"
+    "yamnet_audio_classifier_with_metadata.tflite?generation=1661875980774466",
+)
+#: Of the file that was measured, whose SHA-256 (10c95ea3 eb9a7bb4 cb8bddf6
+#: feb02325 03810081 77ac162c e169694d 05c317de) MediaPipe publishes.
+MD5, SIZE = "e962c7ac840c6af635959491bb65959a", 4_126_810
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
+
+def fetch_yamnet(folder: Path | str) -> Path:
+    """Return YAMNet's TF Lite file, downloaded into a folder unless there.
+
+    Raises
+    ------
+    UserError
+        It cannot be had from any address.
+    """
+    path = Path(folder) / "yamnet.tflite"
+    return path if path.is_file() else download(URLS, path, MD5, SIZE)
 
 
 def read_yamnet(path: Path | str) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -9,12 +9,31 @@ same command again continues where it stopped; ``--test_only True`` scores
 the best checkpoint again. See README.md.
 """
 
+from pathlib import Path
 import sys
 
+from edgebrain.checks import switch
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.events.brain import EventBrain
 from edgebrain.events.recipe import make_datasets, run_folds
 from edgebrain.training.experiment import GO_ON, begin
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from esc50_prepare import fetch_esc50
+
+#: Keys of the yaml that say how the corpus is had.
+DATA_KEYS = {"download": switch}
+
+
+class ESC50Brain(EventBrain):
+    """Downloads the corpus if asked to."""
+
+    @classmethod
+    def setup(cls, hparams):
+        """Fetch what is missing, then go on as any other Brain."""
+        if hparams.get("download"):
+            fetch_esc50(hparams["data_folder"])
+        return super().setup(hparams)
 
 
 def main(argv):
@@ -22,9 +41,9 @@ def main(argv):
     if "--folds" in argv:
         run_folds(__file__, argv)
         return
-    hparams, run_opts = begin(argv, EventBrain)
+    hparams, run_opts = begin(argv, ESC50Brain, DATA_KEYS)
     data = make_datasets(hparams)
-    brain = EventBrain(
+    brain = ESC50Brain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,

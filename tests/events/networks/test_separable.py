@@ -125,3 +125,25 @@ def test_refuses_what_cannot_be():
         MiniResNet(10, version=3)
     with pytest.raises(UserError, match="not causal"):
         YAMNet(10, time_padding="same").initial_state()
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_equalized_channels_are_alike_and_the_output_stays(padding):
+    model = unsettled(SeparableNet(3, 8, [[1, 8], [2, 12]], padding))
+    gains = 10.0 ** torch.linspace(-1.5, 0, 8)
+    stem, depthwise = model.backbone[0], model.backbone[1].conv
+    with torch.no_grad():
+        # Channels of very different size, made good for in the next layer.
+        stem.conv.weight.mul_(gains.view(-1, 1, 1, 1))
+        stem.norm.running_mean.mul_(gains)
+        stem.norm.bias.mul_(gains)
+        depthwise.weight.div_(gains.view(-1, 1, 1, 1))
+    patches = torch.randn(6, 64, 96)
+    with evaluating(model):
+        before = stem(patches[:, None]).amax((0, 2, 3))
+        wanted = model(patches)
+        model.equalize(patches)
+        after = stem(patches[:, None]).amax((0, 2, 3))
+        assert torch.allclose(model(patches), wanted, atol=1e-4)
+    assert before.max() / before.min() > 10
+    assert torch.allclose(after, after.max().expand(8), rtol=1e-3)
