@@ -4,13 +4,15 @@
     python detect.py MODEL recording.wav
     python detect.py MODEL folder --output_folder events
     python detect.py MODEL --live
+    python detect.py --devices
 
 MODEL is a results folder, an ONNX file or a models/<name> folder. Recordings
 of any length and sample rate are read in blocks. With an output folder each
 recording gets a table (.csv), a label track of Audacity (.txt) and a picture
-(.png) of its probabilities.
+(.png) of its probabilities. Live, a line says when another sound is heard.
 """
 
+from dataclasses import replace
 from pathlib import Path
 import sys
 
@@ -18,7 +20,7 @@ from edgebrain.checks import Number
 from edgebrain.command_line import exit_on_user_error, script_parser
 from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
-from edgebrain.data.sound_device import heard
+from edgebrain.data.sound_device import ListDevices, choose_device, heard
 from edgebrain.errors import UserError
 from edgebrain.events import timeline
 from edgebrain.events.detector import load_detector
@@ -40,18 +42,22 @@ def parse(argv):
     add = parser.add_argument
     add("model", metavar="MODEL")
     add("source", nargs="?", type=Path, metavar="FILE|FOLDER")
-    add("--live", action="store_true", help="listen to the microphone")
+    add("--live", action="store_true", help="listen until Ctrl-C")
+    add("--devices", action=ListDevices, help="list audio devices and exit")
+    add(
+        "--microphone",
+        metavar="DEVICE",
+        help="of --live: a number of --devices or a part of a name",
+    )
     add("--output_folder", type=Path, help="for .csv, .txt and .png")
     add("--form", choices=("torch", "patch", "stream", "c"))
     add("--precision", choices=("float32", "int16x8", "int8"))
     for name, text in RULES.items():
-        default = getattr(timeline.DEFAULT_RULES, name)
-        add(
-            f"--{name}",
-            type=Number(least=0),
-            default=default,
-            help=f"{text} (default: {default:g})",
-        )
+        default = f"{getattr(timeline.DEFAULT_RULES, name):g}"
+        if name == "on":
+            default = f"as chosen in training, else {default}"
+        help_ = f"{text} (default: {default})"
+        add(f"--{name}", type=Number(least=0), help=help_)
     arguments = parser.parse_args(argv)
     if arguments.live == (arguments.source is not None):
         parser.error("give a file or folder, or --live")
@@ -61,13 +67,18 @@ def parse(argv):
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    rules = timeline.EventRules(**{n: getattr(arguments, n) for n in RULES})
+    rules = {n: getattr(arguments, n) for n in RULES}
+    rules = timeline.EventRules(
+        **{n: value for n, value in rules.items() if value is not None}
+    )
     files = [] if arguments.live else recordings(arguments.source)
     form, precision = arguments.form, arguments.precision
     detector = load_detector(arguments.model, form, precision)
-    print(detector.describe())
+    if arguments.on is None and detector.unknown_below:
+        rules = replace(rules, on=max(detector.unknown_below, rules.off))
+    print(f"{detector.describe()}, on {rules.on:g}", flush=True)
     if arguments.live:
-        listen(detector, rules.on)
+        listen(detector, rules.on, arguments.microphone)
     for name, path in files.items():
         rate = audio.inspect(path).sample_rate
         blocks = audio.read_blocks(path)
@@ -93,14 +104,19 @@ def recordings(source):
     return files
 
 
-def listen(detector, on):
-    """Print each score of the microphone until Ctrl-C."""
-    stream = detector.stream()
-    for samples in heard(detector.sample_rate):
-        for row in stream.feed(samples):
+def listen(detector, on, microphone):
+    """Print what the microphone hears whenever it changes, until Ctrl-C."""
+    stream, seconds, last = detector.stream(), 0.0, None
+    device = choose_device(microphone, "input")
+    for block in heard(detector.sample_rate, device):
+        seconds += len(block) / detector.sample_rate
+        for row in stream.feed(block):
             best = int(row.argmax())
             name = detector.class_names[best] if row[best] >= on else "-"
-            print(f"\r{name:24} {100 * row[best]:5.1f} %", end="")
+            if name != last:
+                chance = f"{100 * row[best]:5.1f} %"
+                print(f"{seconds:9.2f} s  {name:24} {chance}", flush=True)
+            last = name
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ or the folder of deploy/nnse_tables.py. Files keep their rate, channels and
 length; they pass through in blocks, so hours need no more memory than seconds.
 """
 
-import argparse
 from pathlib import Path
 import sys
 
@@ -24,6 +23,7 @@ from edgebrain.command_line import (
     model_arguments,
     script_parser,
 )
+from edgebrain.data.microphone import ListDevices
 from edgebrain.enhancement import load_enhancer
 from edgebrain.enhancement.enhance_files import (
     enhance_file,
@@ -54,7 +54,7 @@ def parse(argv):
         "levels, gain and load in one line",
     )
     parser.add_argument(
-        "--devices", action=_ListDevices, help="list audio devices and exit"
+        "--devices", action=ListDevices, help="list audio devices and exit"
     )
     for name, kind in (("microphone", "input"), ("loudspeaker", "output")):
         parser.add_argument(
@@ -94,19 +94,6 @@ def parse(argv):
         names = ("no path", "OUTPUT alone", "INPUT and OUTPUT")[wanted]
         parser.error(f"give {names} after MODEL, not {arguments.paths}")
     return arguments
-
-
-class _ListDevices(argparse.Action):
-    """Does without a model, as --help does."""
-
-    def __init__(self, **settings):
-        super().__init__(nargs=0, **settings)
-
-    def __call__(self, parser, *_):
-        from edgebrain.data.sound_device import list_devices
-
-        print(list_devices())
-        parser.exit()
 
 
 def main(argv):

@@ -1,5 +1,6 @@
 """The microphone, by the optional package sounddevice."""
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def list_devices() -> str:
     return str(sound_device().query_devices()) or "no audio device"
 
 
+class ListDevices(argparse.Action):
+    """Option that lists the audio devices; needs no model, as --help."""
+
+    def __init__(self, **settings):
+        super().__init__(nargs=0, **settings)
+
+    def __call__(self, parser, *_):
+        """Print and exit."""
+        print(list_devices())
+        parser.exit()
+
+
 def choose_device(given: str | None, kind: str) -> int | None:
     """Return the number of a device of :func:`list_devices`, or None for None.
 
@@ -46,8 +59,7 @@ def choose_device(given: str | None, kind: str) -> int | None:
         return device.query_devices(number, kind)["index"]
     except (ValueError, device.PortAudioError) as error:
         raise UserError(
-            f"{given}: not one {kind} device ({error}); enhance.py --devices "
-            "lists them"
+            f"{given}: not one {kind} device ({error}); --devices lists them"
         ) from None
 
 
@@ -133,6 +145,6 @@ def usable_rate(device, wanted: int, output: bool, devices=(None, None)) -> int:
 def no_device(error) -> UserError:
     """Return the error for a device that cannot be used."""
     return UserError(
-        f"no usable audio device ({error}); connect a microphone, or enhance "
-        "a file"
+        f"no usable audio device ({error}); connect a microphone, or give a "
+        "file"
     )

@@ -14,6 +14,12 @@ import soundfile
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "ESC10" / "event_detection"
+#: Learns the synthesised sounds in seconds.
+SMALL = "{blocks: [[2, 16], [2, 32]], stem: 8}"
+FROM_SCRATCH = (
+    "--frozen_layers 0 --freeze_norm False --equalize False --fit_head False "
+    "--valid_fold next --patches_per_clip 3 --lr 0.02"
+).split() + ["--augmentation", "{mixup: 0.0, speed: 0.0}"]
 
 
 def run(script, *words, cwd=ROOT):
@@ -31,8 +37,10 @@ def test_train_export_quantize_evaluate_detect(tmp_path):
     out = tmp_path / "out"
     code, text = run(
         "train.py",
-        *("train.yaml", "--data_folder", sounds, "--output_folder", out),
-        *("--number_of_epochs", 2, "--batch_size", 4, "--noprogressbar"),
+        *("stream_66k.yaml", "--data_folder", sounds, "--output_folder", out),
+        *("--model", SMALL, "--pretrained", "none", *FROM_SCRATCH),
+        *("--unknown_classes", "[fan, siren]", "--false_alarm_rate", 0.25),
+        *("--number_of_epochs", 8, "--batch_size", 4, "--noprogressbar"),
         *("--cache_folder", tmp_path / "cache", "--device", "cpu"),
         cwd=RECIPE,
     )
@@ -55,13 +63,24 @@ def test_train_export_quantize_evaluate_detect(tmp_path):
     assert code == 0, text
     scores = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     tested = json.loads((out / "test_torch" / "metrics.json").read_text())
+    # 10 clips of 5 classes, of sources never heard: chance has two right.
+    assert tested["network"]["clip_accuracy"] >= 60
+    assert tested["clips"] == 10 and tested["unknown_clips"] == 10
+    with (out / "metrics.csv").open() as stream:
+        epochs = list(csv.DictReader(stream))
+    assert {"valid_hits", "valid_false_alarms"} <= epochs[-1].keys()
+    threshold = tested["unknown_below"]
+    assert 0.2 < threshold <= 1
+    # Other clips of unknown sounds are in this fold.
+    for row in (scores["torch"], tested["network"]):
+        assert 0 <= row.pop("false_alarms") <= 100
+    scores["onnx"].pop("false_alarms")
     assert scores["torch"] == pytest.approx(tested["network"], abs=1e-3)
     assert scores["onnx"] == pytest.approx(scores["torch"], abs=1e-3)
     assert abs(scores["int8"]["nll"] - scores["onnx"]["nll"]) < 0.3
     page = (tmp_path / "scores" / "report.html").read_text()
     assert page.count("<audio") == 6 and page.count('class="line s0"') == 18
-    siren = next(sounds.glob("siren-1-0.wav"))
-    wav, rate = soundfile.read(siren)
+    wav, rate = soundfile.read(sounds / "tone-1-0.wav")
     long = np.concatenate([np.zeros(2 * rate), wav, np.zeros(2 * rate)])
     soundfile.write(tmp_path / "long.wav", long, rate)
     code, text = run(
@@ -70,6 +89,10 @@ def test_train_export_quantize_evaluate_detect(tmp_path):
         *("--output_folder", tmp_path / "events", "--on", 0.14, "--off", 0.1),
     )
     assert code == 0, text
+    code, plain = run(
+        "detect.py", export / "stream.onnx", tmp_path / "long.wav"
+    )
+    assert code == 0 and f", on {max(threshold, 0.3):g}" in plain
     with (tmp_path / "events" / "long.csv").open() as stream:
         events = list(csv.DictReader(stream))
     assert events

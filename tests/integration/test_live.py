@@ -1,4 +1,4 @@
-"""enhance.py --live on a sound server without a sound card."""
+"""enhance.py and detect.py --live on a sound server without a sound card."""
 
 import os
 from pathlib import Path
@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 
+from edgebrain.data.embedded.noises import make_noise
 import numpy as np
 import pytest
 import soundfile
 
-SCRIPT = Path(__file__).parents[2] / "enhance.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "enhance.py"
 RATE = 16000
 #: LIVE_SECONDS=600 pytest -k stream_through: ten minutes, by hand.
 LONG = int(os.environ.get("LIVE_SECONDS", "60"))
@@ -155,3 +157,39 @@ def test_devices_are_listed_and_chosen_by_name(server):
     done = run("none", "--live", "--microphone", "cello")
     assert done.returncode == 2
     assert "cello: not one input device" in done.stderr
+
+
+def test_a_detector_says_what_the_microphone_hears(server, tmp_path):
+    rain = make_noise("rain", "test", 4.0, RATE, np.random.default_rng(1))[0]
+    quiet = np.zeros(2 * RATE)
+    soundfile.write(
+        tmp_path / "rain.wav",
+        np.concatenate([quiet, 0.2 * rain / np.abs(rain).max(), quiet]),
+        RATE,
+    )
+    model = ROOT / "models" / "yamnet-256-esc10"
+    words = [sys.executable, ROOT / "detect.py", model, "--live"]
+    live = subprocess.Popen(
+        [*words, "--form", "stream", "--microphone", "pulse"],
+        env=server,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "stream float32, 10 classes" in live.stdout.readline()
+        subprocess.run(
+            ["paplay", "-d", "speech", tmp_path / "rain.wav"],
+            env=server,
+            check=True,
+        )
+        live.send_signal(signal.SIGINT)
+        lines = live.communicate(timeout=30)[0].splitlines()
+    finally:
+        live.kill()
+    assert live.returncode == 130
+    # Nothing, then rain: a line when what is heard changes, and no other.
+    names = [line.split()[2] for line in lines]
+    assert names[0] == "-" and "rain" in names, lines
+    assert all(a != b for a, b in zip(names, names[1:], strict=False))
+    heard = float(lines[names.index("rain")].split()[0])
+    assert 0.5 < heard < 12.0
