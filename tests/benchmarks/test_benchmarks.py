@@ -9,8 +9,11 @@ import shutil
 import sys
 
 from edgebrain.data.embedded.corpus import CorpusSizes, make_embedded_corpus
+from edgebrain.data.embedded.noises import make_noise
 from edgebrain.enhancement.networks import STFTTCNN
+import numpy as np
 import pytest
+import soundfile
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = (
@@ -130,3 +133,20 @@ def test_released_files_are_what_is_measured(bench, onnx_folder, tmp_path):
         for form in ("offline", "patch", "stream")
     }
     assert bench("inference").onnx_files(tmp_path) == {}
+
+
+def test_onsets_of_rain_are_timed(bench, tmp_path, capsys):
+    onset = bench("onset")
+    (tmp_path / "rain").mkdir()
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        rain = 0.2 * make_noise("rain", "test", 3.0, 16000, rng)[0]
+        late = np.concatenate([np.zeros(4000 * (1 + seed)), rain])
+        assert onset.onset(late, 16000) == 4000 * (1 + seed)
+        soundfile.write(tmp_path / "rain" / f"{seed}.wav", late, 16000)
+    model = str(ROOT / "models" / "yamnet-256-esc10")
+    onset.main([model, "--data_folder", str(tmp_path), "--form", "stream"])
+    row = capsys.readouterr().out.split("rain", 1)[1].split()
+    assert row[:2] == ["2", "0"] and row[3] == "%"
+    # Not before the first step after the onset, nor after a whole window.
+    assert 0.02 < float(row[4]) <= float(row[6]) < 1.2
