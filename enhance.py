@@ -23,7 +23,7 @@ from edgebrain.command_line import (
     model_arguments,
     script_parser,
 )
-from edgebrain.data.microphone import ListDevices
+from edgebrain.data.sound_device import ListDevices
 from edgebrain.enhancement import load_enhancer
 from edgebrain.enhancement.enhance_files import (
     enhance_file,
