@@ -6,7 +6,6 @@ import subprocess
 
 from board_sums import FLAGS
 from c_models import build, released, sound
-from deploy.c.generator.package import generate
 from edgebrain.signal import SignalSettings
 from edgebrain.signal.probe import speech_like
 from kernel_checks import CHECKS, F32, compile_kernels, layer, write_kernels
@@ -16,6 +15,7 @@ import soundfile
 from test_c_stft import Stft, Transform, compiled, error_of_synthesis
 
 from deploy.c.generator.constants import Tables
+from deploy.c.generator.generate import generate
 from deploy.c.generator.stft_constants import fixed_tables
 
 SIZES = [
