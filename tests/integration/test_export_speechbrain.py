@@ -120,10 +120,15 @@ def test_default_folder_and_refusals(results, capsys, tmp_path):
     ]
     checkpoint = next((folder / "save").iterdir()).name
     run(folder, "--checkpoint", checkpoint)
+    exported = folder / "export/speechbrain"
+    before = (exported / "inference.yaml").read_text()
+    run(results["tcnn"], "--output_folder", exported)
+    assert (exported / "inference.yaml").read_text() != before
+    (exported / "README.md").write_text("mine")
     with pytest.raises(SystemExit) as stop:
-        run(results["tcnn"], "--output_folder", folder / "export/speechbrain")
+        run(folder)
     assert stop.value.code == 2
-    assert "--overwrite" in capsys.readouterr().err
+    assert "README.md: edited" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         run(tmp_path)
     assert stop.value.code == 2
