@@ -42,13 +42,9 @@ def composite(
 ) -> tuple[float, float, float]:
     """Return CSIG, CBAK and COVL, each in [1, 5], larger is better.
 
-    Arguments
-    ---------
-    clean, estimate : array (samples,)
-        float64 in [-1, 1], at least two frames of 30 ms.
-    pesq : float
-        P.862.2 MOS-LQO (wide band); below 16 kHz raw narrow-band PESQ, see
-        :func:`raw_pesq`.
+    Of float64 waveforms in [-1, 1], at least two frames of 30 ms. ``pesq`` is
+    P.862.2 MOS-LQO (wide band); below 16 kHz raw narrow-band PESQ, see
+    :func:`raw_pesq`.
     """
     frames = [_frames(wav, sample_rate) for wav in (clean, estimate)]
     ratio = _best_mean(_log_likelihood_ratio(*frames, sample_rate))

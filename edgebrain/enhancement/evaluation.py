@@ -107,18 +107,11 @@ def evaluate(
 ) -> Evaluation:
     """Enhance and score all clips, whole.
 
-    Arguments
-    ---------
-    enhancers : mapping of str to Enhancer
-        By the name of their row; all of one sample rate.
-    pairs : sequence of Pair
-        Files of another rate are resampled.
-    gains_db : sequence of float
-        Levels relative to the files: noisy and clean are scaled alike, as
-        floating point, so that nothing clips.
-    save_folder : Path or str, optional
-        Where the enhanced clips are written: ``<id>.wav``, for several
-        models ``<name>/<id>.wav``. At the level of ``Evaluation.gain_db``.
+    Files of another rate than the models' are resampled. ``gains_db`` are
+    levels relative to the files: noisy and clean are scaled alike, as floating
+    point, so that nothing clips. Enhanced clips at the level of
+    ``Evaluation.gain_db`` go to ``save_folder`` as ``<id>.wav``, of several
+    models ``<name>/<id>.wav``.
     """
     rate = common_rate(enhancers)
     gains = list(dict.fromkeys(float(gain) for gain in gains_db))

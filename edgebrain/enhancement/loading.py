@@ -40,11 +40,6 @@ def load_enhancer(
         :func:`edgebrain.onnx.runner.load_runner` takes them
         (``n_fft=512``, ...).
 
-    Raises
-    ------
-    UserError
-        Nothing there that can be run, or not in that form.
-
     Example
     -------
     >>> enhancer = load_enhancer("models/tcnn")  # doctest: +SKIP

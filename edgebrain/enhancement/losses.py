@@ -272,18 +272,8 @@ class EnhancementLoss:
     exponent : float
         c above, in (0, 1].
 
-    Attributes
-    ----------
-    needs_wav : bool
-        Whether the waveforms are used; else they may be None.
-    needs_spec : bool
-        Whether the spectra are used; else they may be None.
-
-    Raises
-    ------
-    UserError
-        Unknown name, a weight that is no number or is negative, all weights
-        zero, exponent outside (0, 1].
+    Spectra or waveforms may be None where ``needs_spec`` or ``needs_wav`` is
+    False.
 
     Example
     -------

@@ -95,20 +95,12 @@ def write_report(
 ) -> None:
     """Write the page atomically.
 
-    Arguments
-    ---------
-    scores : mapping of str to mapping of str to float
-        By row, the baseline first, and by metric.
-    models : mapping of str to dict
-        By row: what identifies the model (``form``, ``precision``,
-        ``latency_samples``, ``parameters``, ``macs_per_second``,
-        ``file_bytes``, ``source``, ``checkpoint_sha256``).
-    clips : iterable of Clip
-        Taken one by one until :data:`MEDIA_BYTES` are full.
-    gains : mapping of str to mapping of str to float, optional
-        By row and metric, against the baseline.
-    failures : sequence of str
-        A line each on clips without a score.
+    ``scores`` and ``gains`` hold, by row, the baseline first, and by metric,
+    what the table shows; ``models``, by row, what identifies the model
+    (``form``, ``precision``, ``latency_samples``, ``parameters``,
+    ``macs_per_second``, ``file_bytes``, ``source``, ``checkpoint_sha256``);
+    ``failures`` a line each on clips without a score. Clips are taken one by
+    one until :data:`MEDIA_BYTES` are full.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edgebrain.report", "page"),

@@ -21,12 +21,9 @@ def _type_names(module):
 
 
 def find_layers(model, layer_types):
-    """Return the layers of a model that are of the given types, by name.
+    """Return the layers of a model, by name, that are of some types.
 
-    Arguments
-    ---------
-    layer_types : str or iterable of str
-        Class names, of the layer itself or of a class it derives from.
+    A type is the class name of the layer itself or of one it derives from.
     """
     if isinstance(layer_types, str):
         layer_types = (layer_types,)

@@ -30,21 +30,10 @@ def prepare_fsd50k(
 ) -> list[LabelledClip]:
     """Return the clips of the corpus with their splits.
 
-    Arguments
-    ---------
-    data_folder : Path or str
-        Holds FSD50K.dev_audio and FSD50K.eval_audio.
-    csv_folder : Path or str, optional
-        Left out: FSD50K.ground_truth in the data folder.
-    ontology : Path or str, optional
-        AudioSet's ontology.json; left out: that of the data folder.
-    only_keep_monolabel : bool
-        Leave out clips that have several labels after all.
-
-    Raises
-    ------
-    UserError
-        A table, the ontology or recordings are missing.
+    The data folder holds FSD50K.dev_audio and FSD50K.eval_audio, and, unless
+    given, FSD50K.ground_truth (``csv_folder``) and AudioSet's ontology.json.
+    ``only_keep_monolabel`` leaves out clips that have several labels after
+    all.
     """
     folder = Path(data_folder)
     tables = Path(csv_folder or folder / "FSD50K.ground_truth")
