@@ -64,14 +64,9 @@ class FloatLayer:
 class FloatNetwork:
     """An NNSE network in floating point.
 
-    Attributes
-    ----------
-    mean, invstd : numpy.ndarray
-        Of log10 features of the plain ``sqrt_hann`` window, (72,).
-    filters : numpy.ndarray
-        Mel triangles, (72, 257).
-    context : int
-        Frames that the first layer takes.
+    Mean and invstd (72,) are of log10 features of the plain ``sqrt_hann``
+    window, filters mel triangles (72, 257); the first layer takes ``context``
+    frames.
     """
 
     layers: list[FloatLayer]

@@ -24,18 +24,10 @@ class Unfit(Exception):
 class Application:
     """How the application runs a model.
 
-    Attributes
-    ----------
-    lookahead_frames : int
-        Frames on each side that are computed and thrown away.
-    rows : dict of str to str
-        Values of the header by name.
-    tables : dict of str to numpy.ndarray
-        Constant arrays, float32 or uint32.
-    guide : str
-        What to know of it, for the README.
-    last : str
-        Operator that the model must end with; empty: none.
+    ``lookahead_frames`` on each side are computed and thrown away; ``rows``
+    are values of the header, ``tables`` arrays of float32 or uint32, by name;
+    ``guide`` is for the README; ``last`` an operator that the model must end
+    with, empty: none.
     """
 
     frames_per_patch: int

@@ -8,20 +8,14 @@ from edgebrain.onnx.graph import DEQUANTIZE, QUANTIZE, Graph, attribute
 
 @dataclass(frozen=True)
 class Footprint:
-    """Figures of one call of a graph.
+    """Figures of one call of a graph; None where a shape is not fixed.
 
-    Attributes
-    ----------
-    macs : int or None
-        Multiply-accumulates of Conv, ConvTranspose, Gemm and MatMul; None
-        where a shape is not fixed.
-    weight_bytes : int
-        Of all constants that are data: weights, biases, tables.
-    activation_peak_bytes : int or None
-        Largest sum of the tensors alive at once, an int8 tensor a byte an
-        element. **A lower bound** for a tool that computes layer after layer
-        in the order of the file: outputs take the place of inputs that end
-        there, and there is no scratch memory.
+    Multiply-accumulates of Conv, ConvTranspose, Gemm and MatMul; bytes of all
+    constants that are data: weights, biases, tables; and the largest sum of
+    the tensors alive at once, an int8 tensor a byte an element. That is **a
+    lower bound** for a tool that computes layer after layer in the order of
+    the file: outputs take the place of inputs that end there, and there is no
+    scratch memory.
     """
 
     macs: int | None

@@ -92,19 +92,9 @@ def train_loader_kwargs(
     """Return what ``Brain.make_dataloader(dataset, TRAIN, **kwargs)`` needs.
 
     The order is shuffled from the seed and the epoch of the data set:
-    ``dataset.set_epoch(n)`` before each epoch is all it takes.
-
-    Arguments
-    ---------
-    batching : str
-        One of ``STRATEGIES``.
-    batch_size : int
-        Items a batch; for dynamic the most there may be.
-    num_workers : int
-        Worker processes; kept alive between epochs.
-    max_batch_seconds : float or None
-        dynamic only: sum of durations of a batch. None for ``batch_size``
-        times the mean duration.
+    ``dataset.set_epoch(n)`` before each epoch is all it takes. A batch has
+    ``batch_size`` items; a dynamic one at most, and ``max_batch_seconds`` in
+    all, left out: ``batch_size`` times the mean duration.
     """
     kwargs: dict[str, Any] = {
         "num_workers": num_workers,

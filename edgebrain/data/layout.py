@@ -130,18 +130,11 @@ def split_folders(folder: Path | str) -> dict[str, Path]:
 
 
 def find_layout(data_folder: Path | str) -> tuple[str, dict, list[str]]:
-    """Recognise the layout of a data folder.
+    """Return the kind of a data folder, its folders, and notes for people.
 
-    Returns
-    -------
-    kind : str
-        "mixing" or "paired".
-    folders : dict
-        Mixing: role ("speech", "noise", "rir") -> split -> folder.
-        Paired: split -> {"noisy": folder, "clean": folder}. The split is
-        None where the files are still to be split.
-    notes : list of str
-        What lies there and is not used, for people.
+    "mixing" has role ("speech", "noise", "rir") -> split -> folder, "paired"
+    split -> {"noisy": folder, "clean": folder}. The split is None where the
+    files are still to be split. Notes say what is not used.
     """
     data_folder = Path(data_folder)
     if not data_folder.is_dir():

@@ -21,15 +21,9 @@ def load_manifest(
 ) -> dict[str, dict[str, Any]]:
     """Read a SpeechBrain JSON manifest, sorted by id.
 
-    Arguments
-    ---------
-    path : str or Path
-        ``{id: {"wav": "{data_root}/a.wav", "duration": seconds, ...}}``.
-    data_root : str or Path or None
-        What ``{data_root}`` in its values stands for, and where relative
-        paths begin; the folder of the manifest when None.
-    keys : tuple of str
-        Keys that every entry must have.
+    ``{id: {"wav": "{data_root}/a.wav", "duration": seconds, ...}}``, where
+    relative paths begin at ``data_root`` too, the folder of the manifest
+    unless given. Every entry must have the ``keys``.
     """
     path = Path(path)
     root = path.parent if data_root is None else Path(data_root)

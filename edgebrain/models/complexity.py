@@ -19,23 +19,11 @@ _FREE = (_BatchNorm, nn.PReLU, nn.LayerNorm, nn.GroupNorm)
 class Complexity:
     """Cost of a network with its signal settings.
 
-    Attributes
-    ----------
-    macs_per_frame : int
-        Multiply-accumulates of convolutions, linear and recurrent layers.
-    macs_per_second : int
-        At the frame rate of the signal settings.
-    receptive_field_frames : int or None
-        None: without bound or not known.
-    recurrent : bool
-        Whether the field has no bound.
-    latency_samples : int or None
-        Of the signal path and the look-ahead; None: not known.
-    state_bytes : int or None
-        Memory between frames as float32; None: no frame-by-frame form.
-    uncounted : tuple of str
-        Classes of modules with parameters of their own whose
-        multiplications are in no count.
+    Multiply-accumulates are of convolutions, linear and recurrent layers;
+    ``uncounted`` are classes of modules with parameters of their own whose
+    multiplications are in no count. The latency is that of the signal path and
+    the look-ahead, the state memory between frames as float32. None: not
+    known, without bound (``recurrent``), or no frame-by-frame form.
     """
 
     name: str

@@ -35,16 +35,10 @@ TOLERANCE = 1e-4
 class Exported:
     """An exported file and how well it agrees.
 
-    Attributes
-    ----------
-    frames : int or None
-        Frames a call; None: any number.
-    difference : float
-        Largest difference of its outputs from those of the network.
-    lookahead_frames : int or None
-        Frames from a frame to its output; None: the whole clip.
-    notes : tuple of str
-        What its user should know, a line each.
+    It takes ``frames`` a call (None: any number) and owes outputs of
+    ``lookahead_frames`` (None: of the whole clip). ``difference`` is the
+    largest of its outputs from those of the network; ``notes`` are for its
+    user.
     """
 
     path: Path

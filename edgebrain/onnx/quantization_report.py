@@ -22,17 +22,10 @@ _CLIPS, _VALUES = 3, 200_000
 class Report:
     """What a quantization did.
 
-    Attributes
-    ----------
-    float_nodes : dict of str to str
-        Node left in float -> why.
-    snr_db : tuple of float
-        Of the result (:meth:`edgebrain.tasks.Task.result`) against that of
-        the float network, dB, a clip each.
-    held_out : bool
-        Whether those clips were not used for the calibration.
-    warnings : tuple of str
-        Layers whose range is ruled by outliers.
+    Nodes left in float have a reason. The SNR in dB, a clip each, is that of
+    the result (:meth:`edgebrain.tasks.Task.result`) against that of the float
+    network; ``held_out`` tells whether those clips were not used for the
+    calibration. Warnings name layers whose range is ruled by outliers.
     """
 
     source: Path

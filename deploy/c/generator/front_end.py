@@ -16,17 +16,10 @@ F32 = np.float32
 class FrontEnd:
     """What lies in front of a network that hears log-mel patches.
 
-    Attributes
-    ----------
-    steps : list of tuple
-        Float (name, argument) steps from the magnitude to the features.
-    spare : int
-        Samples that a window ends before the newest one, so that frames lie
-        where those of a whole recording do.
-    first_hop : int
-        Hops before the one with the first frame.
-    patch_step : int
-        Frames from the start of a patch to that of the next.
+    Float (name, argument) ``steps`` lead from the magnitude to the features.
+    A window ends ``spare`` samples before the newest one, so that frames lie
+    where those of a whole recording do; ``first_hop`` hops come before the one
+    with the first frame; a patch starts each ``patch_step`` frames.
     """
 
     signal: SignalSettings
