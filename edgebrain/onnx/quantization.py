@@ -167,13 +167,12 @@ def load_source(path: str | Path, **settings) -> Source:
     """
     path = Path(path)
     runner = load_runner(path, **settings)
-    model = files.load(path)
-    ours = files.read_card(path) is not None
-    card = runner.metadata
+    graph, card = Graph.read(path), runner.metadata
+    ours = graph.metadata is not None
     linear = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
     if card.precision != "float32" or (
         # A card knows: a float network may take features as int8.
-        not ours and linear & set(files.operators(model))
+        not ours and linear & {node.op_type for node in graph.nodes}
     ):
         raise UserError(
             f"{path}: is quantized already ({card.precision}); give the "
@@ -187,7 +186,7 @@ def load_source(path: str | Path, **settings) -> Source:
     frames = runner.frames or 50
     clip = np.ones((runner.channels, frames), np.float32)
     tasks.find(card.task).result(clip, runner.run(clip))
-    return Source(path, graphs.prepare(model, ours), runner, card)
+    return Source(path, graphs.prepare(graph.model, ours), runner, card)
 
 
 def quantize(

@@ -6,6 +6,7 @@ from edgebrain.errors import UserError
 from edgebrain.files import replacing
 from edgebrain.onnx import files
 from edgebrain.onnx import quantization_graph as graphs
+from edgebrain.onnx.graph import Graph
 from edgebrain.onnx.quantization import Source, check_targets
 from edgebrain.onnx.runner import OnnxRunner
 from edgebrain.onnx.session import make_session
@@ -40,7 +41,8 @@ def write_static(
     The target is a patch whose context is the receptive field where that
     leaves new frames; else it has none. Returns what the context is.
     """
-    model, card = files.load(path), files.read_card(path)
+    graph = Graph.read(path)
+    model, card = graph.model, graph.metadata
     check_static(source, target, frames, axis, card.precision, overwrite)
     model = graphs.fix_shapes(model, frames, axis, source.runner.input_name)
     field_, ahead = card.receptive_field_frames, card.lookahead_frames or 0
