@@ -7,7 +7,7 @@ import tempfile
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "deploy")]
 
-from edgebrain.onnx import metadata  # noqa: E402
+from edgebrain.onnx.files import read_card  # noqa: E402
 from soak import compare, random_stream  # noqa: E402
 
 MODELS = ROOT / "models"
@@ -22,7 +22,7 @@ def run(cache) -> list[tuple[str, str]]:
         paths = [
             path
             for path in sorted(MODELS.glob("*/stream_int8.onnx"))
-            if metadata.read(path).task == "enhancement"
+            if read_card(path).task == "enhancement"
         ]
         paths += [random_stream(n, folder) for n in range(NETWORKS)]
         for number, path in enumerate(paths):
