@@ -6,6 +6,8 @@ from pathlib import Path
 import shutil
 
 from edgebrain.errors import UserError
+from edgebrain.events.patches import unknown_below
+from edgebrain.events.timeline import DEFAULT_RULES as RULES
 from edgebrain.files import check_folder, whole_folder
 from edgebrain.loading import task_of
 
@@ -123,6 +125,9 @@ def _facts(emitter: Emitter | PatchEmitter) -> dict:
             "step": emitter.step,
             "class_names": card.class_names,
             "multi_label": bool(card.features["multi_label"]),
+            # Where events begin and end, as detect.py has it.
+            "on": max(unknown_below(card.features) or RULES.on, RULES.off),
+            "off": RULES.off,
         }
     late = delay_samples(program) + signal.hop_length
     return facts | {

@@ -1,8 +1,5 @@
 // From the scores of a detector to events, as edgebrain/events does it.
 
-export const ON = 0.5; // the probability that starts an event
-export const OFF = 0.3; // it lasts as long as there is this much
-
 /** Probabilities of scores, both row by row. */
 function probabilities(scores, count, several) {
   if (several) return scores.map((score) => 1 / (1 + Math.exp(-score)));
@@ -24,6 +21,8 @@ export class Heard {
   constructor(scores, model) {
     const { class_names: names, window, step, hop, rate } = model;
     this.names = names;
+    // As the probabilities are: in 32 bits.
+    [this.on, this.off] = [model.on, model.off].map(Math.fround);
     this.all = probabilities(scores, names.length, model.multi_label);
     this.rows = scores.length / names.length;
     this.step = (step * hop) / rate;
@@ -46,7 +45,7 @@ export class Heard {
     return this.row(Math.max(0, Math.min(this.rows - 1, nearest)));
   }
 
-  /** { start, end, label, probability } by start: once ON, until below OFF. */
+  /** { start, end, label, probability } by start: once on, until below off. */
   events() {
     const found = [];
     const half = this.step / 2;
@@ -55,12 +54,12 @@ export class Heard {
       let most = 0;
       for (let row = 0; row <= this.rows; row += 1) {
         const share = row < this.rows ? this.row(row)[k] : 0;
-        if (share >= Math.fround(OFF)) {
+        if (share >= this.off) {
           if (!most) first = row;
           most = Math.max(most, share);
           continue;
         }
-        if (most >= ON) {
+        if (most >= this.on) {
           const start = Math.max(0, this.time(first) - half);
           const end = this.time(row - 1) + half;
           found.push({ start, end, label, probability: most });

@@ -130,12 +130,7 @@ function showModel() {
     part.hidden = part.dataset.task !== model.task;
   }
   document.body.classList.toggle("detects", detects());
-  if (detects()) {
-    timeline.model(model);
-    $("window").textContent =
-      `${1000 * frames(model.step)} ms it judges the last ` +
-      `${frames(model.window).toFixed(2)} s`;
-  }
+  if (detects()) timeline.model(model);
   $("size").textContent = `${Math.round(model.bytes.byteLength / 1000)} kB`;
   for (const hertz of document.querySelectorAll(".hertz")) {
     hertz.textContent = `0 to ${rate / 2000} kHz`;

@@ -1,6 +1,6 @@
 // What a detector hears: probabilities over time, and the events in them.
 
-import { Heard, ON } from "./events.js";
+import { Heard } from "./events.js";
 import { Picture } from "./picture.js";
 
 const $ = (id) => document.getElementById(id);
@@ -39,6 +39,12 @@ export class Timeline {
     });
     $("classes").replaceChildren(...entries);
     $("timeline").style.setProperty("--rows", entries.length);
+    const { window, step, hop, rate, on, off } = model;
+    $("rules").textContent =
+      `Each ${(1000 * step * hop) / rate} ms the model judges the last ` +
+      `${((window * hop) / rate).toFixed(2)} s. An event begins where a ` +
+      `probability reaches ${percent(on)}, and lasts until it is below ` +
+      `${percent(off)}. The model knows these sounds and no other.`;
   }
 
   /** Draw the scores of a clip in so many columns; list its events. */
@@ -95,10 +101,11 @@ export class Timeline {
   #show(row) {
     const best = row.indexOf(Math.max(...row));
     const name = readable(this.#model.class_names[best]);
-    const text = row[best] >= ON ? name : "no event";
+    const sure = row[best] >= this.#model.on;
+    const text = sure ? name : "no event";
     // A new text is read aloud, so only when it changes.
     if ($("top").textContent !== text) $("top").textContent = text;
-    $("top").classList.toggle("soft", row[best] < ON);
+    $("top").classList.toggle("soft", !sure);
     [...$("classes").children].forEach((entry, k) => {
       entry.lastChild.textContent = percent(row[k]);
       entry.style.setProperty("--share", row[k]);

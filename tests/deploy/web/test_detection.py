@@ -7,7 +7,7 @@ from pathlib import Path
 from c_models import build
 from edgebrain.events.c_library import HopStream
 from edgebrain.events.detector import load_detector
-from edgebrain.events.timeline import write_csv
+from edgebrain.events.timeline import EventRules, write_csv
 import numpy as np
 import pytest
 from scipy.signal import resample_poly
@@ -118,7 +118,8 @@ def test_a_file_gets_the_scores_of_the_board(
     assert len(want) > 100 and len(np.unique(want.argmax(1))) > 2
     assert scores.tobytes() == want.tobytes()
     # The table is that of detect.py, but for the exponential function.
-    events = detector.detect(pcm.astype(np.float32) / 32768)
+    rules = EventRules(on=detector.unknown_below or 0.5)
+    events = detector.detect(pcm.astype(np.float32) / 32768, rules)
     write_csv(tmp_path / "want.csv", events)
     got = downloaded(page, tmp_path / "got.csv").read_text()
     rows, wanted = (
