@@ -20,10 +20,10 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Constants become initializers, arithmetic on them is done, zero padding
     goes into the convolution behind it, batch normalisation into the one
-    before it, or else becomes Mul and Add, bounds of slices lie within the
-    tensor, and a dilated convolution that gives a single frame works on
-    gathered frames without dilation. Nodes and tensors are named after the
-    weights that they use or come from.
+    before it, or else becomes one of its own (over two axes) or Mul and Add,
+    bounds of slices lie within the tensor, and a dilated convolution that
+    gives a single frame works on gathered frames without dilation. Nodes and
+    tensors are named after the weights that they use or come from.
     """
     graph = model.graph
     _fold_constants(graph)
@@ -284,13 +284,27 @@ def _batchnorm_to_affine(graph) -> None:
             continue
         factor, shift = _affine(node, constants)
         wide = (1, -1) + (1,) * (rank - 2)
+        if rank == 4:
+            # Over two axes a convolution: integer runtimes have that.
+            wide = (-1, 1, 1, 1)
         stem = node.name or node.output[0]
         names = [
             _add_constant(
-                graph, f"{stem}.{part}", v.reshape(wide).astype(np.float32)
+                graph, f"{stem}.{part}", v.reshape(shape).astype(np.float32)
             )
-            for part, v in {"scale": factor, "shift": shift}.items()
+            for part, v, shape in [
+                ("scale", factor, wide),
+                ("shift", shift, (-1,) if rank == 4 else wide),
+            ]
         ]
+        if rank == 4:
+            inputs, groups = [node.input[0], names[0], names[1]], len(factor)
+            nodes.append(
+                helper.make_node(
+                    "Conv", inputs, node.output[:], stem, group=groups
+                )
+            )
+            continue
         scaled = f"{node.output[0]}.scaled"
         nodes += [
             helper.make_node(

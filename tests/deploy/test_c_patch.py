@@ -36,8 +36,8 @@ def separable(padding, stem=8, blocks=SMALL):
     return SeparableNet(3, stem, blocks, padding, BANDS, FRAMES)
 
 
-def resnet(pooling):
-    return MiniResNet(3, 1, 1, pooling, BANDS, FRAMES)
+def resnet(pooling, version=1):
+    return MiniResNet(3, version, 1, pooling, BANDS, FRAMES)
 
 
 #: Network, overlap of patches. Odd channels leave a rest in each vector.
@@ -48,6 +48,7 @@ NETWORKS = {
     "valid": (lambda: separable("valid"), 0.5),
     "resnet": (lambda: resnet("avg"), 0.5),
     "resnet_flat": (lambda: resnet("none"), 0.25),
+    "resnet_v2": (lambda: resnet("max", 2), 0.5),
 }
 
 

@@ -133,5 +133,5 @@ class MiniResNet(EventModel):
         if self.pooling == "avg":
             x = F.adaptive_avg_pool2d(x, 1)
         elif self.pooling == "max":
-            x = x.amax((2, 3))
+            x = F.max_pool2d(x, x.shape[2:])
         return self.head(self.drop(x.flatten(1)))
