@@ -1,6 +1,7 @@
 """The Brain of every event detection recipe: patches to class logits."""
 
 import json
+from pathlib import Path
 
 from edgebrain import tasks
 from edgebrain.errors import UserError
@@ -41,7 +42,8 @@ class EventBrain(EdgeBrain):
 
         Google's weights are fetched here, before any long work.
         """
-        if hparams.get("pretrained") == YAMNET:
+        begun = any(Path(hparams["save_folder"]).glob("CKPT*"))
+        if hparams.get("pretrained") == YAMNET and not begun:
             hparams["pretrained"] = fetch_yamnet(hparams["cache_folder"])
         listing = hparams["listing"] = list_data(hparams, cls.find_clips)
         model = hparams["modules"]["model"]

@@ -1,7 +1,9 @@
 """Google's weights out of a TF Lite file, here one made of small layers."""
 
+import hashlib
+
 from edgebrain.errors import UserError
-from edgebrain.events.networks import SeparableNet
+from edgebrain.events.networks import SeparableNet, yamnet_weights
 from edgebrain.events.networks.yamnet_weights import load_yamnet, read_yamnet
 import flatbuffers
 import numpy as np
@@ -142,3 +144,19 @@ def test_refuses_other_files_and_widths(tmp_path):
     other = SeparableNet(2, 4, [[1, 3]], mels=8, patch_frames=20)
     with pytest.raises(UserError, match="use YAMNet's widths"):
         load_yamnet(other, path)
+
+
+def test_another_file_than_googles_is_not_kept(mirror, tmp_path, monkeypatch):
+    write_model(mirror.folder / "yamnet.tflite")
+    urls = [f"{mirror.url}/yamnet.tflite"]
+    monkeypatch.setattr(yamnet_weights, "URLS", urls)
+    with pytest.raises(UserError, match="cannot be downloaded"):
+        yamnet_weights.fetch_yamnet(tmp_path / "cache")
+    content = (mirror.folder / "yamnet.tflite").read_bytes()
+    checksum = hashlib.md5(content).hexdigest()
+    monkeypatch.setattr(yamnet_weights, "MD5", checksum)
+    path = yamnet_weights.fetch_yamnet(tmp_path / "cache")
+    assert len(read_yamnet(path)) == 27
+    count = len(mirror.requests)
+    assert yamnet_weights.fetch_yamnet(tmp_path / "cache") == path
+    assert len(mirror.requests) == count
