@@ -87,15 +87,15 @@ def record(
 
 
 def heard(
-    sample_rate: int, seconds: float | None = None
+    sample_rate: int, device: int | None = None, seconds: float | None = None
 ) -> Iterator[np.ndarray]:
     """Yield what a microphone hears, resampled where it has another rate."""
     sound = sound_device()
     try:
-        rate = usable_rate(sound, sample_rate, output=False)
+        rate = usable_rate(sound, sample_rate, False, (device, None))
         total = None if seconds is None else round(seconds * rate)
         with sound.InputStream(
-            samplerate=rate, channels=1, dtype="float32"
+            samplerate=rate, channels=1, dtype="float32", device=device
         ) as stream:
             blocks = captured(stream, rate, total)
             yield from audio.resample_blocks(blocks, rate, sample_rate)

@@ -1,6 +1,7 @@
 """The released detectors: whole, small, their forms alike."""
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 from edgebrain.data.embedded.noises import make_noise
@@ -55,16 +56,16 @@ def test_forms_agree_on_sounds(folder):
     assert names[whole[0].argmax()] == "rain"
     stream = load_detector(folder, form="stream").classify(wav)
     assert np.abs(stream - whole).max() < 1e-4
-    # 8-bit weights cost the smaller network more: measured .16.
-    fine = 0.2 if folder.name.startswith("stream-66k") else 0.05
-    for precision, allowed in (("int8", 0.2), ("int16x8", fine)):
+    # 8-bit weights cost the smaller network more: measured .08, and .12.
+    fine = 0.1 if folder.name.startswith("stream-66k") else 0.05
+    for precision, allowed in (("int8", 0.15), ("int16x8", fine)):
         other = load_detector(folder, precision=precision).classify(wav)
         assert np.abs(other - whole).max() < allowed, precision
     other = load_detector(folder, form="stream", precision="int8")
-    assert np.abs(other.classify(wav) - whole).max() < 0.2
+    assert np.abs(other.classify(wav) - whole).max() < 0.15
 
 
-def test_listening_prints_each_score(monkeypatch, capsys):
+def test_listening_prints_what_changes(monkeypatch, capsys):
     """The scores of a microphone are those of the same recording."""
     spec = importlib.util.spec_from_file_location(
         "detect", MODELS[0].parents[1] / "detect.py"
@@ -76,8 +77,9 @@ def test_listening_prints_each_score(monkeypatch, capsys):
     detector = load_detector(MODELS[0], form="stream")
     rows = detector.stream().feed(0.1 * wav)
     blocks = iter(np.array_split(0.1 * wav, 40))
-    monkeypatch.setattr(detect, "heard", lambda rate: blocks)
-    detect.listen(detector, 0.0)
-    printed = capsys.readouterr().out.split("\r")[1:]
+    monkeypatch.setattr(detect, "heard", lambda rate, device: blocks)
+    detect.listen(detector, 0.0, None)
+    printed = capsys.readouterr().out.splitlines()
     names = [detector.class_names[row.argmax()] for row in rows]
-    assert [line.split()[0] for line in printed] == names and len(names) > 3
+    names = [name for name, _ in itertools.groupby(names)]
+    assert [line.split()[2] for line in printed] == names and names
