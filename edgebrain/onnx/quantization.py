@@ -239,7 +239,7 @@ def quantize(
     )
     leading = {}
     if settings.precision == "int8":
-        leading = graphs.saturating(source.model)
+        leading = graphs.saturating(source.model, states)
     # What was trained with its rounding ships with that rounding.
     leading |= ranges or {}
     found.update(leading)
