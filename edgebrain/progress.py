@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import weakref
 
 from tqdm import tqdm
 
@@ -36,16 +37,18 @@ class Progress(tqdm):
             return
         if self._lines:
             self.bar_format = _SHARE if self.total else _TIME
-        threading.Thread(target=self._tick, daemon=True).start()
-
-    def _tick(self) -> None:
         seconds = LINE_SECONDS if self._lines else BAR_SECONDS
-        while not self._over.wait(seconds):
-            if self._lines:
-                self.fp.write(f"{self}\n")
-                self.fp.flush()
-            else:
-                self.refresh()
+        # Known weakly: a bar that is dropped is closed, and ends the thread.
+        words = (weakref.ref(self), self._over, seconds)
+        threading.Thread(target=_tick, args=words, daemon=True).start()
+
+    def tick(self) -> None:
+        """Show how far it is now."""
+        if self._lines:
+            self.fp.write(f"{self}\n")
+            self.fp.flush()
+        else:
+            self.refresh()
 
     def display(self, msg=None, pos=None):
         """Draw the bar, where there is a terminal."""
@@ -55,6 +58,14 @@ class Progress(tqdm):
         """End the bar and its thread."""
         self._over.set()
         super().close()
+
+
+def _tick(reference, over, seconds) -> None:
+    while not over.wait(seconds):
+        if (progress := reference()) is None:
+            return
+        progress.tick()
+        del progress
 
 
 def working(label: str) -> Progress:

@@ -40,6 +40,7 @@ def test_short_work_leaves_no_line_and_no_thread(capsys):
         pass
     for _ in Progress(range(3)):
         break
+    Progress(total=3)  # dropped
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
             thread.join(0.1)

@@ -33,14 +33,13 @@ class _Resuming(pooch.HTTPDownloader):
         self.kwargs["headers"] = {"Accept-Encoding": "identity"} | (
             {"Range": f"bytes={have}-"} if have else {}
         )
-        self.progressbar = Progress(
-            total=1,
-            unit="B",
-            unit_scale=True,
-            desc=self.part.stem,
-        )
         try:
-            with self.part.open("ab" if have else "wb") as file:
+            with (
+                Progress(
+                    total=1, unit="B", unit_scale=True, desc=self.part.stem
+                ) as self.progressbar,
+                self.part.open("ab" if have else "wb") as file,
+            ):
                 super().__call__(url, file, pooch)
         except requests.HTTPError as error:
             # Nothing is left to send: the part is whole.
