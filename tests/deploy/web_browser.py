@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import os
 import shutil
 import threading
 import wave
@@ -13,6 +14,8 @@ import numpy as np
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream")
 READY = "#status:has-text('Ready')"
 RATE = 16000
+#: LIVE_SECONDS=600 pytest -k runs_without: ten minutes, by hand.
+LONG = int(os.environ.get("LIVE_SECONDS", "60"))
 #: Fits no number of 10 ms, so that a lost piece shows as a jump of phase.
 TONE_HZ = 997.0
 

@@ -6,7 +6,7 @@ import shutil
 from c_models import sound
 import numpy as np
 import pytest
-from web_browser import RATE, TONE_HZ, chromium, opened, served, write_wav
+from web_browser import LONG, RATE, TONE_HZ, chromium, opened, served, write_wav
 
 ROOT = Path(__file__).parents[3]
 MISSING = [
@@ -50,7 +50,8 @@ def address(folder):
 @pytest.fixture(scope="session")
 def tone(tmp_path_factory):
     """Return a wav that the fake microphone plays, longer than any test."""
-    time = np.arange(80 * 48000) / 48000
+    # From its end it begins again, with a jump.
+    time = np.arange((LONG + 20) * 48000) / 48000
     path = tmp_path_factory.mktemp("tone") / "tone.wav"
     return write_wav(path, 8000 * np.sin(2 * np.pi * TONE_HZ * time), 48000)
 

@@ -1,13 +1,8 @@
 """The microphone of the page: nothing is lost, nothing stays."""
 
-import os
-
 import numpy as np
 import pytest
-from web_browser import RATE, TONE_HZ, downloaded, opened, read_wav
-
-#: LIVE_SECONDS=600 pytest -k runs_without: ten minutes, by hand.
-LONG = int(os.environ.get("LIVE_SECONDS", "60"))
+from web_browser import LONG, RATE, TONE_HZ, downloaded, opened, read_wav
 
 
 def jumps(wave):
