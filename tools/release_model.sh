@@ -8,6 +8,8 @@
 # checkpoint unless one is named. The scores of every form, on the hard test
 # set (train.yaml) and the mild one (benchmarks/mild.yaml), and of the int8
 # form at several input levels, go to results/evaluation/release-<name>*/.
+# The variable FORMS holds further words for export_onnx.py, INT8 for quantize.py
+# where it makes int8.
 set -euo pipefail
 read -ra folders <<<"$2"
 name=$1 data=${folders[0]} results=${3:-results/$1/1234} checkpoint=${4:-}
@@ -28,7 +30,7 @@ mix benchmarks/mild.yaml test $pairs/mild
 mix "$target/train.yaml" train "$pairs/$name" # to calibrate on
 
 "$python" export_onnx.py "$results" ${checkpoint:+--checkpoint "$checkpoint"} \
-  --overwrite --output_folder "$target"
+  --overwrite --output_folder "$target" ${FORMS:-}
 "$python" - "$results" "$checkpoint" "$target/weights.pt" <<'END'
 from pathlib import Path
 import shutil, sys
@@ -37,13 +39,14 @@ folder, _ = pick_checkpoint(Path(sys.argv[1]), sys.argv[2] or None)
 shutil.copy(folder / "model.ckpt", sys.argv[3])
 END
 quantize() {
-  "$python" quantize.py "$1" --precision "$2" --overwrite \
+  "$python" quantize.py "$1" --precision "$2" --overwrite "${@:3}" \
     --calibration_folder "$pairs/$name/noisy_trainset_wav"
 }
-for precision in int8 int16x8; do quantize "$target/stream.onnx" $precision; done
+quantize "$target/stream.onnx" int8 ${INT8:-}
+quantize "$target/stream.onnx" int16x8
 forms=("$target"/{offline,stream,stream_int8,stream_int16x8}.onnx)
 if [ -e "$target/patch.onnx" ]; then # a recurrent network has none
-  quantize "$target/patch.onnx" int8
+  quantize "$target/patch.onnx" int8 ${INT8:-}
   rm "$target/patch.onnx" # 2 MiB a model: export_onnx.py makes it again
   forms+=("$target/patch_int8.onnx")
 fi
