@@ -200,7 +200,7 @@ def main(argv):
     )
     ranges = None
     if arguments.learned_ranges is not None:
-        from edgebrain.training.qat_ranges import learned_ranges
+        from edgebrain.training.qat import learned_ranges
 
         ranges = learned_ranges(arguments.learned_ranges, source, suffix)
         print(f"{len(ranges)} ranges learnt in {arguments.learned_ranges}")

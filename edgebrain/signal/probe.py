@@ -1,7 +1,5 @@
 """A speech-like signal, to compare forms of a network on."""
 
-from edgebrain.signal.settings import SignalSettings
-from edgebrain.signal.transform import magnitude, stft
 import numpy as np
 
 _SEED = 20250325
@@ -45,11 +43,3 @@ def speech_like(seconds: float, sample_rate: int) -> np.ndarray:
     wav = voice / np.abs(voice).max() + noise
     wav[-(count // 20) :] = 0.0
     return (0.5 * wav / np.abs(wav).max()).astype(np.float32)
-
-
-def probe_magnitude(settings: SignalSettings, frames: int) -> np.ndarray:
-    """Return the magnitude of it, float32 (bins, frames)."""
-    count = frames * settings.hop_length + settings.win_length
-    wav = speech_like(count / settings.sample_rate, settings.sample_rate)
-    found = magnitude(stft(wav[:count], settings), settings)
-    return np.ascontiguousarray(found[:, :frames], np.float32)

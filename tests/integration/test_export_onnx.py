@@ -8,9 +8,9 @@ import sys
 
 from edgebrain.enhancement.networks import STFTTCNN, LSTMMask
 from edgebrain.onnx.files import read_card
+from edgebrain.onnx.job import probe
 from edgebrain.onnx.runner import load_runner
 from edgebrain.signal import SignalSettings
-from edgebrain.signal.probe import probe_magnitude
 from edgebrain.tasks import Setup
 from edgebrain.training.results import load_model
 from edgebrain.training.weights import ModelCard
@@ -73,7 +73,7 @@ def test_all_forms_of_a_causal_model(export, tcnn, capsys):
     model, settings, sha256, info, _ = load_model(tcnn)
     names = sorted(path.name for path in (tcnn / "export").iterdir())
     assert names == ["offline.onnx", "patch.onnx", "stream.onnx"]
-    size = probe_magnitude(settings, 80)
+    size = probe(Setup("enhancement", settings), 80)
     with torch.no_grad():
         wanted = model(torch.from_numpy(size[None]))[0].numpy()
     for name in names:

@@ -8,9 +8,9 @@ from edgebrain.models import MaskModel
 from edgebrain.onnx import files
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
 from edgebrain.onnx.files import read_card
-from edgebrain.onnx.job import TOLERANCE
+from edgebrain.onnx.job import TOLERANCE, probe
 from edgebrain.onnx.runner import load_runner
-from edgebrain.signal.probe import probe_magnitude, speech_like
+from edgebrain.signal.probe import speech_like
 from edgebrain.tasks import Setup
 import numpy as np
 import onnx
@@ -20,6 +20,11 @@ from torch import nn
 
 #: The oldest and the newest; 17 is what every other test exports by.
 OPSETS = (13, 20)
+
+
+def magnitudes(settings, frames):
+    """Return those of speech, (bins, frames)."""
+    return probe(Setup("enhancement", settings), frames)
 
 
 def forward(model, magnitude):
@@ -51,7 +56,7 @@ def test_offline_equals_pytorch(
     judge_file(path, opset)
     runner = load_runner(path)
     assert runner.form == "offline" and runner.frames is None
-    magnitude = probe_magnitude(settings, 90)
+    magnitude = magnitudes(settings, 90)
     wanted = forward(model, magnitude)
     np.testing.assert_allclose(runner.run(magnitude), wanted, atol=1e-5)
     batch = np.stack([magnitude[:, :50], magnitude[:, 40:]])
@@ -78,7 +83,7 @@ def test_patch_with_the_receptive_field_is_the_offline_form(
     shape = files.shape_of(proto.graph.input[0])
     assert shape == [1, settings.bins, runner.frames]
     for frames in (runner.frames, runner.frames + 1, 100, 114):
-        magnitude = probe_magnitude(settings, frames)
+        magnitude = magnitudes(settings, frames)
         np.testing.assert_allclose(
             runner.run(magnitude), forward(model, magnitude), atol=1e-5
         )
@@ -103,7 +108,7 @@ def test_patch_of_a_recurrent_network_needs_a_context(
     judge_file(path, opset)
     assert any("not hold the receptive field" in n for n in exported.notes)
     runner = load_runner(path)
-    magnitude = probe_magnitude(settings, 60)
+    magnitude = magnitudes(settings, 60)
     # The first window starts where the offline form starts.
     np.testing.assert_allclose(
         runner.run(magnitude)[:, :5],
@@ -150,7 +155,7 @@ def test_stream_equals_offline_and_pytorch(
     runner = load_runner(path)
     assert runner.lookahead_frames == model.lookahead_frames + size - 1
     # 101 is no multiple of the frames a call.
-    magnitude = probe_magnitude(settings, 101)
+    magnitude = magnitudes(settings, 101)
     np.testing.assert_allclose(
         runner.run(magnitude), forward(model, magnitude), atol=1e-5
     )

@@ -9,10 +9,11 @@ from edgebrain.enhancement.forms.masker import StreamingMasker
 from edgebrain.errors import UserError
 from edgebrain.onnx.export import export_offline, export_patch, export_stream
 from edgebrain.onnx.files import read_card, write_card
+from edgebrain.onnx.job import probe
 from edgebrain.onnx.runner import load_runner
 from edgebrain.onnx.session import make_session
 from edgebrain.signal import istft, magnitude, stft
-from edgebrain.signal.probe import probe_magnitude, speech_like
+from edgebrain.signal.probe import speech_like
 from edgebrain.tasks import Setup
 import numpy as np
 import onnx
@@ -20,6 +21,11 @@ from onnx import TensorProto, helper, numpy_helper
 import pytest
 
 GIVEN = {"sample_rate": 16000, "n_fft": 32, "win_length": 32, "hop_length": 16}
+
+
+def magnitudes(settings, frames):
+    """Return those of speech, (bins, frames)."""
+    return probe(Setup("enhancement", settings), frames)
 
 
 def write_foreign(path, shape=("b", 17, "t"), weight=0.5, **changes):
@@ -77,7 +83,7 @@ def spoilt(files, tmp_path):
 @pytest.mark.parametrize("form", ["patch", "stream", "stream3"])
 @pytest.mark.parametrize("frames", [1, 2, 7, 27, 28, 29, 95])
 def test_every_form_gives_the_offline_mask(files, settings, form, frames):
-    size = probe_magnitude(settings, frames)
+    size = magnitudes(settings, frames)
     wanted = load_runner(files["offline"]).run(size)
     got = load_runner(files[form]).run(size)
     assert got.dtype == np.float32 and got.shape == size.shape
@@ -112,7 +118,7 @@ def test_two_streams_of_one_runner_do_not_disturb_each_other(
     files, settings, form
 ):
     runner = load_runner(files[form])
-    one = probe_magnitude(settings, 60)
+    one = magnitudes(settings, 60)
     two = one[:, ::-1].copy()
     wanted = [runner.run(one), runner.run(two)]
     streamers = [runner.streamer(), runner.streamer()]
@@ -128,7 +134,10 @@ def test_two_streams_of_one_runner_do_not_disturb_each_other(
 @pytest.mark.parametrize("form", ["patch", "stream", "stream3"])
 def test_reset_forgets(files, settings, form):
     runner = load_runner(files[form])
-    size, streamer = probe_magnitude(settings, 50), runner.streamer()
+    size, streamer = (
+        magnitudes(settings, 50),
+        runner.streamer(),
+    )
     streamer(size[:, 20:43])
     streamer.reset()
     mask = np.concatenate([streamer(size), streamer.flush()], axis=1)
@@ -136,7 +145,7 @@ def test_reset_forgets(files, settings, form):
 
 
 def test_a_streamer_owes_no_more_than_it_says(files, settings):
-    size = probe_magnitude(settings, 90)
+    size = magnitudes(settings, 90)
     for form, ahead in (("patch", 5 + 3 - 1), ("stream", 3), ("stream3", 5)):
         runner = load_runner(files[form])
         assert runner.lookahead_frames == ahead
@@ -151,7 +160,7 @@ def test_a_streamer_owes_no_more_than_it_says(files, settings):
 
 def test_a_board_sees_true_history_and_whole_windows(files, settings):
     runner = load_runner(files["patch"])
-    size = probe_magnitude(settings, 90)
+    size = magnitudes(settings, 90)
     windows = [f["magnitude"][0] for f in runner.iter_feeds(size)]
     left, right = runner.context
     for i, window in enumerate(windows[:-1]):
@@ -163,7 +172,7 @@ def test_a_board_sees_true_history_and_whole_windows(files, settings):
 
 def test_iter_feeds_threads_the_states(files, settings):
     runner = load_runner(files["stream"])
-    size = probe_magnitude(settings, 20)
+    size = magnitudes(settings, 20)
     feeds = list(runner.iter_feeds(size))
     assert len(feeds) == 20 + 3  # the look-ahead is pushed out
     assert not any(feeds[0][s["input"]].any() for s in runner.metadata.states)
@@ -180,7 +189,10 @@ def test_iter_feeds_threads_the_states(files, settings):
 def test_the_offline_form_streams_in_blocks(files, settings):
     runner = load_runner(files["offline"])
     assert runner.lookahead_frames is None
-    streamer, size = runner.streamer(), probe_magnitude(settings, 300)
+    streamer, size = (
+        runner.streamer(),
+        magnitudes(settings, 300),
+    )
     parts = [streamer(size[:, :100]), streamer(size[:, 100:])]
     assert parts[0].shape[1] == 0 and streamer.exact
     got = np.concatenate([*parts, streamer.flush()], axis=1)
@@ -211,7 +223,7 @@ def test_settings_of_a_file_with_metadata(files):
 def test_a_foreign_file_with_any_number_of_frames(shape, settings, tmp_path):
     runner = load_runner(write_foreign(tmp_path / "f.onnx", shape), **GIVEN)
     assert runner.form == "offline" and runner.metadata.signal == settings
-    size = probe_magnitude(settings, 33)
+    size = magnitudes(settings, 33)
     wanted = 1 / (1 + np.exp(-0.5 * size))
     np.testing.assert_allclose(runner.run(size), wanted, atol=1e-6)
 
@@ -226,7 +238,7 @@ def test_a_foreign_file_with_a_fixed_number_of_frames(
     assert runner.form == "patch" and runner.context == sides
     assert runner.frames_per_patch == 12 - sum(sides)
     for frames in (5, 12, 40):
-        size = probe_magnitude(settings, frames)
+        size = magnitudes(settings, frames)
         wanted = 1 / (1 + np.exp(-0.5 * size))
         np.testing.assert_allclose(runner.run(size), wanted, atol=1e-6)
 
@@ -259,7 +271,7 @@ def test_a_foreign_file_that_cannot_be(changes, message, tmp_path):
 def test_a_mask_of_another_shape(settings, tmp_path):
     path = write_foreign(tmp_path / "f.onnx", transposed=True)
     with pytest.raises(UserError, match="no mask network"):
-        load_runner(path, **GIVEN).run(probe_magnitude(settings, 9))
+        load_runner(path, **GIVEN).run(magnitudes(settings, 9))
 
 
 def test_a_stream_whose_mask_has_another_shape(files, tmp_path):
@@ -342,4 +354,7 @@ def test_an_offline_file_made_static_runs_in_patches(spoilt, settings):
     onnx.save(model, spoilt["offline"])
     runner = load_runner(spoilt["offline"])
     assert (runner.form, runner.frames_per_patch) == ("patch", 40)
-    assert runner.run(probe_magnitude(settings, 95)).shape == (17, 95)
+    assert runner.run(magnitudes(settings, 95)).shape == (
+        17,
+        95,
+    )
