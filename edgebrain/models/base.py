@@ -1,8 +1,11 @@
 """What every network states about itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 import inspect
+from typing import Any
 
+from edgebrain.checks import Rule, check
 from edgebrain.errors import UserError
 import torch
 from torch import Tensor, nn
@@ -113,6 +116,12 @@ class EdgeModel(nn.Module):
                 )
             arguments[name] = getattr(self, name)
         return arguments
+
+    def _keep(self, rules: Mapping[str, Rule], **arguments: Any) -> None:
+        """Check constructor arguments by a table; keep them for ``config``."""
+        checked = check(type(self).__name__, arguments, rules)
+        for name, value in checked.items():
+            setattr(self, name, value)
 
     def _no_streaming(self) -> UserError:
         return no_streaming(self)

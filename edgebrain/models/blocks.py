@@ -1,10 +1,12 @@
 """Parts that two or more networks share."""
 
+from edgebrain.checks import Name
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 MASK_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+MASK_RULES = {"mask_activation": Name("mask activation", MASK_ACTIVATIONS)}
 
 
 class _DepthwiseConv1d(torch.autograd.Function):

@@ -1,17 +1,25 @@
 """LSTM between 1x1 convolutions."""
 
+from edgebrain.checks import Number
 from edgebrain.enhancement.networks.prologue import (
+    PROLOGUE_RULES,
     FeaturePrologue,
-    check_prologue,
 )
-from edgebrain.models.arguments import Arguments
 from edgebrain.models.base import MaskModel, State, zero_state
 from edgebrain.models.blocks import (
     MASK_ACTIVATIONS,
+    MASK_RULES,
     LSTMStack,
     PointwiseBlock,
 )
 from torch import Tensor, nn
+
+_SIZES = ("in_channels", "hidden_size", "num_layers")
+_RULES = {
+    **dict.fromkeys(_SIZES, Number(whole=True, least=1)),
+    **MASK_RULES,
+    **PROLOGUE_RULES,
+}
 
 
 class ConvLSTM(MaskModel):
@@ -51,29 +59,25 @@ class ConvLSTM(MaskModel):
         prologue: str = "linear",
         prologue_exponent: float = 0.3,
     ):
-        check = Arguments("ConvLSTM")
-        check.integer("in_channels", in_channels)
-        check.integer("hidden_size", hidden_size)
-        check.integer("num_layers", num_layers)
-        check.choice("mask_activation", mask_activation, MASK_ACTIVATIONS)
-        check_prologue(check, prologue, prologue_exponent)
-        check.finish()
-
         super().__init__(in_channels)
-        self.in_channels = in_channels
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.mask_activation = mask_activation
-        self.prologue = prologue
-        self.prologue_exponent = prologue_exponent
-
-        self.front_end = FeaturePrologue(prologue, prologue_exponent)
-        self.encoder = PointwiseBlock(in_channels, in_channels)
-        self.lstm = LSTMStack(in_channels, hidden_size, num_layers)
+        self._keep(
+            _RULES,
+            in_channels=in_channels,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            mask_activation=mask_activation,
+            prologue=prologue,
+            prologue_exponent=prologue_exponent,
+        )
+        self.front_end = FeaturePrologue(self.prologue, self.prologue_exponent)
+        self.encoder = PointwiseBlock(self.in_channels, self.in_channels)
+        self.lstm = LSTMStack(
+            self.in_channels, self.hidden_size, self.num_layers
+        )
         self.decoder = nn.Sequential(
-            PointwiseBlock(hidden_size, in_channels),
-            nn.Conv1d(in_channels, in_channels, 1),
-            MASK_ACTIVATIONS[mask_activation](),
+            PointwiseBlock(self.hidden_size, self.in_channels),
+            nn.Conv1d(self.in_channels, self.in_channels, 1),
+            MASK_ACTIVATIONS[self.mask_activation](),
         )
 
     def forward(self, magnitude: Tensor) -> Tensor:

@@ -1,13 +1,22 @@
 """Plain LSTM mask estimator."""
 
+from edgebrain.checks import Number
 from edgebrain.enhancement.networks.prologue import (
+    PROLOGUE_RULES,
     FeaturePrologue,
-    check_prologue,
 )
-from edgebrain.models.arguments import Arguments
 from edgebrain.models.base import MaskModel, State, zero_state
-from edgebrain.models.blocks import MASK_ACTIVATIONS, LSTMStack
+from edgebrain.models.blocks import MASK_ACTIVATIONS, MASK_RULES, LSTMStack
 from torch import Tensor, nn
+
+_SIZES = ("in_channels", "hidden_size", "num_layers")
+_RULES = {
+    **dict.fromkeys(_SIZES, Number(whole=True, least=1)),
+    "projection_size": Number(whole=True, least=1, optional=True),
+    "dropout": Number(least=0, most=1),
+    **MASK_RULES,
+    **PROLOGUE_RULES,
+}
 
 
 class LSTMMask(MaskModel):
@@ -54,36 +63,29 @@ class LSTMMask(MaskModel):
         prologue: str = "power",
         prologue_exponent: float = 0.3,
     ):
-        check = Arguments("LSTMMask")
-        check.integer("in_channels", in_channels)
-        check.integer("hidden_size", hidden_size)
-        check.integer("num_layers", num_layers)
-        if projection_size is not None:
-            check.integer("projection_size", projection_size)
-        check.choice("mask_activation", mask_activation, MASK_ACTIVATIONS)
-        check.number("dropout", dropout, 0.0, 1.0)
-        check_prologue(check, prologue, prologue_exponent)
-        check.finish()
-
         super().__init__(in_channels)
-        self.in_channels = in_channels
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.projection_size = projection_size
-        self.mask_activation = mask_activation
-        self.dropout = dropout
-        self.prologue = prologue
-        self.prologue_exponent = prologue_exponent
-
-        self.front_end = FeaturePrologue(prologue, prologue_exponent)
-        width, self.project = in_channels, nn.Identity()
-        if projection_size is not None:
-            width = projection_size
-            self.project = nn.Conv1d(in_channels, width, 1)
-        self.lstm = LSTMStack(width, hidden_size, num_layers, dropout)
+        self._keep(
+            _RULES,
+            in_channels=in_channels,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            projection_size=projection_size,
+            mask_activation=mask_activation,
+            dropout=dropout,
+            prologue=prologue,
+            prologue_exponent=prologue_exponent,
+        )
+        self.front_end = FeaturePrologue(self.prologue, self.prologue_exponent)
+        width, self.project = self.in_channels, nn.Identity()
+        if self.projection_size is not None:
+            width = self.projection_size
+            self.project = nn.Conv1d(self.in_channels, width, 1)
+        self.lstm = LSTMStack(
+            width, self.hidden_size, self.num_layers, self.dropout
+        )
         self.output = nn.Sequential(
-            nn.Conv1d(hidden_size, in_channels, 1),
-            MASK_ACTIVATIONS[mask_activation](),
+            nn.Conv1d(self.hidden_size, self.in_channels, 1),
+            MASK_ACTIVATIONS[self.mask_activation](),
         )
 
     def forward(self, magnitude: Tensor) -> Tensor:

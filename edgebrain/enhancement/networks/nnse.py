@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgebrain.checks import Name, Number, check
 from edgebrain.enhancement.networks.nnse_arch import (
     ACTIVATIONS,
     LAYER_TYPES,
     find_architecture,
     read_architecture,
 )
-from edgebrain.errors import UserError
-from edgebrain.models.arguments import Arguments
+from edgebrain.errors import UserError, unknown_name
 from edgebrain.models.base import MaskModel, State, zero_state
 from edgebrain.models.blocks import LSTMStack
 import numpy as np
@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEATURES = ("mel", "pspec")
 FLOOR = 2.0**-15
 # Features are logarithms of power with a spread of about one; below this
 # one is constant (a bin that a file format leaves empty) and must not grow.
@@ -37,6 +36,25 @@ _DEFAULTS = {
     "strides": 1,
     "activation": "tanh",
     "dropprob": 0.0,
+}
+_COUNT = Number(whole=True, least=1)
+_SHARE = Number(least=0, most=1)
+_RULES = {
+    "features": Name("features", ("mel", "pspec")),
+    "bins": Number(whole=True, least=2),
+    "n_mels": _COUNT,
+    "sample_rate": _COUNT,
+    "input_dropprob": _SHARE,
+    "scalar_output": Number(least=1e-6, most=1e6),
+}
+_LAYER_RULES = {
+    "layer_type": Name("layer type", LAYER_TYPES),
+    "layer_neurons": _COUNT,
+    "kernel_size": _COUNT,
+    # Each frame needs a mask.
+    "strides": Number(whole=True, least=1, most=1),
+    "activation": Name("activation", ACTIVATIONS),
+    "dropprob": _SHARE,
 }
 
 
@@ -177,16 +195,18 @@ class NNSE(MaskModel):
         input_dropprob: float = 0.0,
         scalar_output: float = 1.0,
     ):
-        check = Arguments("NNSE")
-        check.choice("features", features, FEATURES)
-        check.integer("bins", bins, low=2)
-        check.integer("n_mels", n_mels)
-        check.integer("sample_rate", sample_rate)
-        check.require(
-            layers is None or arch_file is None,
-            "both layers and arch_file are given: leave one out",
+        super().__init__(bins)
+        self._keep(
+            _RULES,
+            bins=bins,
+            features=features,
+            n_mels=n_mels,
+            sample_rate=sample_rate,
         )
-        check.finish()
+        if layers is not None and arch_file is not None:
+            raise UserError(
+                "NNSE: both layers and arch_file are given: leave one out"
+            )
         inputs = n_mels if features == "mel" else bins
         if layers is None:
             default = "72_mel" if features == "mel" else "128_pspec"
@@ -195,24 +215,17 @@ class NNSE(MaskModel):
             layers = read.layers
             input_dropprob = read.input_dropprob
             scalar_output = read.scalar_output
-            check.require(
-                read.input_neurons == inputs,
-                f"{path.name} has input_neurons {read.input_neurons}, but "
-                f"features {features!r} gives {inputs} a frame",
-            )
-        check.number("input_dropprob", input_dropprob, 0.0, 1.0)
-        check.number("scalar_output", scalar_output, 1e-6, 1e6)
-        layers = _checked_layers(layers, bins, check)
-        check.finish()
-
-        super().__init__(bins)
-        self.layers = layers
+            if read.input_neurons != inputs:
+                raise UserError(
+                    f"NNSE: {path.name} has input_neurons "
+                    f"{read.input_neurons}, but features {features!r} gives "
+                    f"{inputs} a frame"
+                )
+        self._keep(
+            _RULES, input_dropprob=input_dropprob, scalar_output=scalar_output
+        )
+        self.layers = layers = _checked_layers(layers, bins)
         self.arch_file = None
-        self.features = features
-        self.n_mels = n_mels
-        self.sample_rate = sample_rate
-        self.input_dropprob = input_dropprob
-        self.scalar_output = scalar_output
         kinds = [layer["layer_type"] for layer in layers]
         if "lstm" not in kinds:
             self.receptive_field_frames = 1 + sum(
@@ -221,7 +234,7 @@ class NNSE(MaskModel):
 
         self.front_end = LogSpectrum(features, bins, n_mels, sample_rate)
         # Dropout1d drops whole channels: one mask for all frames.
-        self.dropout = nn.Dropout1d(input_dropprob)
+        self.dropout = nn.Dropout1d(self.input_dropprob)
         self.net = nn.ModuleDict()
         self.after = nn.ModuleDict()
         for position, layer in enumerate(layers):
@@ -306,44 +319,34 @@ class NNSE(MaskModel):
         }
 
 
-def _checked_layers(layers, bins: int, check: Arguments) -> list[dict]:
-    """Return the layers with every key; add what is wrong with them."""
+def _checked_layers(layers: list[dict], bins: int) -> list[dict]:
+    """Return the layers with every key, each value in its type."""
     if not isinstance(layers, list) or not layers:
-        check.require(False, f"layers must be a list of dicts, got {layers!r}")
-        return []
-    full = []
+        raise UserError(f"NNSE: layers must be a list of dicts, got {layers!r}")
+    full, problems = [], []
     for number, layer in enumerate(layers):
+        where = f"layers[{number}]"
         if not isinstance(layer, dict):
-            check.require(False, f"layers[{number}] must be a dict")
-            continue
-        for key in layer:
-            check.choice(f"layers[{number}] key", key, _DEFAULTS)
-        layer = {key: layer.get(key, value) for key, value in _DEFAULTS.items()}
-        where, kind = f"layers[{number}].", layer["layer_type"]
-        check.choice(where + "layer_type", kind, LAYER_TYPES)
-        check.integer(where + "layer_neurons", layer["layer_neurons"])
-        check.integer(where + "kernel_size", layer["kernel_size"])
-        check.number(where + "dropprob", layer["dropprob"], 0.0, 1.0)
-        check.choice(where + "activation", layer["activation"], ACTIVATIONS)
-        check.require(
-            layer["strides"] == 1,
-            f"{where}strides must be 1, for each frame needs a mask, got "
-            f"{layer['strides']!r}",
-        )
-        check.require(
-            kind == "conv1d" or layer["kernel_size"] == 1,
-            f"{where}kernel_size belongs to conv1d, not to {kind}",
-        )
-        check.require(
-            kind != "lstm" or layer["activation"] == "tanh",
-            f"{where}activation of an lstm is tanh, got "
-            f"{layer['activation']!r}",
-        )
+            raise UserError(f"NNSE: {where} must be a dict, got {layer!r}")
+        for key in layer.keys() - _DEFAULTS.keys():
+            raise unknown_name(f"key of NNSE's {where}", key, _DEFAULTS)
+        layer = check(f"NNSE: {where}", {**_DEFAULTS, **layer}, _LAYER_RULES)
+        kind = layer["layer_type"]
+        if kind != "conv1d" and layer["kernel_size"] > 1:
+            problems.append(
+                f"{where}.kernel_size belongs to conv1d, not to {kind}"
+            )
+        if kind == "lstm" and layer["activation"] != "tanh":
+            problems.append(
+                f"{where}.activation of an lstm is tanh, got "
+                f"{layer['activation']!r}"
+            )
         full.append(layer)
-    if full:
-        last = full[-1]["layer_neurons"]
-        check.require(
-            last == bins,
-            f"the last layer has {last} neurons, the mask {bins} bins",
+    last = full[-1]["layer_neurons"]
+    if last != bins:
+        problems.append(
+            f"the last layer has {last} neurons, the mask {bins} bins"
         )
+    if problems:
+        raise UserError.collect("NNSE", problems)
     return full

@@ -12,11 +12,16 @@ decides on a part of it too: what is below half a step is gone before any
 prologue. A network for it is trained with that rounding.
 """
 
-from edgebrain.models.arguments import Arguments
+from edgebrain.checks import Name, Number
 import torch
 from torch import Tensor, nn
 
-PROLOGUES = ("linear", "log1p", "power")
+#: Rules of the arguments that a network hands on to its prologue.
+PROLOGUE_RULES = {
+    "prologue": Name("prologue", ("linear", "log1p", "power")),
+    "prologue_exponent": Number(least=0.01, most=2),
+    "int8_step": Number(least=1e-6, most=1, optional=True),
+}
 
 
 class FeaturePrologue(nn.Module):
@@ -62,16 +67,3 @@ class FeaturePrologue(nn.Module):
         power = f", exponent={self.exponent}" if self.kind == "power" else ""
         step = f", int8_step={self.int8_step}" if self.int8_step else ""
         return f"{self.kind}{power}{step}"
-
-
-def check_prologue(
-    check: Arguments,
-    kind: str,
-    exponent: float,
-    int8_step: float | None = None,
-) -> None:
-    """Add what is wrong with the prologue arguments of a network."""
-    check.choice("prologue", kind, PROLOGUES)
-    check.number("prologue_exponent", exponent, 0.01, 2.0)
-    if int8_step is not None:
-        check.number("int8_step", int8_step, 1e-6, 1.0)

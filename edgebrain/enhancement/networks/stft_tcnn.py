@@ -2,18 +2,34 @@
 
 import math
 
+from edgebrain.checks import Name, Number, switch
 from edgebrain.enhancement.networks.prologue import (
+    PROLOGUE_RULES,
     FeaturePrologue,
-    check_prologue,
 )
-from edgebrain.models.arguments import Arguments
+from edgebrain.errors import UserError
 from edgebrain.models.base import MaskModel, State, zero_state
-from edgebrain.models.blocks import MASK_ACTIVATIONS, DepthwiseConv1d
+from edgebrain.models.blocks import (
+    MASK_ACTIVATIONS,
+    MASK_RULES,
+    DepthwiseConv1d,
+)
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 ACTIVATIONS = {"relu": nn.ReLU, "prelu": nn.PReLU}
+_SIZES = "n_blocks num_layers in_channels tcn_latent_dim init_dilation".split()
+_RULES = {
+    **dict.fromkeys([*_SIZES, "kernel_size"], Number(whole=True, least=1)),
+    "bottleneck_channels": Number(whole=True, least=1, optional=True),
+    "linear_bins": Number(whole=True, least=1, optional=True),
+    "lookahead_frames": Number(whole=True, least=0),
+    "causal": switch,
+    "activation": Name("activation", ACTIVATIONS),
+    **MASK_RULES,
+    **PROLOGUE_RULES,
+}
 
 
 class ResidualLayer(nn.Module):
@@ -168,76 +184,66 @@ class STFTTCNN(MaskModel):
         prologue_exponent: float = 0.3,
         int8_step: float | None = None,
     ):
-        check = Arguments("STFTTCNN")
-        for name, value in {
-            "n_blocks": n_blocks,
-            "num_layers": num_layers,
-            "in_channels": in_channels,
-            "tcn_latent_dim": tcn_latent_dim,
-            "init_dilation": init_dilation,
-            "kernel_size": kernel_size,
-        }.items():
-            check.integer(name, value)
-        check.integer("lookahead_frames", lookahead_frames, low=0)
-        if bottleneck_channels is not None:
-            check.integer("bottleneck_channels", bottleneck_channels)
-        if linear_bins is not None:
-            check.integer("linear_bins", linear_bins)
-            check.require(
-                linear_bins + 2 <= (bottleneck_channels or 0) <= in_channels,
-                f"linear_bins must be at least 2 below bottleneck_channels, "
-                f"and that at most in_channels, got {linear_bins}, "
-                f"{bottleneck_channels} and {in_channels}",
-            )
-        check.flag("causal", causal)
-        check.choice("mask_activation", mask_activation, MASK_ACTIVATIONS)
-        check.choice("activation", activation, ACTIVATIONS)
-        check_prologue(check, prologue, prologue_exponent, int8_step)
-        check.finish()
-        field = 1 + n_blocks * (kernel_size - 1) * sum(
-            init_dilation**i for i in range(num_layers)
-        )
-        if not causal:
-            check.require(
-                kernel_size % 2 == 1,
-                f"kernel_size must be odd when causal is False, got "
-                f"{kernel_size}",
-            )
-            check.require(
-                lookahead_frames in (0, field // 2),
-                f"lookahead_frames of a network that is not causal follows "
-                f"from its layers ({field // 2}): leave it 0, got "
-                f"{lookahead_frames}",
-            )
-            lookahead_frames = field // 2
-        check.finish()
-
         super().__init__(in_channels)
-        self.n_blocks = n_blocks
-        self.num_layers = num_layers
-        self.in_channels = in_channels
-        self.tcn_latent_dim = tcn_latent_dim
-        self.init_dilation = init_dilation
-        self.mask_activation = mask_activation
-        self.causal = causal
-        self.kernel_size = kernel_size
-        self.activation = activation
-        self.bottleneck_channels = bottleneck_channels
-        self.linear_bins = linear_bins
-        self.lookahead_frames = lookahead_frames
-        self.prologue = prologue
-        self.prologue_exponent = prologue_exponent
-        self.int8_step = int8_step
+        self._keep(
+            _RULES,
+            n_blocks=n_blocks,
+            num_layers=num_layers,
+            in_channels=in_channels,
+            tcn_latent_dim=tcn_latent_dim,
+            init_dilation=init_dilation,
+            mask_activation=mask_activation,
+            causal=causal,
+            kernel_size=kernel_size,
+            activation=activation,
+            bottleneck_channels=bottleneck_channels,
+            linear_bins=linear_bins,
+            lookahead_frames=lookahead_frames,
+            prologue=prologue,
+            prologue_exponent=prologue_exponent,
+            int8_step=int8_step,
+        )
+        field = 1 + self.n_blocks * (self.kernel_size - 1) * sum(
+            self.init_dilation**i for i in range(self.num_layers)
+        )
         self.receptive_field_frames = field
+        problems = []
+        if self.linear_bins is not None and not (
+            self.linear_bins + 2
+            <= (self.bottleneck_channels or 0)
+            <= self.in_channels
+        ):
+            problems.append(
+                "linear_bins must be at least 2 below bottleneck_channels, "
+                f"and that at most in_channels, got {self.linear_bins}, "
+                f"{self.bottleneck_channels} and {self.in_channels}"
+            )
+        if not self.causal and self.kernel_size % 2 == 0:
+            problems.append(
+                "kernel_size must be odd when causal is False, got "
+                f"{self.kernel_size}"
+            )
+        if not self.causal and self.lookahead_frames not in (0, field // 2):
+            problems.append(
+                "lookahead_frames of a network that is not causal follows "
+                f"from its layers ({field // 2}): leave it 0, got "
+                f"{self.lookahead_frames}"
+            )
+        if problems:
+            raise UserError.collect("STFTTCNN", problems)
+        if not self.causal:
+            self.lookahead_frames = field // 2
 
-        self.front_end = FeaturePrologue(prologue, prologue_exponent, int8_step)
-        width = bottleneck_channels or in_channels
+        self.front_end = FeaturePrologue(
+            self.prologue, self.prologue_exponent, self.int8_step
+        )
+        width = self.bottleneck_channels or self.in_channels
         self.enter, self.leave = nn.Identity(), nn.Identity()
-        if bottleneck_channels is not None:
-            self.enter = nn.Conv1d(in_channels, width, 1)
-            self.leave = nn.Conv1d(width, in_channels, 1)
-        if linear_bins is not None:
-            bands = _bands(in_channels, width, linear_bins)
+        if self.bottleneck_channels is not None:
+            self.enter = nn.Conv1d(self.in_channels, width, 1)
+            self.leave = nn.Conv1d(width, self.in_channels, 1)
+        if self.linear_bins is not None:
+            bands = _bands(self.in_channels, width, self.linear_bins)
             mean = bands / bands.sum(1, keepdim=True)
             self.enter.weight.data = mean.unsqueeze(-1)
             self.leave.weight.data = bands.T.contiguous().unsqueeze(-1)
@@ -247,17 +253,17 @@ class STFTTCNN(MaskModel):
             {
                 f"block{block}_layer{layer}": ResidualLayer(
                     width,
-                    tcn_latent_dim,
-                    kernel_size,
-                    init_dilation**layer,
-                    causal,
-                    activation,
+                    self.tcn_latent_dim,
+                    self.kernel_size,
+                    self.init_dilation**layer,
+                    self.causal,
+                    self.activation,
                 )
-                for block in range(n_blocks)
-                for layer in range(num_layers)
+                for block in range(self.n_blocks)
+                for layer in range(self.num_layers)
             }
         )
-        self.mask = MASK_ACTIVATIONS[mask_activation]()
+        self.mask = MASK_ACTIVATIONS[self.mask_activation]()
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Return the mask of a whole clip, (batch, bins, frames)."""

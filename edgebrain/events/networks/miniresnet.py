@@ -4,14 +4,20 @@ The networks of the STM32 model zoo's audio event detection, after He et al.,
 2016 (v1 and, with pre-activation, v2).
 """
 
+from edgebrain.checks import Name, Number
 from edgebrain.events.networks.base import EventModel
-from edgebrain.models.arguments import Arguments
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 _EPS = 1.001e-5
 _WIDTH = 64
-POOLING = ("none", "avg", "max")
+_RULES = {
+    "n_classes": Number(whole=True, least=2),
+    "version": Number(whole=True, least=1, most=2),
+    "n_stacks": Number(whole=True, least=1),
+    "pooling": Name("pooling", ("none", "avg", "max")),
+    "dropout": Number(least=0, most=0.95),
+}
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -90,15 +96,14 @@ class MiniResNet(EventModel):
         dropout: float = 0.0,
     ):
         super().__init__(n_classes, mels, patch_frames)
-        self.version, self.n_stacks = version, n_stacks
-        self.pooling, self.dropout = pooling, dropout
-        check = Arguments("MiniResNet")
-        check.integer("n_classes", n_classes, low=2)
-        check.require(version in (1, 2), f"version: 1 or 2, not {version!r}")
-        check.integer("n_stacks", n_stacks)
-        check.choice("pooling", pooling, POOLING)
-        check.number("dropout", dropout, 0.0, 0.95)
-        check.finish()
+        self._keep(
+            _RULES,
+            n_classes=n_classes,
+            version=version,
+            n_stacks=n_stacks,
+            pooling=pooling,
+            dropout=dropout,
+        )
         self.stem = nn.Conv2d(1, _WIDTH, 7, 2, padding=3)
         self.stem_norm = _norm(_WIDTH) if version == 1 else None
         blocks, width = [], _WIDTH

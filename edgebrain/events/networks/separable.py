@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from edgebrain.checks import Name, Number
+from edgebrain.errors import UserError
 from edgebrain.events.networks.base import EventModel
 from edgebrain.events.networks.layers import MelConv
-from edgebrain.models.arguments import Arguments
 from edgebrain.models.base import State, zero_state
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,11 @@ _STEM = 32
 #: Part of the largest value of a layer that each channel is taken to reach.
 _LEAST_REACH = 0.01
 _KERNEL = 3
+_RULES = {
+    "n_classes": Number(whole=True, least=2),
+    "dropout": Number(least=0, most=0.95),
+    "time_padding": Name("time_padding", ("valid", "same")),
+}
 
 
 class SeparableNet(EventModel):
@@ -55,14 +61,14 @@ class SeparableNet(EventModel):
         dropout: float = 0.0,
     ):
         super().__init__(n_classes, mels, patch_frames)
-        self.stem, self.dropout = stem, dropout
+        self.stem = stem
         self.blocks = [[int(s), int(c)] for s, c in blocks]
-        self.time_padding = time_padding
-        check = Arguments(type(self).__name__)
-        check.integer("n_classes", n_classes, low=2)
-        check.number("dropout", dropout, 0.0, 0.95)
-        check.choice("time_padding", time_padding, ("valid", "same"))
-        check.finish()
+        self._keep(
+            _RULES,
+            n_classes=n_classes,
+            dropout=dropout,
+            time_padding=time_padding,
+        )
         self.causal = time_padding == "valid"
         self.backbone = nn.ModuleList()
         channels, bands = 1, mels
@@ -95,11 +101,11 @@ class SeparableNet(EventModel):
             field = (field - 1) * stride + kernel
             self.step_frames *= stride
         self.columns = 1 + (patch_frames - field) // self.step_frames
-        check.require(
-            self.columns >= 1 or not self.causal,
-            f"patch_frames {patch_frames}: a column needs {field} frames",
-        )
-        check.finish()
+        if self.causal and self.columns < 1:
+            raise UserError(
+                f"{type(self).__name__}: patch_frames {patch_frames}: a column "
+                f"needs {field} frames"
+            )
         if self.causal:
             self.lookahead_frames = 0
             self.receptive_field_frames = (
@@ -242,11 +248,10 @@ class YAMNet(SeparableNet):
         patch_frames: int = 96,
         dropout: float = 0.0,
     ):
-        check = Arguments("YAMNet")
-        check.require(
-            embedding in YAMNET, f"embedding: 256 or 1024, not {embedding!r}"
-        )
-        check.finish()
+        if embedding not in YAMNET:
+            raise UserError(
+                f"YAMNet: embedding: 256 or 1024, not {embedding!r}"
+            )
         super().__init__(
             n_classes,
             _STEM,

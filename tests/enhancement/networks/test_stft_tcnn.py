@@ -142,12 +142,12 @@ def test_prologues_compute_what_they_say():
 
 def test_every_bad_argument_is_listed():
     with pytest.raises(UserError) as error:
-        STFTTCNN(0, 2.5, activation="relo", causal="yes", prologue="powr")
+        STFTTCNN(0, 2.5, activation="relo", causal="maybe", prologue="powr")
     text = str(error.value)
     assert "5 problems" in text
-    assert "n_blocks must be a whole number of at least 1, got 0" in text
+    assert "n_blocks: a whole number from 1, not 0" in text
     assert "num_layers" in text and "did you mean relu" in text
-    assert "causal must be True or False" in text
+    assert "causal: True or False" in text
     assert "did you mean power" in text
 
 
