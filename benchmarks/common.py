@@ -25,9 +25,9 @@ def training_set(cache: Path, settings: MixingSettings | None = None):
     """Return the training set of the embedded corpus in crops."""
     data = prepared(cache)
     dataset = mixing_dataset(
-        data.speech["train"],
-        data.noise["train"],
-        data.rir["train"],
+        data.manifests["speech"]["train"],
+        data.manifests["noise"]["train"],
+        data.manifests["rir"]["train"],
         settings or MixingSettings(),
         RATE,
         SEED,

@@ -7,18 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from edgebrain.data.audio import AudioInfo
 from edgebrain.data.ingest import Recording
-from edgebrain.data.layout import (
-    ROLES,
-    Clip,
-    Found,
-    find_audio,
-    group_of,
-)
+from edgebrain.data.layout import ROLES, SIDES, Clip, Found, group_of
 from edgebrain.errors import UserError, shorten
 from edgebrain.files import sha256
-
-SIDES = ("noisy", "clean")
-
 
 #: What to do about files that cannot be used.
 SKIP_BAD = "--skip_bad True leaves bad ones out"
@@ -37,7 +28,7 @@ class Findings:
 
 def gather(
     role: str,
-    where: Path | str | Found | Mapping[str, Path | str | Found],
+    files: Mapping[str, Found],
     pattern: str | None,
     found: Findings,
 ) -> list[Clip]:
@@ -45,37 +36,28 @@ def gather(
 
     Arguments
     ---------
-    where : Path, str, Found or mapping
-        The folder, or chosen files of it; for pairs {"noisy": folder,
-        "clean": folder}.
+    files : mapping of str to Found
+        By key of the manifest; those of one id make a clip.
     found : Findings
         Takes what is wrong: empty folders, two files of one id, files
         without partner, names that manifests cannot hold.
     """
-    keys = where if role == "paired" else {"wav": where}
     sides: dict[str, dict[str, tuple[str, Path]]] = {}
-    for key, folder in keys.items():
-        files = folder
-        if not isinstance(folder, Found):
-            if not Path(folder).is_dir():
-                found.problems.append(f"{folder}: there is no such folder")
-                return []
-            files = find_audio(folder)
-        found.ignored += files.ignored
-        if not files.files:
-            name = f"{role} {key}" if files is folder else folder
-            found.problems.append(f"{name}: holds no audio files")
-        sides[key] = _by_id(files.files, found)
+    for key, some in files.items():
+        found.ignored += some.ignored
+        if not some.files:
+            place = some.folder or f"{role} {key}"
+            found.problems.append(f"{place}: holds no audio files")
+        sides[key] = _by_id(some.files, found)
     if not all(sides.values()):
         return []
     ids = set.intersection(*(set(side) for side in sides.values()))
     for key, side in sides.items():
-        other = next((name for name in keys if name != key), "")
-        place = keys.get(other)
-        if isinstance(place, Found):
-            place = f"the {other} files"
+        others = [
+            files[o].folder or f"the {o} files" for o in sides if o != key
+        ]
         found.problems += [
-            f"{path}: has no partner of that name in {place}"
+            f"{path}: has no partner of that name in {others[0]}"
             for id_, (_, path) in side.items()
             if id_ not in ids
         ]
@@ -87,8 +69,8 @@ def gather(
         except UserError as error:
             found.problems.append(str(error))
             continue
-        files = {key: side[id_][1] for key, side in sides.items()}
-        clips.append(Clip(id_, files, group))
+        paths = {key: side[id_][1] for key, side in sides.items()}
+        clips.append(Clip(id_, paths, group))
     return clips
 
 

@@ -24,6 +24,9 @@ ROLES = {
     "paired": "speaker",
 }
 
+#: The two files of a pair.
+SIDES = ("noisy", "clean")
+
 _SPLIT_NAMES = {
     "train": ("train",),
     "valid": ("valid", "dev", "val", "validation"),
@@ -37,6 +40,11 @@ A data folder has one of these layouts:
   train/clean/ and train/noisy/, test/...      the same, split outside
 Each of these folders may hold train/, valid/ (or dev/, val/) and test/
 folders; without them the files are split by speaker folder or by file."""
+
+
+#: What a role's clips are made of: split (None: still to be split) to the
+#: files of each key of a manifest, "wav", or "noisy" and "clean".
+Splits = dict[str | None, dict[str, "Found"]]
 
 
 @dataclass(frozen=True)
@@ -63,11 +71,13 @@ class Clip:
 class Found:
     """Audio files under a folder: sorted relative path, with "/", to path.
 
-    ``ignored`` is the number of files that are not audio.
+    ``ignored`` is the number of files that are not audio; ``folder`` is None
+    where files of several folders, or chosen ones, are meant.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     ignored: int = 0
+    folder: Path | None = None
 
     def add(self, more: "Found") -> None:
         """Take the files of one more folder."""
@@ -89,7 +99,9 @@ def find_audio(folder: Path | str) -> Found:
     (``edgebrain.data.audio.AUDIO_SUFFIXES``).
     """
     folder = Path(folder)
-    found, seen = Found(), set()
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    found, seen = Found(folder=folder), set()
     for here, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
         if real in seen:
@@ -129,110 +141,106 @@ def split_folders(folder: Path | str) -> dict[str, Path]:
     return {split: result[split] for split in SPLITS if split in result}
 
 
-def find_layout(data_folder: Path | str) -> tuple[str, dict, list[str]]:
-    """Return the kind of a data folder, its folders, and notes for people.
+def find_splits(folders: dict[str, Path]) -> tuple[Splits, list[str]]:
+    """Return the files of the folders of a role, and notes for people.
 
-    "mixing" has role ("speech", "noise", "rir") -> split -> folder, "paired"
-    split -> {"noisy": folder, "clean": folder}. The split is None where the
-    files are still to be split. Notes say what is not used.
+    Each folder, by key, may hold train, valid and test folders; if one does,
+    all must. Notes say what lies beside them and is not used.
+    """
+    inside = {key: split_folders(folder) for key, folder in folders.items()}
+    first, *others = inside.values()
+    if any(other.keys() != first.keys() for other in others):
+        held = [f"{folders[k]} holds {_names(v)}" for k, v in inside.items()]
+        raise UserError(f"{' but '.join(held)}: both need the same")
+    if not first:
+        return {None: {k: find_audio(f) for k, f in folders.items()}}, []
+    notes = []
+    for key, splits in inside.items():
+        notes += _unused(folders[key], [p.name for p in splits.values()])
+    return {
+        split: {key: find_audio(inside[key][split]) for key in folders}
+        for split in first
+    }, notes
+
+
+def find_layout(data_folder: Path | str) -> tuple[dict[str, Splits], list[str]]:
+    """Return what a data folder holds by role, and notes for people.
+
+    The roles are "speech", "noise" and "rir" for mixing, or "paired". Notes
+    say what is not used.
     """
     data_folder = Path(data_folder)
     if not data_folder.is_dir():
         what = "is not a folder" if data_folder.exists() else "does not exist"
         raise UserError(f"data folder {data_folder} {what}.\n{LAYOUTS}")
     names = {path.name: path for path in _subfolders(data_folder)}
-    mixing = "speech" in names
-    paired = "clean" in names and "noisy" in names
     outside = {
-        split: {"noisy": path / "noisy", "clean": path / "clean"}
+        split: {side: path / side for side in SIDES}
         for split, path in split_folders(data_folder).items()
-        if (path / "noisy").is_dir() and (path / "clean").is_dir()
+        if all((path / side).is_dir() for side in SIDES)
     }
+    mixing, paired = "speech" in names, names.keys() >= set(SIDES)
     if mixing + paired + bool(outside) > 1:
         raise UserError(
             f"data folder {data_folder} fits several layouts (it holds "
             f"{_names(names)}); keep the folders of one.\n{LAYOUTS}"
         )
-    if mixing:
-        roles = [role for role in ROLES if role in names]
-        folders = {
-            role: split_folders(names[role]) or {None: names[role]}
-            for role in roles
-        }
-        notes = _unused(data_folder, roles)
-        for role, splits in folders.items():
-            notes += _beside_splits(names[role], splits)
-        return "mixing", folders, notes
-    if paired:
-        folders = _paired_folders(names["clean"], names["noisy"])
-        notes = _unused(data_folder, ["clean", "noisy"])
-        for side in ("clean", "noisy"):
-            notes += _beside_splits(
-                names[side],
-                {split: both[side] for split, both in folders.items()},
-            )
-        return "paired", folders, notes
     if outside:
-        used = [both["clean"].parent.name for both in outside.values()]
-        return "paired", outside, _unused(data_folder, used)
-    raise UserError(
-        f"data folder {data_folder} fits no layout: it holds "
-        f"{_names(names) or 'no folder'}.\n{LAYOUTS}"
-    )
+        used = [pair["clean"].parent.name for pair in outside.values()]
+        sets = {
+            split: {side: find_audio(path) for side, path in pair.items()}
+            for split, pair in outside.items()
+        }
+        return {"paired": sets}, _unused(data_folder, used)
+    if mixing:
+        roles = {r: {"wav": names[r]} for r in ROLES if r in names}
+    elif paired:
+        roles = {"paired": {side: names[side] for side in SIDES}}
+    else:
+        raise UserError(
+            f"data folder {data_folder} fits no layout: it holds "
+            f"{_names(names)}.\n{LAYOUTS}"
+        )
+    used = [p.name for folders in roles.values() for p in folders.values()]
+    notes, found = _unused(data_folder, used), {}
+    for role, folders in roles.items():
+        found[role], more = find_splits(folders)
+        notes += more
+    return found, notes
 
 
-def find_layouts(data_folders: Sequence[Path | str]) -> tuple:
+def find_layouts(
+    data_folders: Sequence[Path | str],
+) -> tuple[dict[str, Splits], list[str]]:
     """Recognise the layout of several data folders taken as one.
 
-    As :func:`find_layout`; of more than one, files instead of folders.
+    As :func:`find_layout`.
     """
     if not data_folders:
         raise UserError("data_folder: an empty list, give at least one folder")
     layouts = [find_layout(folder) for folder in data_folders]
     if len(layouts) == 1:
         return layouts[0]
-    kinds = {kind for kind, _, _ in layouts}
-    if kinds != {"mixing"}:
-        raise UserError(
-            "data_folder: of several folders each must hold speech/ (and "
-            "noise/, rir/) to be mixed, not pairs"
-        )
-    merged: dict[str, dict] = {}
-    for _, roles, _ in layouts:
+    merged: dict[str, Splits] = {}
+    for roles, _ in layouts:
+        if "paired" in roles:
+            raise UserError(
+                "data_folder: of several folders each must hold speech/ (and "
+                "noise/, rir/) to be mixed, not pairs"
+            )
         for role, splits in roles.items():
-            for split, folder in splits.items():
-                files = merged.setdefault(role, {}).setdefault(split, Found())
-                files.add(find_audio(folder))
+            for split, files in splits.items():
+                here = merged.setdefault(role, {})
+                here.setdefault(split, {"wav": Found()})["wav"].add(
+                    files["wav"]
+                )
     for role, splits in merged.items():
         if None in splits and len(splits) > 1:
             raise UserError(
                 f"data_folder: {role}/ has train, valid and test folders in "
                 "one of the folders and not in another; give all the same"
             )
-    return "mixing", merged, [note for *_, notes in layouts for note in notes]
-
-
-def _paired_folders(clean: Path, noisy: Path) -> dict:
-    """Return split -> folders of clean/ and noisy/, split inside or not."""
-    cleans, noisies = split_folders(clean), split_folders(noisy)
-    if cleans.keys() != noisies.keys():
-        raise UserError(
-            f"{clean} holds {_names(cleans) or 'no split folders'} but "
-            f"{noisy} holds {_names(noisies) or 'none'}: both need the same"
-        )
-    if not cleans:
-        return {None: {"noisy": noisy, "clean": clean}}
-    return {
-        split: {"noisy": noisies[split], "clean": cleans[split]}
-        for split in cleans
-    }
-
-
-def _beside_splits(folder: Path, splits: dict) -> list[str]:
-    """Return what lies beside train/, valid/ and test/, if they are there."""
-    if None in splits:
-        return []
-    return _unused(folder, [path.name for path in splits.values()])
+    return merged, [note for _, notes in layouts for note in notes]
 
 
 def _unused(folder: Path, used: list[str]) -> list[str]:
@@ -289,4 +297,4 @@ def _subfolders(folder: Path | str) -> list[Path]:
 
 
 def _names(names) -> str:
-    return ", ".join(f"{name}/" for name in names)
+    return ", ".join(f"{name}/" for name in names) or "no folder"

@@ -20,7 +20,13 @@ from edgebrain.data.collect import (
     shared_groups,
 )
 from edgebrain.data.ingest import ingest
-from edgebrain.data.layout import ROLES, SPLITS, Clip, find_layouts
+from edgebrain.data.layout import (
+    ROLES,
+    SPLITS,
+    Clip,
+    Splits,
+    find_layouts,
+)
 from edgebrain.data.resampling import resampled_length
 from edgebrain.data.splits import complete_splits, take
 from edgebrain.errors import UserError
@@ -39,12 +45,8 @@ class PreparedData:
 
     Arguments
     ---------
-    kind : str
-        "mixing" (speech, noise and rir manifests) or "paired".
     data_root : Path
         What ``{data_root}`` stands for in the manifests.
-    sample_rate : int
-        Rate in Hz of every file that the manifests name.
     manifests : dict
         Role ("speech", "noise", "rir" or "paired") -> split ("train",
         "valid", "test") -> path. A role without files is not there.
@@ -56,33 +58,11 @@ class PreparedData:
         What may spoil results: speakers in two splits, files left out.
     """
 
-    kind: str
     data_root: Path
-    sample_rate: int
     manifests: dict[str, dict[str, Path]]
     summary: str
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-
-    @property
-    def speech(self) -> dict[str, Path]:
-        """Split -> manifest of clean speech; empty for pairs."""
-        return self.manifests.get("speech", {})
-
-    @property
-    def noise(self) -> dict[str, Path]:
-        """Split -> manifest of noise; empty if there is none."""
-        return self.manifests.get("noise", {})
-
-    @property
-    def rir(self) -> dict[str, Path]:
-        """Split -> manifest of room responses; empty if there are none."""
-        return self.manifests.get("rir", {})
-
-    @property
-    def paired(self) -> dict[str, Path]:
-        """Split -> manifest of noisy and clean pairs; empty for mixing."""
-        return self.manifests.get("paired", {})
 
 
 def prepare_folder(
@@ -120,10 +100,9 @@ def prepare_folder(
     """
     several = isinstance(data_folder, list | tuple)
     data_folders = data_folder if several else [data_folder]
-    kind, folders, notes = find_layouts(data_folders)
+    roles, notes = find_layouts(data_folders)
     return prepare_sets(
-        kind,
-        folders,
+        roles,
         data_folders[0],
         output_folder,
         sample_rate,
@@ -135,8 +114,7 @@ def prepare_folder(
 
 
 def prepare_sets(
-    kind: str,
-    folders: Mapping,
+    roles: Mapping[str, Splits],
     data_root: Path | str,
     output_folder: Path | str,
     sample_rate: int,
@@ -153,7 +131,7 @@ def prepare_sets(
     n_jobs: int = -1,
     notes: Iterable[str] = (),
 ) -> PreparedData:
-    """Check given folders and write their manifests.
+    """Check given files and write their manifests.
 
     For data sets whose folders have names of their own. All files are
     checked, then converted where needed (see :mod:`edgebrain.data.ingest`),
@@ -162,13 +140,10 @@ def prepare_sets(
 
     Arguments
     ---------
-    folders : mapping
-        Mixing: role ("speech", "noise", "rir") -> split -> folder. Paired:
-        split -> {"noisy": folder, "clean": folder}. A split is "train",
-        "valid", "test", or None for files still to be split. If valid or
-        test is not there, it is split off from train: by speaker (noise,
-        room) if there are at least three, else by file. Instead of a folder
-        may stand chosen files as an ``edgebrain.data.layout.Found``.
+    roles : mapping
+        "speech", "noise" and "rir", or "paired", to the files of each split.
+        If valid or test is not there, it is split off from train: by speaker
+        (noise, room) if there are at least three, else by file.
     data_root : Path or str
         Files below it are named by ``{data_root}`` in the manifests.
     num_train, num_valid, num_test : int, float or None
@@ -201,14 +176,12 @@ def prepare_sets(
     found = Findings(notes=list(notes))
     numbers = {"train": num_train, "valid": num_valid, "test": num_test}
     sets: dict[str, dict[str, list[Clip]]] = {}
-    for role, by_split in (
-        folders if kind == "mixing" else {"paired": folders}
-    ).items():
+    for role, by_split in roles.items():
         main = ROLES[role] == "speaker"
         pattern = speaker_pattern if main else None
         given = {
-            split: gather(role, where, pattern, found)
-            for split, where in by_split.items()
+            split: gather(role, files, pattern, found)
+            for split, files in by_split.items()
         }
         if any(not clips for clips in given.values()):
             continue  # the problem is noted, the other roles are looked at
@@ -253,9 +226,7 @@ def prepare_sets(
     for warning in found.warnings:
         logger.warning(warning)
     return PreparedData(
-        kind=kind,
         data_root=data_root,
-        sample_rate=sample_rate,
         manifests=manifests,
         summary=summary_table(sets, recordings),
         notes=tuple(found.notes),
@@ -264,7 +235,7 @@ def prepare_sets(
 
 
 def find_prepared(
-    output_folder: Path | str, data_root: Path | str, sample_rate: int
+    output_folder: Path | str, data_root: Path | str
 ) -> PreparedData:
     """Return what :func:`prepare_sets` left in a folder, without a check.
 
@@ -281,11 +252,8 @@ def find_prepared(
             f"{folder}: there are no manifests of an earlier run; run once "
             "without skip_prep"
         )
-    kind = "paired" if "paired" in manifests else "mixing"
     return PreparedData(
-        kind=kind,
         data_root=Path(data_root).absolute(),
-        sample_rate=sample_rate,
         manifests=manifests,
         summary=f"The manifests in {folder} are used as they are.",
     )

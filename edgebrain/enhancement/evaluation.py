@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgebrain.data import audio
 from edgebrain.data.collect import Findings, differences, gather
+from edgebrain.data.layout import find_audio
 from edgebrain.enhancement.enhancer import Enhancer
 from edgebrain.enhancement.scoring import Scorer
 from edgebrain.errors import UserError
@@ -44,11 +45,14 @@ def find_pairs(noisy_folder: Path | str, clean_folder: Path | str):
     The suffixes may differ (a.flac and a.wav). UserError lists each file
     without a partner, that cannot be read, or of another rate or length.
     """
-    folders, found = {"noisy": noisy_folder, "clean": clean_folder}, Findings()
-    pairs = []
-    for clip in gather("paired", folders, None, found):
+    files = {
+        "noisy": find_audio(noisy_folder),
+        "clean": find_audio(clean_folder),
+    }
+    pairs, found = [], Findings()
+    for clip in gather("paired", files, None, found):
         try:
-            infos = [audio.inspect(clip.files[side]) for side in folders]
+            infos = [audio.inspect(clip.files[side]) for side in files]
         except UserError as error:
             found.problems.append(str(error))
             continue

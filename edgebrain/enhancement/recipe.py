@@ -65,7 +65,7 @@ def build_datasets(hparams, prepared) -> Data:
     crops = hparams["batching"] == "crops"
     crop_seconds = hparams["crop_seconds"] if crops else None
     common = {"sample_rate": rate, "seed": seed}
-    sets = {}
+    sets, manifests = {}, prepared.manifests
     for split in ("train", "valid", "test"):
         train = split == "train"
         options = {
@@ -74,18 +74,18 @@ def build_datasets(hparams, prepared) -> Data:
             "fixed": not train,
             "data_root": prepared.data_root,
         }
-        if prepared.kind == "paired":
+        if "paired" in manifests:
             # Of a mixing, pairs take the random level in training alone.
             levels = hparams.get("train_mixing") if train else None
             sets[split] = paired_dataset(
-                prepared.paired[split], settings=levels, **options
+                manifests["paired"][split], settings=levels, **options
             )
             continue
         key = "train_mixing" if train else "eval_mixing"
         sets[split] = mixing_dataset(
-            prepared.speech[split],
-            prepared.noise.get(split),
-            prepared.rir.get(split),
+            manifests["speech"][split],
+            manifests.get("noise", {}).get(split),
+            manifests.get("rir", {}).get(split),
             _possible(hparams[key], prepared, split, key),
             **options,
         )
@@ -104,11 +104,12 @@ def build_datasets(hparams, prepared) -> Data:
 
 def _possible(mixing, prepared, split, key):
     """Switch off what the data folder has no recordings for, and say so."""
-    speech = load_manifest(prepared.speech[split], prepared.data_root)
+    manifests = prepared.manifests
+    speech = load_manifest(manifests["speech"][split], prepared.data_root)
     speakers = {entry.get("speaker") for entry in speech.values()}
     missing = {
-        "noise": not prepared.noise and mixing.noise_prob > 0,
-        "reverb": not prepared.rir and mixing.reverb_prob > 0,
+        "noise": "noise" not in manifests and mixing.noise_prob > 0,
+        "reverb": "rir" not in manifests and mixing.reverb_prob > 0,
         "babble": len(speakers) < 2 and mixing.babble_prob > 0,
     }
     reasons = {

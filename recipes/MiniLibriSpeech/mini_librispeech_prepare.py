@@ -15,7 +15,13 @@ from edgebrain.data.archives import unpack
 from edgebrain.data.download import download as fetch
 from edgebrain.data.download import verify
 from edgebrain.data.embedded.corpus import CorpusSizes, make_embedded_corpus
-from edgebrain.data.layout import SPLITS, Found, find_audio, split_folders
+from edgebrain.data.layout import (
+    SPLITS,
+    Found,
+    Splits,
+    find_audio,
+    find_splits,
+)
 from edgebrain.data.manifest import PreparedData, find_prepared, prepare_sets
 from edgebrain.errors import UserError, unknown_name
 
@@ -153,7 +159,7 @@ def prepare_mini_librispeech(
     """
     data_folder = Path(data_folder)
     if skip_prep:
-        return find_prepared(output_folder, data_folder, sample_rate)
+        return find_prepared(output_folder, data_folder)
     parts = _checked_parts(parts)
     names = [name for split in parts.values() for name in split]
     for key, folder, known in (
@@ -177,9 +183,9 @@ def prepare_mini_librispeech(
             sample_rate=sample_rate,
             sizes=_GENERATED,
         )
-    folders = {
+    roles = {
         "speech": {
-            split: _merged([places[name] for name in of_split])
+            split: {"wav": _merged([places[name] for name in of_split])}
             for split, of_split in parts.items()
         },
         "noise": _noises(noise_folder, places, generated),
@@ -191,8 +197,7 @@ def prepare_mini_librispeech(
         if folder is None
     ]
     return prepare_sets(
-        "mixing",
-        folders,
+        roles,
         data_folder,
         output_folder,
         sample_rate,
@@ -307,23 +312,19 @@ def _merged(folders: Sequence[Path]) -> Found:
     return result
 
 
-def _noises(folder, places, generated) -> dict:
-    """Return split -> noises."""
-    if folder is None:
-        return split_folders(generated / "noise")
+def _noises(folder, places, generated) -> Splits:
+    """Return the noises of each split."""
     if folder != "musan":
-        return split_folders(folder) or {None: folder}
+        return find_splits({"wav": Path(folder or generated / "noise")})[0]
     # Without its two folders, so that each file is a noise of its own.
     found = find_audio(places["musan"])
-    return {None: Found({p.name: p for p in found.files.values()})}
+    return {None: {"wav": Found({p.name: p for p in found.files.values()})}}
 
 
-def _rooms(folder, places, generated) -> dict:
-    """Return split -> room responses."""
-    if folder is None:
-        return split_folders(generated / "rir")
+def _rooms(folder, places, generated) -> Splits:
+    """Return the room responses of each split."""
     if folder != "rirs_noises":
-        return split_folders(folder) or {None: folder}
+        return find_splits({"wav": Path(folder or generated / "rir")})[0]
     # The folder also holds noises. Its list names the responses, and the
     # room of each, so that no room comes in two splits.
     root = places["rirs_noises"]
@@ -335,7 +336,7 @@ def _rooms(folder, places, generated) -> dict:
             room = path.stem
         if room is not None:
             files[f"{room}/{path.name}"] = path
-    return {None: Found(files)}
+    return {None: {"wav": Found(files)}}
 
 
 def _read_rir_list(path: Path) -> dict[str, str]:

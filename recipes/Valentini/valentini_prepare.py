@@ -108,7 +108,7 @@ def prepare_valentini(
     """
     data_folder = Path(data_folder)
     if skip_prep:
-        return find_prepared(output_folder, data_folder, sample_rate)
+        return find_prepared(output_folder, data_folder)
     if training_set not in TRAINING_SETS:
         raise unknown_name(
             "training_set", training_set, map(str, TRAINING_SETS)
@@ -129,8 +129,7 @@ def prepare_valentini(
         sets, notes = _own_pairs(data_folder)
     sets, speakers, more = choose_sets(sets, valid_from, test_from, seed)
     return prepare_sets(
-        "paired",
-        sets,
+        {"paired": sets},
         data_folder,
         output_folder,
         sample_rate,
@@ -255,12 +254,12 @@ def _named_folders(data_folder: Path, named: Mapping) -> dict:
             )
             continue
         paths = [data_folder / str(name) for name in folders]
+        lost = [path for path in paths if not path.is_dir()]
         problems += [
-            f"{split}_folders: there is no folder {path}"
-            for path in paths
-            if not path.is_dir()
+            f"{split}_folders: there is no folder {path}" for path in lost
         ]
-        sets[split] = dict(zip(_SIDES, map(find_audio, paths), strict=True))
+        if not lost:
+            sets[split] = dict(zip(_SIDES, map(find_audio, paths), strict=True))
     if problems:
         raise UserError.collect(f"folders in {data_folder}", problems)
     return sets
@@ -269,7 +268,7 @@ def _named_folders(data_folder: Path, named: Mapping) -> dict:
 def _own_pairs(data_folder: Path) -> tuple[dict, list[str]]:
     """Return the sets of ``clean/`` and ``noisy/`` folders."""
     try:
-        kind, folders, notes = find_layout(data_folder)
+        roles, notes = find_layout(data_folder)
     except UserError as error:
         raise UserError(
             f"{data_folder}: there is nothing of the Valentini corpus. Put "
@@ -277,16 +276,12 @@ def _own_pairs(data_folder: Path) -> tuple[dict, list[str]]:
             f"clean_testset_wav.zip; they are at {SOURCE}\n"
             f"As for data of your own: {error}"
         ) from error
-    if kind != "paired":
+    if "paired" not in roles:
         raise UserError(
             f"{data_folder}: holds speech/ to be mixed, and this recipe is "
             "for ready pairs; use the train.py of the repository's root"
         )
-    sets = {
-        split: {side: find_audio(both[side]) for side in _SIDES}
-        for split, both in folders.items()
-    }
-    return sets, notes
+    return roles["paired"], notes
 
 
 def _is_corpus(data_folder: Path) -> bool:

@@ -71,15 +71,19 @@ def test_mixing_layout(tmp_path):
         "noise/a.wav",
         "noises/",
     )
-    kind, folders, notes = find_layout(tmp_path)
-    assert kind == "mixing"
-    assert folders == {
+    roles, notes = find_layout(tmp_path)
+    places = {
+        role: {split: files["wav"].folder for split, files in splits.items()}
+        for role, splits in roles.items()
+    }
+    assert places == {
         "speech": {
             "train": tmp_path / "speech" / "train",
             "valid": tmp_path / "speech" / "valid",
         },
         "noise": {None: tmp_path / "noise"},
     }
+    assert list(roles["noise"][None]["wav"].files) == ["a.wav"]
     assert any("noises/" in note for note in notes)
     assert any("extra/" in note for note in notes)
     assert any("1 audio files" in n and "loose.wav" in n for n in notes)
@@ -101,11 +105,12 @@ def test_mixing_layout(tmp_path):
 )
 def test_paired_layouts(tmp_path, names, splits):
     make(tmp_path, *names)
-    kind, folders, _ = find_layout(tmp_path)
-    assert kind == "paired" and list(folders) == splits
-    for pair in folders.values():
-        assert pair["noisy"].is_dir() and "noisy" in str(pair["noisy"])
-        assert pair["clean"].is_dir() and "clean" in str(pair["clean"])
+    roles, _ = find_layout(tmp_path)
+    assert list(roles) == ["paired"] and list(roles["paired"]) == splits
+    for pair in roles["paired"].values():
+        for side in ("noisy", "clean"):
+            folder = pair[side].folder
+            assert folder.is_dir() and side in str(folder)
 
 
 def test_what_fits_no_layout_is_explained(tmp_path):
@@ -161,11 +166,16 @@ def test_several_folders_are_taken_as_one(tmp_path):
         "b/speech/train/3/z.ogg",
         "b/noise/train/n.wav",
     )
-    kind, folders, _ = find_layouts([tmp_path / "a", tmp_path / "b"])
-    assert kind == "mixing"
-    assert list(folders["speech"]["train"].files) == ["1/x.wav", "3/z.ogg"]
-    assert list(folders["speech"]["test"].files) == ["2/y.wav"]
-    assert list(folders["noise"]) == ["train"]
+    roles, _ = find_layouts([tmp_path / "a", tmp_path / "b"])
+    speech = {split: by["wav"].files for split, by in roles["speech"].items()}
+    assert list(speech["train"]) == ["1/x.wav", "3/z.ogg"]
+    assert list(speech["test"]) == ["2/y.wav"]
+    assert list(roles["noise"]) == ["train"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="x: there is no such folder"):
+        find_audio(tmp_path / "x")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def prepare(valentini, tmp_path):
         )
         entries = {
             split: json.loads(path.read_text())
-            for split, path in prepared.paired.items()
+            for split, path in prepared.manifests["paired"].items()
         }
         return prepared, entries
 
