@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from edgebrain.loading import PRECISIONS
+from edgebrain.model_files import PRECISIONS
 from edgebrain.onnx import files
 from edgebrain.tasks import Setup
 from edgebrain.training.checkpoints import AtomicCheckpointer

@@ -57,7 +57,7 @@ def identifier(text):
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    from edgebrain.enhancement.forms.nnse_tables import MARKER, load_tables
+    from edgebrain.enhancement.forms.nnse_runner import MARKER, load_tables
     from edgebrain.files import check_folder, whole_folder
 
     from deploy.nnse.fixed_point import quantize_layers
@@ -79,7 +79,7 @@ def main(argv):
 
 def make_texts(net_id, name, network, layers):
     """Return the files by name."""
-    from edgebrain.enhancement.forms.nnse_tables import MARKER
+    from edgebrain.enhancement.forms.nnse_runner import MARKER
 
     from deploy.nnse import fixed_point, source
 

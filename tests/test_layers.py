@@ -22,14 +22,14 @@ FLOORS = {
     "tasks": 2,
     # Typed by the set-up of a task.
     "runners": 3,
-    "c_library": 3,
+    "shared_library": 3,
     "command_line": 2,
     "models": 3,
     "data": 3,
     "report": 4,
     "onnx": 4,
     "training": 4,
-    "loading": 5,
+    "model_files": 5,
     "enhancement": 6,
     "events": 6,
 }

@@ -1,7 +1,7 @@
 """The C text of the tables, in the layout of Ambiq's NNSE."""
 
 from edgebrain.enhancement.forms.nnse_integer import Layer
-from edgebrain.enhancement.forms.nnse_tables import packed_order
+from edgebrain.enhancement.forms.nnse_runner import packed_order
 from edgebrain.signal.windows import make_window
 import numpy as np
 

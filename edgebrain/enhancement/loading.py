@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from edgebrain import loading
+from edgebrain import model_files
 from edgebrain.enhancement.enhancer import Enhancer
-from edgebrain.runners import Form
+from edgebrain.enhancement.forms.c_library import Library, LibraryEnhancer
 
 #: In a folder of ONNX files the first of these that is there is taken.
 FORMS = ("stream", "offline", "patch")
@@ -47,34 +47,21 @@ def load_enhancer(
     """
     path = Path(path)
     if (path / _TABLES).is_file():
-        from edgebrain.enhancement.forms.nnse_tables import load_tables
+        from edgebrain.enhancement.forms.nnse_runner import load_tables
 
-        loading.check_own_settings(path, overrides)
+        model_files.check_own_settings(path, overrides)
         enhancer = Enhancer(load_tables(path), path)
-        loading.check_kind(enhancer, path, form, precision)
+        model_files.check_kind(enhancer, path, form, precision)
         return enhancer
-    kind, place = loading.locate(path, form, precision, FORMS)
-    if kind == "onnx":
-        from edgebrain.onnx.runner import load_runner
-
-        enhancer = _enhancer(Enhancer, load_runner(place, **overrides), place)
-    else:
-        loading.check_own_settings(path, overrides)
-        if kind == "c":
-            from edgebrain.enhancement.forms import c_library
-
-            library = c_library.Library(place)
-            make = c_library.LibraryEnhancer
-            enhancer = _enhancer(make, library, place)
-        else:
-            from edgebrain.enhancement.forms.torch_runner import TorchRunner
-            from edgebrain.training.results import load_model
-
-            return _enhancer(Enhancer, TorchRunner(load_model(place)), place)
-    loading.check_kind(enhancer, path, form, precision)
-    return enhancer
+    what = (path, form, precision, overrides)
+    return model_files.load(*what, "enhancement", FORMS, Library, _enhancer)
 
 
-def _enhancer(make: type[Enhancer], network: Form, path: Path) -> Enhancer:
-    loading.check_task(network.setup, path, "enhancement")
-    return make(network, path)
+def _enhancer(kind: str, network, path: Path) -> Enhancer:
+    if kind == "c":
+        return LibraryEnhancer(network, path)
+    if kind == "torch":
+        from edgebrain.enhancement.forms.torch_runner import TorchRunner
+
+        network = TorchRunner(network)
+    return Enhancer(network, path)

@@ -3,14 +3,14 @@
 from ctypes import c_uint32, c_void_p
 from pathlib import Path
 
-from edgebrain import c_library
-from edgebrain.c_library import to_int16
+from edgebrain import shared_library
 from edgebrain.events.base import Detector, DetectorStream
 from edgebrain.events.patches import trim
+from edgebrain.shared_library import to_int16
 import numpy as np
 
 
-class Library(c_library.Library):
+class Library(shared_library.Library):
     """The library of a detector.
 
     Attributes
@@ -21,7 +21,7 @@ class Library(c_library.Library):
     Raises
     ------
     UserError
-        As of :class:`edgebrain.c_library.Library`.
+        As of :class:`edgebrain.shared_library.Library`.
     """
 
     def __init__(self, path: Path | str) -> None:

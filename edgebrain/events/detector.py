@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgebrain import loading
+from edgebrain import model_files
 from edgebrain.events.base import Detector
 from edgebrain.events.c_library import Library, LibraryDetector
 import numpy as np
@@ -98,23 +98,12 @@ def load_detector(
     UserError
         Nothing there that can be run, or no event network.
     """
-    kind, place = loading.locate(path, form, precision, ("patch", "stream"))
-    if kind == "onnx":
-        from edgebrain.onnx.runner import load_runner
+    what, forms = (path, form, precision, settings), ("patch", "stream")
+    return model_files.load(*what, "events", forms, Library, _detector)
 
-        make, network = Detector, load_runner(place, **settings)
-    else:
-        loading.check_own_settings(path, settings)
-        if kind == "c":
-            make, network = LibraryDetector, Library(place)
-        else:
-            from edgebrain.training.results import load_model
 
-            make, network = Detector, TorchForm(load_model(place))
-    loading.check_task(network.setup, place, "events")
-    if kind == "onnx":
-        network = OnnxForm(network)
-    detector = make(network, place)
-    if kind != "torch":
-        loading.check_kind(detector, place, form, precision)
-    return detector
+def _detector(kind: str, network, place: Path) -> Detector:
+    if kind == "c":
+        return LibraryDetector(network, place)
+    form = OnnxForm if kind == "onnx" else TorchForm
+    return Detector(form(network), place)

@@ -12,7 +12,7 @@ from edgebrain.enhancement.forms.nnse_integer import (
     sigmoid_fix,
     tanh_fix,
 )
-from edgebrain.enhancement.forms.nnse_tables import load_tables
+from edgebrain.enhancement.forms.nnse_runner import load_tables
 from edgebrain.enhancement.networks import NNSE, LSTMMask
 from edgebrain.errors import UserError
 from edgebrain.onnx.export import export_offline, export_stream

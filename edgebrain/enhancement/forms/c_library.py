@@ -7,15 +7,15 @@ bit for bit.
 from ctypes import c_uint32, c_void_p
 from pathlib import Path
 
-from edgebrain import c_library
-from edgebrain.c_library import to_int16
+from edgebrain import shared_library
 from edgebrain.enhancement.enhancer import Enhancer, checked
+from edgebrain.shared_library import to_int16
 import numpy as np
 
 _FULL_SCALE = 32768.0
 
 
-class Library(c_library.Library):
+class Library(shared_library.Library):
     """The library of an enhancer."""
 
     def __init__(self, path: Path | str) -> None:

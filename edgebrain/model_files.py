@@ -1,6 +1,6 @@
-"""Find out what a path holds of a trained network, whatever its task."""
+"""Find out what a path holds of a trained network, and load it, of any task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import json
 from pathlib import Path
 from typing import Any
@@ -82,17 +82,58 @@ def check_kind(
             raise UserError(f"{path}: its {what} is {got}, not {wanted}")
 
 
-def check_task(setup: tasks.Setup, path: Path | str, task: str) -> None:
-    """Refuse a network of another task."""
-    if setup.task != task:
-        raise UserError(f"{path}: is a network of {setup.task}, not of {task}")
-
-
 def check_own_settings(path: Path | str, settings: dict[str, Any]) -> None:
     """Refuse settings for what knows its own."""
     if settings:
         options = ", ".join(f"--{name}" for name in settings)
         raise UserError(f"{path}: knows its own settings; leave out {options}")
+
+
+def load(
+    path: Path | str,
+    form: str | None,
+    precision: str | None,
+    settings: dict[str, Any],
+    task: str,
+    forms: tuple[str, ...],
+    library: Callable[[Path], Any],
+    make: Callable[[str, Any, Path], tasks.Model],
+) -> tasks.Model:
+    """Load a network of one task, in any form.
+
+    Arguments
+    ---------
+    path, form, precision, forms
+        As of :func:`locate`.
+    settings : dict
+        Of an ONNX file, see :func:`edgebrain.onnx.runner.load_runner`.
+    library : callable
+        Opens a C library of the task.
+    make : callable
+        ``make(kind, network, place)`` returns the model of a LoadedModel
+        (``torch``), an OnnxRunner (``onnx``) or a library (``c``).
+    """
+    kind, place = locate(path, form, precision, forms)
+    if kind == "onnx":
+        from edgebrain.onnx.runner import load_runner
+
+        network = load_runner(place, **settings)
+    else:
+        check_own_settings(path, settings)
+        if kind == "torch":
+            from edgebrain.training.results import load_model
+
+            network = load_model(place)
+        else:
+            network = library(place)
+    if network.setup.task != task:
+        raise UserError(
+            f"{place}: is a network of {network.setup.task}, not of {task}"
+        )
+    model = make(kind, network, place)
+    if kind != "torch":
+        check_kind(model, path, form, precision)
+    return model
 
 
 def task_of(path: Path | str) -> str:
@@ -103,7 +144,7 @@ def task_of(path: Path | str) -> str:
             content = json.loads(card.read_text(encoding="utf-8"))
             return content.get("task", tasks.DEFAULT)
     if path.suffix.lower() in LIBRARIES:
-        from edgebrain.c_library import Library
+        from edgebrain.shared_library import Library
 
         return Library(path, {}).setup.task
     from edgebrain.onnx.files import read_card
