@@ -32,7 +32,7 @@ from deploy.c.generator.generate import generate  # noqa: E402
 BOARDS = {"m4": "Cortex-M4", "m33": "Cortex-M33", "m55": "Cortex-M55"}
 _TOOLS = ("make", "cc", "arm-none-eabi-gcc", "qemu-system-arm")
 #: Objects of the examples, not of the code that ships.
-_EXAMPLES = {"startup.o", "main.o", "detect_wav.o"}
+_EXAMPLES = {"startup.o", "enhance_wav.o", "detect_wav.o"}
 
 
 @dataclass(frozen=True)

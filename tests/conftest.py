@@ -2,11 +2,21 @@
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import os
+from pathlib import Path
 import threading
 from types import SimpleNamespace
 
 # Two worker processes a machine: more threads each only take turns.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Debian's ccache under the names of the compilers: most of the C code of one
+# network is that of all.
+CCACHE = Path("/usr/lib/ccache")
+if CCACHE.is_dir():
+    os.environ["PATH"] = f"{CCACHE}{os.pathsep}{os.environ['PATH']}"
+    kept = Path(__file__).parents[1] / ".pytest_cache" / "ccache"
+    os.environ.setdefault("CCACHE_DIR", str(kept))
+    # Else nothing compiled with -g in another folder is found.
+    os.environ.setdefault("CCACHE_NOHASHDIR", "1")
 
 import edgebrain  # noqa: E402, F401  (before speechbrain)
 import pytest  # noqa: E402

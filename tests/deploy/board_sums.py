@@ -1,9 +1,9 @@
 """Checksums of the kernels on emulated boards, for any compiler and flags."""
 
 from pathlib import Path
-import subprocess
+import shutil
 
-from kernel_checks import write_kernels
+from kernel_checks import objects, run, write_kernels
 
 HERE = Path(__file__).parent
 BOARD_FILES = HERE.parents[1] / "deploy" / "c" / "examples" / "boards"
@@ -20,31 +20,23 @@ CLANG += ["-isystem", "/usr/lib/arm-none-eabi/include"]
 FLAGS = "-std=c99 -ffp-contract=off -Wall -Wextra -Wconversion".split()
 
 
-def run(words, folder=None):
-    """Return what a program prints, which must not fail."""
-    done = subprocess.run(
-        [str(w) for w in words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=folder,
-    )
-    assert not done.returncode, (done.stdout + done.stderr)[-3000:]
-    return done.stdout
+def _main(folder):
+    return Path(shutil.copy(HERE / "kernel_sums.c", folder))
 
 
 def on_board(board, folder, changes=(), compiler=GCC, flags=("-O2",)):
     """Return the checksums of the kernels by name."""
     sources = write_kernels(folder, changes)
     target = [*CORES[board], "-mthumb", "-mfloat-abi=hard", *FLAGS]
-    run([*compiler, *target, *flags, "-c", *sources], folder)
-    own = [BOARD_FILES / "startup.c", HERE / "kernel_sums.c"]
+    made = objects([*compiler, *target, *flags], sources, folder)
+    own = [BOARD_FILES / "startup.c", _main(folder)]
+    small = [*GCC, *target, "-O2", "-ffunction-sections"]
+    made += objects([*small, "--specs=rdimon.specs"], own, folder)
     program = folder / "sums.elf"
     run(
-        [*GCC, *target, "-O2", "-nostartfiles", "--specs=rdimon.specs"]
-        + ["-ffunction-sections", "-Wl,--gc-sections", f"-L{BOARD_FILES}"]
-        + ["-T", f"{board}.ld", "-o", program, f"-I{folder}"]
-        + [*own, *sorted(folder.glob("*.o")), "-lm"],
+        [*small, "--specs=rdimon.specs", "-nostartfiles", "-Wl,--gc-sections"]
+        + [f"-L{BOARD_FILES}", "-T", f"{board}.ld", "-o", program, *made]
+        + ["-lm"],
     )
     text = run(
         ["qemu-system-arm", "-M", MACHINES[board], "-nographic"]
@@ -56,11 +48,9 @@ def on_board(board, folder, changes=(), compiler=GCC, flags=("-O2",)):
 
 def on_this_computer(folder, flags, changes=(), compiler=("cc",), before=()):
     """Return the same of this computer, or of one that ``before`` emulates."""
-    sources = write_kernels(folder, changes)
-    run(
-        [*compiler, *FLAGS, *flags, f"-I{folder}", "-o", folder / "sums"]
-        + [HERE / "kernel_sums.c", *sources, "-lm"]
-    )
+    sources = [*write_kernels(folder, changes), _main(folder)]
+    made = objects([*compiler, *FLAGS, *flags], sources, folder)
+    run([*compiler, *flags, "-o", folder / "sums", *made, "-lm"])
     return dict(
         line.split() for line in run([*before, folder / "sums"]).splitlines()
     )

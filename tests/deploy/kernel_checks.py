@@ -53,14 +53,37 @@ def write_kernels(folder, changes=()):
     return sorted(folder.glob("eb_*.c"))
 
 
+def run(words, folder=None):
+    """Return what a program prints, which must not fail."""
+    done = subprocess.run(
+        [str(w) for w in words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+    )
+    assert not done.returncode, (done.stdout + done.stderr)[-3000:]
+    return done.stdout
+
+
+def objects(words, sources, folder):
+    """Compile one by one, so that a cache knows what it has seen.
+
+    Sources in the folder are named as from there: the same in every folder.
+    """
+    made = [folder / f"{source.stem}.o" for source in sources]
+    for source, target in zip(sources, made, strict=True):
+        if source.is_relative_to(folder):
+            source = source.relative_to(folder)
+        run([*words, "-I.", "-c", source, "-o", target.name], folder)
+    return made
+
+
 def compile_kernels(folder, changes=(), flags=()):
     """Return the kernels as a library, with changes to their source."""
-    sources = write_kernels(folder, changes)
-    subprocess.run(
-        ["cc", "-O1", "-std=c99", "-ffp-contract=off", "-fPIC", "-shared"]
-        + [*flags, "-o", folder / "kernels.so", *sources, "-lm"],
-        check=True,
-    )
+    words = ["cc", "-O1", "-std=c99", "-ffp-contract=off", "-fPIC", *flags]
+    made = objects(words, write_kernels(folder, changes), folder)
+    run(["cc", "-shared", "-o", "kernels.so", *made, "-lm"], folder)
     return ctypes.CDLL(str(folder / "kernels.so"))
 
 

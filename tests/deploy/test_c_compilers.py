@@ -3,7 +3,8 @@
 from pathlib import Path
 import shutil
 
-from board_sums import CLANG, FLAGS, GCC, on_board, on_this_computer, run
+from board_sums import CLANG, FLAGS, GCC, on_board, on_this_computer
+from kernel_checks import run
 import pytest
 
 TOOLS = ("cc", "clang", "arm-none-eabi-gcc", "qemu-system-arm")

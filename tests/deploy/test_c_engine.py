@@ -11,6 +11,7 @@ import sys
 from c_models import CStream, build, sound, unsealed
 from edgebrain.enhancement import load_enhancer
 from edgebrain.errors import UserError
+from kernel_checks import objects, run
 import numpy as np
 from onnx import numpy_helper
 import pytest
@@ -70,25 +71,17 @@ def test_command_to_enhanced_file(quantized, tmp_path):
 def test_sanitizers_find_nothing(name, precision, generated):
     """Extreme and random samples, two streams, guards around the memory."""
     _, folder = generated(name, precision)
-    subprocess.run(
-        ["cc", "-std=c99", "-O1", "-g", "-ffp-contract=off"]
-        + ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-        + ["-DEB_MODEL=net", '-DEB_HEADER="net.h"', "-DEB_HOP=NET_HOP"]
-        + ["-I.", "-Iruntime", "-Iexamples", "-o", "sanitized", "net.c"]
-        + [*sorted(folder.glob("runtime/*.c")), HERE / "fuzz.c", "-lm"],
-        cwd=folder,
-        check=True,
+    fuzz = Path(shutil.copy(HERE / "fuzz.c", folder))
+    sanitized = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    words = ["cc", "-std=c99", "-O1", "-g", "-ffp-contract=off", *sanitized]
+    words += ["-DEB_MODEL=net", '-DEB_HEADER="net.h"', "-DEB_HOP=NET_HOP"]
+    made = objects(
+        [*words, "-Iruntime", "-Iexamples"],
+        [folder / "net.c", *sorted(folder.glob("runtime/*.c")), fuzz],
+        folder,
     )
-    sums = set()
-    for seed in (1, 2):
-        done = subprocess.run(
-            ["./sanitized", "600", str(seed)],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-        )
-        assert not done.returncode, done.stdout + done.stderr
-        sums.add(done.stdout)
+    run([*words, "-o", "sanitized", *made, "-lm"], folder)
+    sums = {run(["./sanitized", "600", seed], folder) for seed in (1, 2)}
     assert len(sums) == 2
 
 
@@ -114,24 +107,10 @@ def test_memory_is_the_callers(generated):
     assert init(ctypes.c_void_p(at + 2), size) is None
     assert init(None, size) is None
     # No variables: everything lies in the caller's memory.
-    for source in [folder / "net.c", *folder.glob("runtime/*.c")]:
-        done = subprocess.run(
-            [
-                "cc",
-                "-std=c99",
-                "-O2",
-                "-fno-pic",
-                "-I",
-                folder / "runtime",
-                "-I",
-                folder,
-            ]
-            + ["-c", source, "-o", folder / "x.o"],
-        )
-        assert not done.returncode
-        symbols = subprocess.run(
-            ["nm", folder / "x.o"], capture_output=True, text=True
-        ).stdout
+    sources = [folder / "net.c", *folder.glob("runtime/*.c")]
+    words = ["cc", "-std=c99", "-O2", "-fno-pic", "-Iruntime"]
+    for made in objects(words, sources, folder):
+        symbols = run(["nm", made])
         kinds = {line.split()[-2] for line in symbols.splitlines()}
         assert not kinds & set("bBdDcC"), symbols
         undefined = [s.split()[-1] for s in symbols.splitlines() if " U " in s]

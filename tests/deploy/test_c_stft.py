@@ -3,11 +3,11 @@
 import ctypes
 from pathlib import Path
 import shutil
-import subprocess
 
 from edgebrain.errors import UserError
 from edgebrain.signal import SignalSettings
 from edgebrain.signal.windows import make_window, split_hops
+from kernel_checks import objects, run
 import numpy as np
 import pytest
 
@@ -94,21 +94,9 @@ def compiled(folder, changes=(), define="-UEB_SCALAR"):
         (folder / (n if n.endswith(".h") else f"{n}.c")).write_text(text)
     sources = [folder / f"{n}.c" for n in SOURCES]
     warnings = [] if changes else ["-Werror"]
-    subprocess.run(
-        [
-            "cc",
-            "-O1",
-            "-shared",
-            "-fPIC",
-            define,
-            *FLAGS,
-            *warnings,
-            "-I",
-            folder,
-        ]
-        + ["-o", folder / "stft.so", *sources, "-lm"],
-        check=True,
-    )
+    words = ["cc", "-O1", "-fPIC", define, *FLAGS, *warnings]
+    made = objects(words, sources, folder)
+    run(["cc", "-shared", "-o", "stft.so", *made, "-lm"], folder)
     return ctypes.CDLL(str(folder / "stft.so"))
 
 

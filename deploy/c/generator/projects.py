@@ -17,14 +17,12 @@ _EXACT = """\
 ENHANCER = {
     "@PROGRAM@": "enhance_wav",
     "@LIBRARY@": "library.c",
-    "@BOARD@": "boards/main.c",
     "@WAVS@": "noisy.wav to enhanced.wav",
     "@RESULT@": "int16_t result[@UPPER@_HOP]",
 }
 DETECTOR = {
     "@PROGRAM@": "detect_wav",
     "@LIBRARY@": "detect_library.c",
-    "@BOARD@": "detect_wav.c",
     "@WAVS@": "sound.wav to scores",
     "@RESULT@": "float result[@UPPER@_CLASSES]",
 }
