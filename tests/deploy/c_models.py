@@ -36,6 +36,13 @@ SIGNALS = {
 }
 
 
+MODELS = Path(__file__).parents[2] / "models"
+#: The released networks of enhancement that run frame by frame.
+ENHANCERS = sorted(
+    path.parent.name
+    for path in MODELS.glob("*/stream_int8.onnx")
+    if not path.parent.name.endswith("-esc10")
+)
 #: One of each kind of network.
 KINDS = ("tcnn", "lstm", "conv_lstm", "nnse")
 
@@ -123,9 +130,8 @@ def build(folder, *targets):
 
 def released(name, precision):
     """Return the stream of a released, trained model."""
-    models = Path(__file__).parents[2] / "models"
     end = "" if precision == "float32" else f"_{precision}"
-    return models / name / f"stream{end}.onnx"
+    return MODELS / name / f"stream{end}.onnx"
 
 
 def unsealed(path):

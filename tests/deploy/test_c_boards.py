@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from c_models import build, released, sound
+from c_models import ENHANCERS, build, released, sound
 from edgebrain.data import audio
 import numpy as np
 import pytest
@@ -125,7 +125,7 @@ def test_any_optimisation_gives_the_same_bits(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k", "nnse-72mel"])
+@pytest.mark.parametrize("name", ENHANCERS)
 def test_cost_of_the_released_networks(name):
     """The limits are what was measured, and a little."""
     from benchmarks import cost
@@ -137,7 +137,8 @@ def test_cost_of_the_released_networks(name):
     assert per_mac["m4"] < 2.1 and per_mac["m33"] < 2.1
     assert per_mac["m55"] < 0.41
     assert all(row.same_as_host for row in rows.values())
-    assert all(row.ram < 20_000 for row in rows.values())
+    most = 25_000 if name == "tcnn-500k" else 20_000
+    assert all(row.ram < most for row in rows.values())
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import shutil
 
-from c_models import released
+from c_models import ENHANCERS, released
 import pytest
 from soak import compare, random_stream
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k", "nnse-72mel"])
+@pytest.mark.parametrize("name", ENHANCERS)
 def test_released_networks(name, tmp_path):
     differ, total, _ = compare(released(name, "int8"), tmp_path / "c", 20)
     assert total > 500_000 and not differ

@@ -79,7 +79,9 @@ function refresh() {
     ? "Stop the microphone"
     : "Use the microphone";
   $("play").textContent = mode === "playing" ? "Pause" : "Play";
-  for (const id of ["play", "position", "download"]) $(id).disabled = !tracks;
+  for (const id of ["play", "position"]) $(id).disabled = !tracks;
+  // What is still being made would be the clip of the settings before.
+  $("download").disabled = !tracks || rendering !== "no";
   for (const example of $("examples").children) {
     const shown = !live && example.textContent === clip?.name;
     example.setAttribute("aria-pressed", shown);
@@ -146,6 +148,7 @@ function render() {
     return;
   }
   rendering = "yes";
+  refresh();
   const { bytes, rate } = model;
   worker.postMessage({
     bytes, rate, samples: clip.at(rate), gain: gain(), columns: CLIP_COLUMNS,
@@ -160,6 +163,7 @@ function rendered({ reason, dry, wet, scores, rate, gain, load, columns }) {
     return;
   }
   if (reason) {
+    refresh();
     complain(new Error(reason));
     return;
   }

@@ -3,7 +3,7 @@
 from pathlib import Path
 import shutil
 
-from c_models import sound
+from c_models import ENHANCERS, sound
 import numpy as np
 import pytest
 from web_browser import LONG, RATE, TONE_HZ, chromium, opened, served, write_wav
@@ -14,13 +14,11 @@ MISSING = [
     for tool in ("chromium", "clang", "wasm-ld", "cc", "make")
     if not shutil.which(tool)
 ]
-MODELS = (
-    "tcnn-120k",
-    "lstm-110k",
-    "nnse-72mel",
-    "yamnet-256-esc10",
-    "stream-66k-esc10",
-)
+#: The page begins with the first.
+MODELS = [
+    *sorted(ENHANCERS, key="tcnn-120k".__ne__),
+    *("yamnet-256-esc10", "stream-66k-esc10"),
+]
 
 
 @pytest.fixture(scope="session")

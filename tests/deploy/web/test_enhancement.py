@@ -2,12 +2,10 @@
 
 import subprocess
 
-from c_models import build, released
+from c_models import ENHANCERS, build, released
 import numpy as np
 import pytest
 from web_browser import RATE, bring, downloaded, opened, read_wav
-
-MODELS = ("tcnn-120k", "lstm-110k", "nnse-72mel")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +29,7 @@ def on_host(clip, tmp_path_factory):
 
 
 @pytest.mark.parametrize("code", ["vectors", "plain"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ENHANCERS)
 def test_a_file_gets_the_bits_of_the_board(
     name, code, context, address, folder, clip, on_host, tmp_path
 ):
@@ -200,7 +198,6 @@ def test_mix_and_level_are_what_is_downloaded(page, clip, on_host, tmp_path):
     assert np.abs(mixed - want).max() < 0.51
     page.get_by_label("Mix").fill("0")
     page.get_by_label("Input level").fill("-20")
-    page.wait_for_timeout(500)
     quiet = read_wav(downloaded(page, tmp_path / "quiet.wav"))
     assert np.abs(quiet - noisy).max() <= 5.01
     assert np.abs(quiet - noisy).max() > 3
