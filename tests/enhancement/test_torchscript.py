@@ -1,13 +1,19 @@
 """A network becomes a file of its own, whatever its forward looks like."""
 
+from pathlib import Path
+
 from edgebrain.enhancement.networks import NNSE, STFTTCNN, ConvLSTM, LSTMMask
-from edgebrain.enhancement.speechbrain_export import torchscript
+from edgebrain.enhancement.speechbrain_export import export_speechbrain
 from edgebrain.errors import UserError
+from edgebrain.signal import SignalSettings
+from edgebrain.tasks import Setup
+from edgebrain.training.results import CheckpointInfo, LoadedModel
 import pytest
 import torch
 from torch import nn
 
 BINS = 17
+SIGNAL = SignalSettings(n_fft=32, win_length=32, hop_length=16)
 LAYERS = [
     {"layer_type": "conv1d", "layer_neurons": 8, "kernel_size": 6},
     {"layer_type": "lstm", "layer_neurons": 8},
@@ -43,12 +49,19 @@ class Hopeless(nn.Module):
         return x * float(format(x.shape[2]))
 
 
+def written(model, folder):
+    """Return the file that is written of a network."""
+    info = CheckpointInfo(Path("CKPT+1"), {}, None, "some.Network", {})
+    setup = Setup("enhancement", SIGNAL)
+    export_speechbrain(LoadedModel(model, SIGNAL, "", info, setup), folder)
+    return torch.jit.load(folder / "network.ckpt")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_file_gives_the_masks_of_the_network(name, tmp_path):
     torch.manual_seed(0)
     model = MODELS[name]().eval()
-    torch.jit.save(torchscript(model, BINS), tmp_path / "network.ckpt")
-    made = torch.jit.load(tmp_path / "network.ckpt")
+    made = written(model, tmp_path)
     for batch, frames in ((1, 1), (2, 90), (5, 3)):
         magnitude = torch.rand(batch, BINS, frames)
         with torch.no_grad():
@@ -58,19 +71,20 @@ def test_file_gives_the_masks_of_the_network(name, tmp_path):
     assert "Device" not in str(made.inlined_graph)
 
 
-def test_loop_over_frames_is_compiled():
+def test_loop_over_frames_is_compiled(tmp_path):
     magnitude = torch.rand(2, BINS, 50)
-    made = torchscript(Loop().eval(), BINS)
+    made = written(Loop().eval(), tmp_path)
     assert torch.equal(made(magnitude), Loop()(magnitude))
 
 
-def test_network_that_cannot_travel_is_refused():
+def test_network_that_cannot_travel_is_refused(tmp_path):
     with pytest.raises(UserError, match="Hopeless.*2 problems"):
-        torchscript(Hopeless().eval(), BINS)
+        written(Hopeless().eval(), tmp_path / "e")
+    assert not list(tmp_path.iterdir())
 
 
-def test_network_of_nan_is_refused():
+def test_network_of_nan_is_refused(tmp_path):
     model = MODELS["tcnn"]().eval()
     next(model.parameters()).data[:] = float("nan")
     with pytest.raises(UserError, match="cannot be written"):
-        torchscript(model, BINS)
+        written(model, tmp_path / "e")
