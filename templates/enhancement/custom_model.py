@@ -64,7 +64,6 @@ class CustomModel(torch.nn.Module):
         ``x`` are log1p magnitudes of that shape. Only a bidirectional network
         needs the ``lengths``, to read backwards from the end of each item.
         """
-        frames = x.shape[1]
         # log1p hardly compresses a quiet recording, the logarithm does. Its
         # floor is 100 dB below full scale: it must not lift the noise of the
         # converter.
@@ -72,5 +71,5 @@ class CustomModel(torch.nn.Module):
         x = self.activation(self.norm(self.project(x)))
         y, _ = self.rnn(x, lengths=lengths if self.bidirectional else None)
         # Unpacking stops at the longest item; the padding has no sound.
-        y = torch.nn.functional.pad(y, (0, 0, 0, frames - y.shape[1]))
+        y = torch.nn.functional.pad(y, (0, 0, 0, x.shape[1] - y.shape[1]))
         return torch.sigmoid(self.mask(torch.cat([x, y], dim=-1)))

@@ -62,8 +62,7 @@ def export_model(model, hparams_text, folder):
     work = folder.with_name(f".{folder.name}-unfinished")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    with open(work / "inference.yaml", "w", encoding="utf-8") as file:
-        yaml.dump(tree, file)
+    yaml.dump(tree, work / "inference.yaml")
     source = _MODEL_FILE.read_text(encoding="utf-8") + _APPENDED
     (work / _MODEL_FILE.name).write_text(source, encoding="utf-8")
     weights = {

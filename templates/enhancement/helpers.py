@@ -140,14 +140,11 @@ class TorchRandomState:
 
     @checkpoints.mark_as_saver
     def _save(self, path):
-        state = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        torch.save(state, path)
+        gpus = torch.cuda.get_rng_state_all()
+        torch.save({"cpu": torch.get_rng_state(), "cuda": gpus}, path)
 
     @checkpoints.mark_as_loader
     def _load(self, path, end_of_epoch):
-        del end_of_epoch
         state = torch.load(path, map_location="cpu")
         torch.set_rng_state(state["cpu"])
         if len(state.get("cuda", [])) == torch.cuda.device_count():

@@ -148,10 +148,8 @@ class Mixer:
         if peak > _SILENT:
             scale = 10 ** (rng.uniform(*settings.peak_dbfs) / 20) / peak
             noisy, clean = scale * noisy, scale * clean
-        return (
-            torch.from_numpy(noisy.astype(np.float32)),
-            torch.from_numpy(clean.astype(np.float32)),
-        )
+        pair = (noisy.astype(np.float32), clean.astype(np.float32))
+        return tuple(map(torch.from_numpy, pair))
 
     def _noise(self, length, rng):
         rate = self.settings.sample_rate

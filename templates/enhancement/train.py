@@ -76,7 +76,6 @@ class SEBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.hparams.train_mixer.set_epoch(epoch)
         wanted = {
-            sb.Stage.TRAIN: [],
             sb.Stage.VALID: [("enhanced", "stoi")],
             sb.Stage.TEST: [
                 (signal, metric)
@@ -86,7 +85,7 @@ class SEBrain(sb.Brain):
         }
         self.stats = {
             (signal, metric): CountingStats(metric, self.hparams.sample_rate)
-            for signal, metric in wanted[stage]
+            for signal, metric in wanted.get(stage, [])
         }
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -174,21 +173,17 @@ def dataio_prep(hparams):
         limit = None if training else hparams[f"{split}_utterances"]
         if limit is not None and limit < len(ids):  # spread over the part
             ids = [ids[i * len(ids) // limit] for i in range(limit)]
-        datasets[split] = _dataset(mixer, {i: speech[i] for i in ids})
+        pipeline = {
+            "func": mixer,
+            "takes": ["id"],
+            "provides": ["noisy_sig", "clean_sig"],
+        }
+        datasets[split] = sb.dataio.dataset.DynamicItemDataset(
+            {i: speech[i] for i in ids},
+            dynamic_items=[pipeline],
+            output_keys=["id", "noisy_sig", "clean_sig"],
+        )
     return datasets
-
-
-def _dataset(mixer, speech):
-    @sb.utils.data_pipeline.takes("id")
-    @sb.utils.data_pipeline.provides("noisy_sig", "clean_sig")
-    def audio_pipeline(utterance_id):
-        yield from mixer(utterance_id)
-
-    return sb.dataio.dataset.DynamicItemDataset(
-        speech,
-        dynamic_items=[audio_pipeline],
-        output_keys=["id", "noisy_sig", "clean_sig"],
-    )
 
 
 def main(arguments):
