@@ -5,29 +5,19 @@ mean. Full scale 1.0 is 32768 in 16-bit files, reading and writing, so a
 16-bit file that is read and written again is the same bit for bit.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 import logging
 from pathlib import Path
 
-from edgebrain.data.resampling import resample, resample_blocks
+# The one place that callers take audio from.
+from edgebrain.data.resampling import resample
+from edgebrain.data.resampling import resample_blocks as resample_blocks
 from edgebrain.errors import UserError, unknown_name
 from edgebrain.files import free_bytes, replacing
 import numpy as np
 import soundfile
-
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "AudioInfo",
-    "inspect",
-    "read",
-    "read_blocks",
-    "resample",
-    "resample_blocks",
-    "write",
-    "write_blocks",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +29,8 @@ AUDIO_SUFFIXES = frozenset(
 #: Frames of a block where files go through in pieces (6 s at 44.1 kHz).
 BLOCK_FRAMES = 1 << 18
 
-# Suffix -> (soundfile's format, the subtype written if none is asked for).
-_WRITTEN = {
+#: Suffix -> (soundfile's format, the subtype written if none is asked for).
+WRITTEN = {
     ".wav": ("WAV", "PCM_16"),
     ".flac": ("FLAC", "PCM_16"),
     ".ogg": ("OGG", "VORBIS"),
@@ -49,9 +39,9 @@ _WRITTEN = {
 
 _UNCOMPRESSED = {"PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32"}
 _FLOAT = {"FLOAT", "DOUBLE"}
-# libsndfile's frame count of a stream whose header does not say its length.
 # Free bytes of a disk that counts as full.
 _LEAST_FREE = 1 << 16
+# libsndfile's frame count of a stream whose header does not say its length.
 _UNKNOWN_FRAMES = 1 << 60
 
 
@@ -203,13 +193,29 @@ def read_at(
     own. NaN and infinity are refused, naming file and sample.
     """
     wav = read(path, start=start, frames=frames)
+    check_finite(path, wav, start)
+    return resample(wav, inspect(path).sample_rate, sample_rate)
+
+
+def check_finite(path: Path | str, wav: np.ndarray, start: int) -> None:
+    """Refuse NaN and infinity in samples (n,) of a file from ``start`` on."""
     if not np.isfinite(wav).all():
         bad = int(np.flatnonzero(~np.isfinite(wav))[0])
         raise UserError(
             f"{path}: sample {start + bad} is {wav[bad]}; mend or remove the "
             "file"
         )
-    return resample(wav, inspect(path).sample_rate, sample_rate)
+
+
+def reported(
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    progress: Callable[[float], object],
+) -> Iterator[np.ndarray]:
+    """Yield blocks; ``progress`` is told the seconds of each that was taken."""
+    for block in blocks:
+        yield block
+        progress(len(block) / sample_rate)
 
 
 def read_blocks(
@@ -292,9 +298,9 @@ def write_blocks(
     absolute sample before clipping.
     """
     path = Path(path)
-    if path.suffix.lower() not in _WRITTEN:
-        raise unknown_name("audio suffix", path.suffix, _WRITTEN)
-    format_, default = _WRITTEN[path.suffix.lower()]
+    if path.suffix.lower() not in WRITTEN:
+        raise unknown_name("audio suffix", path.suffix, WRITTEN)
+    format_, default = WRITTEN[path.suffix.lower()]
     subtype = subtype or default
     if not soundfile.check_format(format_, subtype):
         raise unknown_name(

@@ -121,15 +121,3 @@ def train_loader_kwargs(
     kwargs["batch_size"] = batch_size
     kwargs["sampler"] = ShuffledSampler(dataset, seed=seed)
     return kwargs
-
-
-def eval_loader_kwargs(
-    batch_size: int = 1, num_workers: int = 0
-) -> dict[str, Any]:
-    """Return loader arguments for validation and test: in order, padded."""
-    return {
-        "batch_size": batch_size,
-        "num_workers": num_workers,
-        "shuffle": False,
-        "collate_fn": PaddedBatch,
-    }

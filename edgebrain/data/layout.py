@@ -24,6 +24,9 @@ ROLES = {
     "paired": "speaker",
 }
 
+#: Those of recordings that are mixed.
+MIXED = ("speech", "noise", "rir")
+
 #: The two files of a pair.
 SIDES = ("noisy", "clean")
 
@@ -193,7 +196,7 @@ def find_layout(data_folder: Path | str) -> tuple[dict[str, Splits], list[str]]:
         }
         return {"paired": sets}, _unused(data_folder, used)
     if mixing:
-        roles = {r: {"wav": names[r]} for r in ROLES if r in names}
+        roles = {r: {"wav": names[r]} for r in MIXED if r in names}
     elif paired:
         roles = {"paired": {side: names[side] for side in SIDES}}
     else:

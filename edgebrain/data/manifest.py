@@ -191,9 +191,7 @@ def prepare_sets(
         found.notes += split_notes
         if main:
             for split, number in numbers.items():
-                sets[role][split] = take(
-                    sets[role][split], number, seed, f"num_{split}"
-                )
+                sets[role][split] = take(sets[role][split], number, seed)
     recordings = {}
     for role, splits in sets.items():
         recordings |= ingest(

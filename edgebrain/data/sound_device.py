@@ -81,7 +81,9 @@ def record(
             samplerate=rate, channels=1, dtype="float32"
         ) as stream:
             blocks = captured(stream, rate, total)
-            audio.write_blocks(path, _reported(blocks, rate, progress), rate)
+            if progress is not None:
+                blocks = audio.reported(blocks, rate, progress)
+            audio.write_blocks(path, blocks, rate)
     except device.PortAudioError as error:
         raise no_device(error) from None
 
@@ -120,13 +122,6 @@ def captured(
         if total is not None:
             total -= count
         yield np.array(data[:, 0], np.float32)
-
-
-def _reported(blocks, rate, progress):
-    for block in blocks:
-        yield block
-        if progress is not None:
-            progress(len(block) / rate)
 
 
 def usable_rate(device, wanted: int, output: bool, devices=(None, None)) -> int:

@@ -29,15 +29,10 @@ def load_manifest(
     root = path.parent if data_root is None else Path(data_root)
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(
-            f"{path}: cannot read this manifest ({error.strerror}); prepare "
-            "the data again"
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{path}: is no valid JSON ({error}); delete it and prepare the "
-            "data again"
+            f"{path}: no manifest that can be read ({error}); delete it and "
+            "prepare the data again"
         ) from error
     if not isinstance(entries, Mapping) or not entries:
         raise UserError(

@@ -12,7 +12,12 @@ from pathlib import Path
 from edgebrain.data.randomness import SeededDataset, SharedEpoch, item_rng
 from edgebrain.data.sources import Source, load_manifest
 from edgebrain.enhancement import mixing
-from edgebrain.enhancement.mixer import Cropper, Mixer, MixInfo
+from edgebrain.enhancement.mixer import (
+    Cropper,
+    Mixer,
+    MixInfo,
+    crop_samples,
+)
 from edgebrain.enhancement.mixing_settings import MixingSettings, draw
 from edgebrain.errors import UserError
 import numpy as np
@@ -108,10 +113,7 @@ class PairReader:
         self.seed = seed
         self.epoch = epoch
         self.settings = settings
-        rate = clean.sample_rate
-        self.crop = (
-            None if crop_seconds is None else max(1, round(crop_seconds * rate))
-        )
+        self.crop = crop_samples(crop_seconds, clean.sample_rate)
         self.cropper = Cropper(clean)
 
     def __deepcopy__(self, memo):

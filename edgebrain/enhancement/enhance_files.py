@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+import itertools
 from pathlib import Path
 import time
 
@@ -19,7 +20,6 @@ BLOCK = 1 << 16
 #: What fits in a WAV file, whose header counts bytes in 32 bits.
 _WAV_BYTES = 2**32 - 2**16
 
-_WRITABLE = (".wav", ".flac", ".ogg", ".mp3")
 _WAVS = {"WAV", "WAVEX", "RF64"}
 
 
@@ -76,10 +76,10 @@ def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     if source.is_file():
         if target.is_dir():
             return [(source, _writable(target / source.name))]
-        if target.suffix.lower() not in _WRITABLE:
+        if target.suffix.lower() not in audio.WRITTEN:
             raise UserError(
-                f"{target}: give a file that ends in {', '.join(_WRITABLE)}, "
-                "or a folder that exists"
+                f"{target}: give a file that ends in "
+                f"{', '.join(audio.WRITTEN)}, or a folder that exists"
             )
         return [(source, target)]
     if target.is_file():
@@ -95,7 +95,7 @@ def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
 
 
 def _writable(path: Path) -> Path:
-    if path.suffix.lower() in _WRITABLE:
+    if path.suffix.lower() in audio.WRITTEN:
         return path
     return path.with_name(f"{path.name}.wav")
 
@@ -126,7 +126,7 @@ def enhance_file(
     _check_size(info, target, subtype)
     blocks = _blocks(enhancer, info, dry_wet)
     if progress is not None:
-        blocks = _reporting(blocks, info.sample_rate, progress)
+        blocks = audio.reported(blocks, info.sample_rate, progress)
     clipped, _ = audio.write_blocks(
         target, blocks, info.sample_rate, subtype, info.channels
     )
@@ -147,24 +147,24 @@ def _blocks(
     enhancer: Enhancer, info: audio.AudioInfo, wet: float
 ) -> Iterator[np.ndarray]:
     """Yield the output (n, channels)."""
-    size = BLOCK
-    channels = range(info.channels)
-    wets = [
-        _exact(enhanced_blocks(enhancer, info, c), size, info.frames)
-        for c in channels
-    ]
-    dries = [
-        _exact(_input(info, c), size, info.frames) for c in channels if wet < 1
-    ]
-    while True:
-        pieces = [next(blocks, None) for blocks in wets]
-        if pieces[0] is None:
-            return
-        block = np.stack(pieces, axis=1)
-        if dries:
-            dry = np.stack([next(blocks) for blocks in dries], axis=1)
+    channels, left = range(info.channels), info.frames
+    wets = (enhanced_blocks(enhancer, info, c) for c in channels)
+    dries = zip(*(_input(info, c) for c in channels), strict=True)
+    # A compressed file may hold less than its header says.
+    silence = (np.zeros(BLOCK, np.float32),) * info.channels
+    dries = itertools.chain(dries, itertools.repeat(silence))
+    held = np.zeros((0, info.channels), np.float32)
+    for pieces in zip(*wets, strict=True):
+        # Resampling there and back rounds the length up.
+        block = np.stack(pieces, axis=1)[:left]
+        if wet < 1:
+            while len(held) < len(block):
+                held = np.concatenate([held, np.stack(next(dries), axis=1)])
+            dry, held = held[: len(block)], held[len(block) :]
             block = dry + np.float32(wet) * (block - dry)
+        left -= len(block)
         yield block
+    yield np.zeros((left, info.channels), np.float32)
 
 
 def enhanced_blocks(
@@ -196,48 +196,9 @@ def _input(info: audio.AudioInfo, channel: int) -> Iterator[np.ndarray]:
     """Yield a channel's samples, which must be finite."""
     done = 0
     for block in audio.read_blocks(info.path, BLOCK, channel):
-        if not np.isfinite(block).all():
-            bad = int(np.flatnonzero(~np.isfinite(block))[0])
-            raise UserError(
-                f"{info.path}: sample {done + bad} is {block[bad]}; mend or "
-                "remove the file"
-            )
+        audio.check_finite(info.path, block, done)
         done += len(block)
         yield block
-
-
-def _exact(
-    blocks: Iterable[np.ndarray], size: int, total: int
-) -> Iterator[np.ndarray]:
-    """Cut a signal anew into pieces of ``size``, ``total`` samples in all.
-
-    Resampling there and back rounds the length up, so the end is cut; a
-    compressed file that holds less than its header says is filled up.
-    """
-    held, count = [], 0
-    for block in blocks:
-        held.append(block)
-        count += len(block)
-        while count >= size and total >= size:
-            joined = np.concatenate(held)
-            yield joined[:size]
-            held, count = [joined[size:]], count - size
-            total -= size
-        if not total:
-            return
-    joined = np.concatenate(held) if held else np.zeros(0, np.float32)
-    while total:
-        piece = joined[: min(size, total)]
-        short = min(size, total) - len(piece)
-        yield np.pad(piece, (0, short))
-        joined = joined[len(piece) :]
-        total -= len(piece) + short
-
-
-def _reporting(blocks, sample_rate, progress):
-    for block in blocks:
-        yield block
-        progress(len(block) / sample_rate)
 
 
 def _subtype(info: audio.AudioInfo, target: Path) -> str | None:

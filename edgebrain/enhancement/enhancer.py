@@ -8,6 +8,7 @@ from edgebrain.errors import UserError
 from edgebrain.onnx.blocks import UNBOUNDED_CONTEXT
 from edgebrain.runners import Form, Stream
 from edgebrain.signal import SignalSettings, istft, magnitude, peak_gain, stft
+from edgebrain.signal.streaming import checked_samples
 import numpy as np
 
 
@@ -121,14 +122,8 @@ class Enhancer:
 
 
 def checked(wav: np.ndarray) -> np.ndarray:
-    """Return float32 samples."""
-    wav = np.asarray(wav)
-    if wav.ndim != 1 or not np.issubdtype(wav.dtype, np.floating):
-        raise UserError(
-            f"a waveform of shape {wav.shape} and type {wav.dtype}: mono "
-            "floating-point samples of shape (n,) are needed"
-        )
-    wav = wav.astype(np.float32, copy=False)
+    """Return float32 samples, all of them finite."""
+    wav = checked_samples(wav)
     if not np.isfinite(wav).all():
         bad = int(np.flatnonzero(~np.isfinite(wav))[0])
         raise UserError(f"sample {bad} of the waveform is {wav[bad]}")

@@ -149,13 +149,6 @@ def pesq_loss(estimate: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
     return distance.sum() / scored.sum().clamp(min=1)
 
 
-def pesq_score(estimate: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
-    """Return MOS-LQO of P.862.2, (batch,)."""
-    symmetric, asymmetric, _ = disturbance(estimate, clean, lengths)
-    raw = 4.5 - 0.1 * symmetric - 0.0309 * asymmetric
-    return 0.999 + 4 / (1 + torch.exp(-1.3669 * raw + 3.8224))
-
-
 def _bands(wav: Tensor, lengths: Tensor, valid: Tensor, table) -> tuple:
     """Return Bark powers (batch, frames, bands), speech-band power (batch,)."""
     spectrum = torch.stft(

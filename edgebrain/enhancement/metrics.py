@@ -180,19 +180,9 @@ def _composite(clean, estimate, sample_rate):
     return composite(clean, estimate, sample_rate, pesq)
 
 
-def _csig(clean, estimate, sample_rate):
-    """Return the predicted rating of speech distortion, 1 to 5."""
-    return _composite(clean, estimate, sample_rate)[0]
-
-
-def _cbak(clean, estimate, sample_rate):
-    """Return the predicted rating of the background, 1 to 5."""
-    return _composite(clean, estimate, sample_rate)[1]
-
-
-def _covl(clean, estimate, sample_rate):
-    """Return the predicted rating of overall quality, 1 to 5."""
-    return _composite(clean, estimate, sample_rate)[2]
+def _rating(number):
+    """Return what gives one of the three composite ratings, 1 to 5."""
+    return lambda *pair: _composite(*pair)[number]
 
 
 def _mse(clean, estimate, sample_rate):
@@ -230,9 +220,9 @@ METRICS = {
         Metric("pesq", "PESQ", "", True, _pesq),
         Metric("stoi", "STOI", "", True, _stoi, ".4f"),
         Metric("estoi", "ESTOI", "", True, _estoi, ".4f"),
-        Metric("csig", "CSIG", "", True, _csig),
-        Metric("cbak", "CBAK", "", True, _cbak),
-        Metric("covl", "COVL", "", True, _covl),
+        Metric("csig", "CSIG", "", True, _rating(0)),
+        Metric("cbak", "CBAK", "", True, _rating(1)),
+        Metric("covl", "COVL", "", True, _rating(2)),
         # An estimate of zeros has an SNR by definition: 0 dB.
         Metric("snr", "SNR", "dB", True, _snr, needs_estimate=False),
         Metric("si_snr", "SI-SNR", "dB", True, _si_snr),

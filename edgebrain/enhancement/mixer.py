@@ -43,6 +43,11 @@ class MixInfo:
     peak_db: float | None = None
 
 
+def crop_samples(seconds: float | None, sample_rate: int) -> int | None:
+    """Return the samples of a crop, None for whole utterances."""
+    return None if seconds is None else max(1, round(seconds * sample_rate))
+
+
 class Cropper:
     """Chooses which part of an utterance an item holds."""
 
@@ -113,11 +118,7 @@ class Mixer:
         self.seed = seed
         self.epoch = epoch
         self.sample_rate = speech.sample_rate
-        self.crop = (
-            None
-            if crop_seconds is None
-            else max(1, round(crop_seconds * self.sample_rate))
-        )
+        self.crop = crop_samples(crop_seconds, self.sample_rate)
         self.cropper = Cropper(speech)
         self.by_speaker: dict[str, list[str]] = {}
         for name, entry in speech.entries.items():

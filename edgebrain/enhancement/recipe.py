@@ -5,7 +5,6 @@ from pathlib import Path
 from edgebrain.checks import Name, Number
 from edgebrain.data.batching import (
     STRATEGIES,
-    eval_loader_kwargs,
     train_loader_kwargs,
 )
 from edgebrain.data.embedded.corpus import make_embedded_corpus
@@ -15,6 +14,7 @@ from edgebrain.enhancement.datasets import mixing_dataset, paired_dataset
 from edgebrain.enhancement.mixing import MixingSettings
 from edgebrain.training.experiment import Data, prepare_once
 from edgebrain.training.keys import Built, whether
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
 
 #: Top-level keys of a yaml that only enhancement reads.
@@ -98,7 +98,11 @@ def build_datasets(hparams, prepared) -> Data:
         hparams.get("max_batch_seconds"),
     )
     # One clip a batch: padding could change what a score is made of.
-    eval_loader = eval_loader_kwargs(1, min(hparams["num_workers"], 1))
+    eval_loader = {
+        "batch_size": 1,
+        "num_workers": min(hparams["num_workers"], 1),
+        "collate_fn": PaddedBatch,
+    }
     return Data(**sets, train_loader=train_loader, eval_loader=eval_loader)
 
 

@@ -130,11 +130,6 @@ class StreamingISTFT:
         """
         settings = self.settings
         hop, win = settings.hop_length, settings.win_length
-        if spec.ndim != 2 or spec.shape[0] != settings.bins:
-            raise UserError(
-                f"spectrum of shape {spec.shape}: want ({settings.bins}, "
-                f"frames), as n_fft {settings.n_fft} gives"
-            )
         count = spec.shape[1]
         out = np.empty((count, hop), np.float32)
         if count:
@@ -164,12 +159,6 @@ class StreamingISTFT:
         before = self.samples
         out = self.feed(spec)
         frames = settings.num_frames(length)
-        if self.frames != frames:
-            got = self.frames
-            self.reset()
-            raise UserError(
-                f"{length} samples have {frames} frames, but {got} were given"
-            )
         # What the last frames leave behind the last whole hop.
         squared = self._squared
         sums = [

@@ -85,23 +85,16 @@ def istft(spec: Any, settings: SignalSettings, length: int) -> Any:
     spec : numpy.ndarray or torch.Tensor
         Complex, shape (..., bins, frames).
     length : int
-        Samples wanted, at least 1. Frames beyond num_frames(length) may be
-        there; they count where they reach into the signal.
+        Samples wanted, at least 1, of at least num_frames(length) frames.
+        Further frames count where they reach into the signal.
 
     Returns
     -------
     numpy.ndarray or torch.Tensor
         Real, shape (..., length).
-
-    Raises
-    ------
-    UserError
-        If the spectrum has another number of bins, or too few frames for
-        the length.
     """
     torch = _torch_of(spec)
     spec = spec if torch is not None else np.asarray(spec)
-    _check_spec(spec, settings, length)
     frames = spec.shape[-1]
     start, stop = settings.padding, settings.padding + settings.win_length
     n_fft = settings.n_fft
@@ -187,23 +180,6 @@ def _checked_wav(wav: Any, torch: Any) -> Any:
     if not half:
         return wav
     return wav.astype(np.float32) if torch is None else wav.float()
-
-
-def _check_spec(spec: Any, settings: SignalSettings, length: int) -> None:
-    """Refuse a spectrum that cannot give ``length`` samples."""
-    if spec.ndim < 2 or spec.shape[-2] != settings.bins:
-        raise UserError(
-            f"spectrum of shape {tuple(spec.shape)}: want (..., "
-            f"{settings.bins}, frames), as n_fft {settings.n_fft} gives"
-        )
-    if length < 1:
-        raise UserError(f"length must be at least 1 sample, not {length}")
-    needed = settings.num_frames(length)
-    if spec.shape[-1] < needed:
-        raise UserError(
-            f"{length} samples need {needed} frames, the spectrum has "
-            f"{spec.shape[-1]}"
-        )
 
 
 @functools.lru_cache(maxsize=16)

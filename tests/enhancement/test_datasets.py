@@ -214,9 +214,9 @@ def test_silent_parts_of_a_noise_are_drawn_again(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot read this manifest"),
+        (None, "No such file.*prepare the data again"),
         ("{}", "this set is empty"),
-        ("{", "no valid JSON"),
+        ("{", "no manifest that can be read"),
         ('{"a": {"duration": 1}}', "a: lacks wav"),
     ],
 )

@@ -4,7 +4,7 @@ from edgebrain.data import audio
 from edgebrain.enhancement import load_enhancer, metrics
 from edgebrain.enhancement.evaluation import evaluate, find_pairs
 from edgebrain.errors import UserError
-from edgebrain.model_files import model_names
+from edgebrain.trained_models import model_names
 import numpy as np
 import pytest
 import soundfile

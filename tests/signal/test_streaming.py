@@ -347,10 +347,6 @@ def test_parts_work_alone():
         out.append(inverse.flush(stream.flush(), 2001))
         got = np.concatenate(out)
         assert_close(got, offline(wav, settings), settings)
-    with pytest.raises(UserError, match="13 frames, but 2 were"):
-        inverse.flush(np.zeros((257, 2), np.complex64), 2001)
-    with pytest.raises(UserError, match="want \\(257, frames\\)"):
-        inverse.feed(np.zeros((2, 257), np.complex64))
 
 
 def test_empty_signal():

@@ -284,13 +284,6 @@ def test_bad_input_is_refused():
             stft(empty, settings)
         with pytest.raises(UserError, match="no samples"):
             peak_gain(empty)
-    spec = np.zeros((257, 5), np.complex64)
-    with pytest.raises(UserError, match="257"):
-        istft(spec[:100], settings, 100)
-    with pytest.raises(UserError, match="800 samples need 6 frames"):
-        istft(spec, settings, 800)
-    with pytest.raises(UserError, match="at least 1"):
-        istft(spec, settings, 0)
 
 
 def test_numpy_needs_no_torch():

@@ -36,11 +36,6 @@ class CorpusSizes:
     rirs_per_room: int = 2
     noise_seconds: tuple[float, float] = (10.0, 15.0)
 
-    def __post_init__(self):
-        for name, value in asdict(self).items():
-            if np.min(value) < 1:
-                raise UserError(f"embedded corpus: {name} is below 1: {value}")
-
 
 def make_embedded_corpus(
     folder: Path | str,
@@ -201,18 +196,3 @@ def read_manifest(folder: Path | str) -> list[dict[str, str]]:
     """
     with open(Path(folder) / MANIFEST, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def contents(folder: Path | str) -> str:
-    """Return a table of what an embedded corpus holds."""
-    rows = read_manifest(folder)
-    lines = [f"{'kind':8}{'split':8}{'files':>6}{'groups':>8}{'minutes':>9}"]
-    for kind in ("speech", "noise", "rir"):
-        for split in SPLITS:
-            part = [r for r in rows if (r["kind"], r["split"]) == (kind, split)]
-            groups = len({row["group"] for row in part})
-            minutes = sum(float(row["seconds"]) for row in part) / 60
-            lines.append(
-                f"{kind:8}{split:8}{len(part):6d}{groups:8d}{minutes:9.2f}"
-            )
-    return "\n".join(lines)
