@@ -109,7 +109,7 @@ def main(argv):
     # Slow to import: after the command line is known to be right.
     from edgebrain import tasks
     from edgebrain.models.complexity import describe, window_table
-    from edgebrain.onnx.job import check_target
+    from edgebrain.onnx.files import refusal
     from edgebrain.training.results import load_model
 
     loaded = load_model(arguments.results, arguments.checkpoint)
@@ -123,11 +123,11 @@ def main(argv):
     folder = arguments.output_folder or Path(arguments.results) / "export"
     jobs, skipped = plan(arguments, loaded.model, loaded.setup)
     paths = {form: folder / f"{form}.onnx" for form in jobs}
-    problems = [
-        check_target(path, loaded.sha256, arguments.overwrite)
-        for path in paths.values()
-    ]
-    problems = [problem for problem in problems if problem]
+    made_of = {"checkpoint_sha256": loaded.sha256}
+    found = (
+        refusal(path, arguments.overwrite, made_of) for path in paths.values()
+    )
+    problems = [problem for problem in found if problem]
     if problems:
         raise UserError.collect(
             "nothing is exported; give --overwrite, or another --output_folder",
@@ -167,22 +167,22 @@ def plan(arguments, model, setup):
             export.export_stream, stream_frames=arguments.stream_frames
         ),
     }
+    looks = {
+        "offline": lambda: export.check_offline(model, setup),
+        # Of a network that judges windows, which has no offline form, none.
+        "patch": lambda: (
+            "offline" in skipped or export.patch_context(model, context)
+        ),
+        "stream": lambda: export.check_streamable(model),
+    }
     skipped = {}
-    try:
-        export.check_offline(model, setup)
-    except UserError as error:
-        skipped["offline"] = str(error)
-    try:
-        if "offline" not in skipped:
-            export.patch_context(model, context)
-    except UserError as error:
-        if context is not None:
-            raise
-        skipped["patch"] = str(error)
-    try:
-        export.check_streamable(model)
-    except UserError as error:
-        skipped["stream"] = str(error)
+    for form, look in looks.items():
+        try:
+            look()
+        except UserError as error:
+            if form == "patch" and context is not None:
+                raise
+            skipped[form] = str(error)
     wanted = arguments.forms or jobs
     impossible = [skipped[f] for f in wanted if f in skipped]
     if arguments.forms and impossible:

@@ -13,6 +13,7 @@ that is written as they take the float one.
 """
 
 import ast
+import dataclasses
 from pathlib import Path
 import sys
 
@@ -158,17 +159,10 @@ def settings_of(arguments):
     """Return what is to be quantized, and how."""
     from edgebrain.onnx.quantization import QuantizationSettings
 
-    return QuantizationSettings(
-        precision=arguments.precision,
-        per_channel=arguments.per_channel,
-        calibration_method=arguments.calibration_method,
-        op_types_to_quantize=tuple(arguments.op_types_to_quantize),
-        nodes_to_exclude=tuple(arguments.nodes_to_exclude),
-        reduce_range=arguments.reduce_range,
-        extra_options=extra_options(arguments.extra_options),
-        float_prologue=arguments.float_prologue,
-        float_cell=arguments.float_cell,
-    )
+    names = [field.name for field in dataclasses.fields(QuantizationSettings)]
+    given = {name: getattr(arguments, name) for name in names}
+    given["extra_options"] = extra_options(arguments.extra_options)
+    return QuantizationSettings(**given)
 
 
 def main(argv):
@@ -188,7 +182,7 @@ def main(argv):
     target = arguments.output or target
     frames, axis = arguments.static_sequence_length, arguments.static_axis_name
     static = target.with_name(f"{target.stem}_static.onnx")
-    q.check_targets(source, [target], suffix, arguments.overwrite)
+    q.check_target(source, target, suffix, arguments.overwrite)
     if frames is not None:
         check_static(source, static, frames, axis, suffix, arguments.overwrite)
     clips = read_clips(

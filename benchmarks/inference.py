@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 
-from edgebrain.model_files import PRECISIONS
 from edgebrain.onnx import files
 from edgebrain.tasks import Setup
+from edgebrain.trained_models import PRECISIONS
 from edgebrain.training.checkpoints import AtomicCheckpointer
 from edgebrain.training.weights import ModelCard
 from hyperpyyaml import load_hyperpyyaml

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from edgebrain.enhancement.forms.c_library import Library
+from edgebrain.enhancement.forms.c_library import Library, LibraryStream
 from edgebrain.errors import UserError
 from edgebrain.events.c_library import HopStream
 from edgebrain.events.c_library import Library as Detector
@@ -95,7 +95,7 @@ def _measure(model: Path, folder: Path, page) -> dict[str, float]:
     if card.task == "events":
         process, pcm = HopStream(Detector(library)).feed, pcm / 32768
     else:
-        process = Library(library).start().process
+        process = LibraryStream(Library(library)).process
     times = []
     for _ in range(REPEATS):
         begun = time.perf_counter()

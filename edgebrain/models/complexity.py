@@ -74,18 +74,15 @@ def _frames(count: int | None) -> str:
     return f"{count} frame{'' if count == 1 else 's'}"
 
 
-def describe(
-    model: nn.Module, settings: SignalSettings, bins: int | None = None
-) -> Complexity:
+def describe(model: nn.Module, settings: SignalSettings) -> Complexity:
     """Count what a network (batch, bins, frames) -> output costs.
 
     Convolutions, linear and recurrent layers are counted as they run, so a
     network of one's own is counted too. A module may count itself by a
     method ``count_macs(inputs, output) -> int``.
     """
-    bins = settings.bins if bins is None else bins
     traits = model_traits(model)
-    macs, uncounted = _macs_per_frame(model, bins)
+    macs, uncounted = _macs_per_frame(model, settings.bins)
     latency = None
     if traits.lookahead_frames is not None:
         lookahead = traits.lookahead_frames * settings.hop_length

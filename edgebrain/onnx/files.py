@@ -108,6 +108,34 @@ def read_card(path: str | Path) -> GraphMetadata | None:
     )
 
 
+def refusal(
+    path: str | Path, overwrite: bool, made_of: dict[str, str]
+) -> str | None:
+    """Return why a file must not be written there, None if it may.
+
+    A file whose card says the same of what it is ``made_of`` may be replaced.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return f"{path}: is a folder"
+    if overwrite or not path.exists():
+        return None
+    try:
+        card = read_card(path)
+    except UserError:
+        card = None
+    if card is None:
+        return f"{path}: exists and is no export of this project"
+    others = [
+        key.removesuffix("_sha256")
+        for key, value in made_of.items()
+        if getattr(card, key) != value
+    ]
+    if others:
+        return f"{path}: exists, of another {' and '.join(others)}"
+    return None
+
+
 def operators(model: onnx.ModelProto) -> dict[str, int]:
     """Return how often each operator occurs, by name."""
     counts: dict[str, int] = {}

@@ -110,29 +110,6 @@ def check_opset(opset: int) -> None:
         )
 
 
-def check_target(
-    path: str | Path, checkpoint_sha256: str, overwrite: bool
-) -> str | None:
-    """Return why a file must not be written there, None if it may.
-
-    A file made of the same checkpoint may be replaced.
-    """
-    path = Path(path)
-    if path.is_dir():
-        return f"{path}: is a folder"
-    if overwrite or not path.exists():
-        return None
-    try:
-        found = files.read_card(path)
-    except UserError:
-        found = None
-    if found is None:
-        return f"{path}: exists and is no export of this project"
-    if found.checkpoint_sha256 != checkpoint_sha256:
-        return f"{path}: exists, exported from another checkpoint"
-    return None
-
-
 def check_weights(model: nn.Module) -> None:
     """Refuse a network whose weights are not finite."""
     bad = [
@@ -162,9 +139,8 @@ class Job:
         options: ExportOptions,
     ):
         check_opset(options.opset)
-        problem = check_target(
-            path, options.checkpoint_sha256, options.overwrite
-        )
+        made_of = {"checkpoint_sha256": options.checkpoint_sha256}
+        problem = files.refusal(path, options.overwrite, made_of)
         if problem:
             raise UserError(f"{problem}; give --overwrite to replace it")
         if isinstance(model, nn.parallel.DistributedDataParallel):

@@ -14,7 +14,7 @@ activations with zero point 0, as CMSIS-NN has them, in operator set 21. In
 both the cell state of an LSTM stays float.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 import importlib.metadata
 import logging
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebrain import tasks
-from edgebrain.errors import UserError, unknown_name
+from edgebrain.checks import Name, check
+from edgebrain.errors import UserError
 from edgebrain.files import replacing, sha256
 from edgebrain.onnx import files, metadata
 from edgebrain.onnx import quantization_graph as graphs
@@ -77,6 +78,19 @@ _EXTRA = frozenset(
 )
 
 
+def _each(rule: Name) -> Callable:
+    """Return the rule of several names."""
+    return lambda names: [rule(name) for name in names]
+
+
+_RULES = {
+    "precision": Name("precision", PRECISIONS),
+    "calibration_method": Name("calibration_method", METHODS),
+    "op_types_to_quantize": _each(Name("operator", OPERATORS)),
+    "extra_options": _each(Name("extra_option", [*_EXTRA, *_CALIBRATION])),
+}
+
+
 @dataclass(frozen=True)
 class QuantizationSettings:
     """How a graph is quantized.
@@ -124,22 +138,7 @@ class QuantizationSettings:
     float_cell: bool = True
 
     def __post_init__(self) -> None:
-        errors = []
-        for kind, got, known in [
-            ("precision", self.precision, PRECISIONS),
-            ("calibration_method", self.calibration_method, METHODS),
-            *(("operator", n, OPERATORS) for n in self.op_types_to_quantize),
-            *(
-                ("extra_option", n, [*_EXTRA, *_CALIBRATION])
-                for n in self.extra_options
-            ),
-        ]:
-            if got not in known:
-                errors.append(unknown_name(kind, got, known))
-        if len(errors) == 1:
-            raise errors[0]
-        if errors:
-            raise UserError.collect("quantization", map(str, errors))
+        check("quantization", vars(self), _RULES)
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def quantize(
     """
     settings = settings or QuantizationSettings()
     target = Path(target)
-    check_targets(source, [target], settings.precision, overwrite)
+    check_target(source, target, settings.precision, overwrite)
     graphs.check_names(settings.nodes_to_exclude, source.model)
     states, kept = source.metadata.states, dict[str, str]()
     if settings.float_prologue:
@@ -279,9 +278,9 @@ def quantize(
     return report
 
 
-def check_targets(
+def check_target(
     source: Source,
-    targets: list,
+    target: str | Path,
     precision: str,
     overwrite: bool,
     form: str | None = None,
@@ -291,31 +290,17 @@ def check_targets(
     ``overwrite`` allows other files too, but never the source; ``form`` is
     what will be written, left out: that of the source.
     """
-    problems, card = [], source.metadata
-    for path in map(Path, targets):
-        if path.is_dir():
-            problems.append(f"{path}: is a folder")
-        elif path.exists() and path.samefile(source.path):
-            problems.append(f"{path}: is the float file itself")
-        elif path.exists() and not overwrite:
-            wanted = (card.checkpoint_sha256, precision, form or card.form)
-            if _made_of(path) != wanted:
-                problems.append(
-                    f"{path}: exists and is not the {precision} file of the "
-                    "same weights; give --overwrite to replace it"
-                )
-    if problems:
-        raise UserError.collect("nothing is written", problems)
-
-
-def _made_of(path: Path) -> tuple | None:
-    try:
-        card = files.read_card(path)
-    except UserError:
-        return None
-    if card is None:
-        return None
-    return card.checkpoint_sha256, card.precision, card.form
+    target, card = Path(target), source.metadata
+    if target.exists() and target.samefile(source.path):
+        raise UserError(f"{target}: is the float file itself")
+    made_of = {
+        "checkpoint_sha256": card.checkpoint_sha256,
+        "precision": precision,
+        "form": form or card.form,
+    }
+    problem = files.refusal(target, overwrite, made_of)
+    if problem:
+        raise UserError(f"{problem}; give --overwrite to replace it")
 
 
 def _insert_qdq(model, settings, ranges, kept) -> onnx.ModelProto:

@@ -16,10 +16,10 @@ from edgebrain.data import audio
 from edgebrain.data.layout import find_audio
 from edgebrain.errors import UserError
 from edgebrain.onnx.runner import OnnxRunner
+from edgebrain.onnx.session import make_session
 from edgebrain.tasks import Setup
 import numpy as np
 import onnx
-import onnxruntime
 from onnxruntime.quantization.calibrate import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -67,7 +67,7 @@ def read_clips(
     clip_seconds : float
         Longest part of a clip that is used.
     """
-    paths = check_calibration(folder, count, clip_seconds)
+    paths = check_calibration(folder)
     rng = np.random.default_rng(seed)
     paths = [paths[i] for i in rng.permutation(len(paths))]
     held = min(_HELD_OUT, max(1, len(paths) // 5))
@@ -89,18 +89,8 @@ def read_clips(
     return Clips(clips[:count], clips[count:] if separate else clips, separate)
 
 
-def check_calibration(
-    folder: str | Path | None = None,
-    count: int = 1,
-    clip_seconds: float = 1.0,
-) -> list[Path]:
-    """Return the recordings of a folder, if one is given; read none."""
-    if count < 1:
-        raise UserError(f"num_quantization_samples: at least 1, not {count}")
-    if not 0 < clip_seconds < float("inf"):
-        raise UserError(f"clip_seconds must be above 0, not {clip_seconds}")
-    if folder is None:
-        return []
+def check_calibration(folder: str | Path) -> list[Path]:
+    """Return the recordings of a folder; read none."""
     if not Path(folder).is_dir():
         what = "is a file" if Path(folder).exists() else "no such folder"
         raise UserError(
@@ -214,12 +204,7 @@ def run_tensors(
     wanted = [name for name in names if name not in inputs]
     del graph.output[:]
     graph.output.extend(values[name] for name in wanted)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = make_session(model.SerializeToString())
     for feeds in runner.iter_feeds(clip):
         outputs = session.run(wanted, feeds) if wanted else []
         found = {**feeds, **dict(zip(wanted, outputs, strict=True))}

@@ -7,7 +7,7 @@ from edgebrain.files import replacing
 from edgebrain.onnx import files
 from edgebrain.onnx import quantization_graph as graphs
 from edgebrain.onnx.graph import Graph
-from edgebrain.onnx.quantization import Source, check_targets
+from edgebrain.onnx.quantization import Source, check_target
 from edgebrain.onnx.runner import OnnxRunner
 from edgebrain.onnx.session import make_session
 import numpy as np
@@ -25,7 +25,7 @@ def check_static(
     if frames < 1:
         raise UserError(f"static_sequence_length: at least 1, not {frames}")
     graphs.fix_shapes(source.model, frames, axis, source.runner.input_name)
-    check_targets(source, [target], precision, overwrite, "patch")
+    check_target(source, target, precision, overwrite, "patch")
 
 
 def write_static(

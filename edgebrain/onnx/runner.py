@@ -3,7 +3,7 @@
 Needs onnxruntime and onnx, not torch. The audio around it is not here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ import numpy as np
 
 #: What a file without metadata cannot be run without.
 REQUIRED_SETTINGS = ("sample_rate", "n_fft", "win_length", "hop_length")
-_BLOCK = 512
 
 Feeds = dict[str, np.ndarray]
 
@@ -115,11 +114,8 @@ class OnnxRunner:
             output = output.reshape(len(output), -1)
         else:
             streamer = self.streamer()
-            parts = [
-                streamer(features[:, start : start + _BLOCK])
-                for start in range(0, features.shape[1], _BLOCK)
-            ]
-            output = np.concatenate([*parts, streamer.flush()], axis=1)
+            parts = [streamer(features), streamer.flush()]
+            output = np.concatenate(parts, axis=1)
         if not np.isfinite(output).all():
             raise UserError(
                 f"{self.path}: the output holds NaN or infinity: check the "
@@ -283,8 +279,6 @@ def load_runner(
     *,
     threads: int = 1,
     context: int | tuple[int, int] | None = None,
-    task: str = tasks.DEFAULT,
-    features: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> OnnxRunner:
     """Return the runner of an ONNX file.
@@ -294,9 +288,6 @@ def load_runner(
     context : int or tuple of (int, int), optional
         Of a file without metadata that takes a fixed number of frames: on
         both sides, or left and right. 0 when not given.
-    task : str
-        Of a file without metadata, and ``features``: see
-        :class:`edgebrain.tasks.Setup`.
     **settings
         Fields of :class:`edgebrain.signal.SignalSettings`. A file without
         metadata needs at least sample_rate, n_fft, win_length, hop_length; with
@@ -343,15 +334,11 @@ def load_runner(
             "a model with one input"
         )
     signal = SignalSettings.from_dict(given)
-    setup = tasks.Setup(task, signal, dict(features or {}))
-    channels = tasks.find(task).interface(None, setup).input.shape[0]
-    fixed = _frames(path, inputs[0].shape, channels) is not None
+    fixed = _frames(path, inputs[0].shape, signal.bins) is not None
     card = GraphMetadata(
         model_class="",
         model_arguments=None,
-        task=task,
         signal=signal,
-        features=setup.features,
         checkpoint_sha256="",
         form="patch" if fixed else "offline",
         precision=graph.precision,

@@ -3,8 +3,8 @@
 import base64
 import io
 
-from edgebrain.report.plots import RANGE_DB
-from edgebrain.signal import SignalSettings, stft
+from edgebrain.report.plots import RANGE_DB, decibels
+from edgebrain.signal import SignalSettings
 import numpy as np
 
 #: Grey levels of a spectrogram: more cost bytes and show nothing.
@@ -54,9 +54,7 @@ def _decibels(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return levels (bins, frames), about 128 bins, 100 frames a second."""
     hop = max(1, sample_rate // 100)
     size = 2 ** int(np.ceil(np.log2(2 * hop)))
-    settings = SignalSettings(sample_rate, size, size, hop)
-    spec = np.abs(stft(np.asarray(wav, np.float32), settings))
-    return 20 * np.log10(np.maximum(spec, 1e-7))
+    return decibels(wav, SignalSettings(sample_rate, size, size, hop))
 
 
 def _data_url(kind: str, content: bytes) -> str:

@@ -17,10 +17,10 @@ import numpy as np
 
 TRAIN, VALID, NOISY = "#7f7f7f", "#1f5fa8", "#c0504d"
 RANGE_DB = 80.0
+"""From the loudest bin of a picture down to its darkest colour."""
 
 #: Longest piece of a clip that is drawn.
 EXCERPT_SECONDS = 10
-"""From the loudest bin of a picture down to its darkest colour."""
 
 LOG_RATIO = 10.0
 """Positive curves whose extremes are further apart have a log axis."""
@@ -184,7 +184,8 @@ def _draw_panel(axis, rows, epochs, name: str, task: Task) -> None:
         )
 
 
-def _decibels(wav: np.ndarray, settings: SignalSettings) -> np.ndarray:
+def decibels(wav: np.ndarray, settings: SignalSettings) -> np.ndarray:
+    """Return the level of each bin and frame of samples, (bins, frames)."""
     spec = np.abs(stft(np.asarray(wav, dtype=np.float32), settings))
     return 20 * np.log10(np.maximum(spec, 1e-10))
 
@@ -216,7 +217,7 @@ def plot_spectrograms(
     start = loudest(clean, rate, EXCERPT_SECONDS)
     stop = start + EXCERPT_SECONDS * rate
     waves = {name: wav[start:stop] for name, wav in waves.items()}
-    panels = {name: _decibels(wav, settings) for name, wav in waves.items()}
+    panels = {name: decibels(wav, settings) for name, wav in waves.items()}
     top = max(panel.max() for panel in panels.values())
     figure = _figure(4.3 * len(panels) + 0.6, 3.9)
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True)

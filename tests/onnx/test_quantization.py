@@ -398,10 +398,10 @@ def test_other_files_are_not_replaced(exported, clips, tmp_path):
     q.quantize(source, target, clips, overwrite=True)
     q.quantize(source, target, clips)  # of the same weights
     wide = q.QuantizationSettings(precision="int16x8")
-    with pytest.raises(UserError, match="is not the int16x8 file"):
+    with pytest.raises(UserError, match="exists, of another precision; give"):
         q.quantize(source, target, clips, wide)
     other = q.load_source(exported("tcnn_late", "offline"))
-    with pytest.raises(UserError, match="same weights"):
+    with pytest.raises(UserError, match="of another checkpoint"):
         q.quantize(other, target, clips)
     with pytest.raises(UserError, match="is the float file itself"):
         q.quantize(source, source.path, clips, overwrite=True)

@@ -73,8 +73,6 @@ def test_bad_folders_get_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="bad.wav") as caught:
         read_clips(tmp_path, SETUP)
     assert len(str(caught.value).splitlines()) == 1
-    with pytest.raises(UserError, match="num_quantization_samples"):
-        read_clips(tmp_path, SETUP, 0)
 
 
 def foreign(path, frames, seed=0):
@@ -139,7 +137,7 @@ def test_network_of_others(tmp_path, frames, precision):
     assert runner.metadata.precision == precision
     # Another network's file is not taken for this one's.
     other = foreign(tmp_path / "other.onnx", frames, seed=1)
-    with pytest.raises(UserError, match="same weights"):
+    with pytest.raises(UserError, match="of another checkpoint"):
         q.quantize(q.load_source(other, **SIGNAL), target, clips, settings)
 
 

@@ -23,32 +23,6 @@ class Library(shared_library.Library):
         super().__init__(path, {"process_hops": (None, pointers + counts)})
         self.delay = self.description["delay"]
 
-    def start(self) -> "HopStream":
-        """Return a fresh stream."""
-        return HopStream(self)
-
-
-class HopStream:
-    """One stream, as a device holds it."""
-
-    def __init__(self, library: Library) -> None:
-        self._library, self._hop = library, library.setup.signal.hop_length
-        self._memory, self._state = library.memory()
-
-    def process(self, samples: np.ndarray) -> np.ndarray:
-        """Return as many samples, int16; whole hops only."""
-        samples = np.ascontiguousarray(samples, np.int16)
-        hops = len(samples) // self._hop
-        out = np.empty(hops * self._hop, np.int16)
-        self._library._process_hops(
-            self._state, samples.ctypes.data, out.ctypes.data, hops, self._hop
-        )
-        return out
-
-    def reset(self) -> None:
-        """Forget the stream so far."""
-        self._library._reset(self._state)
-
 
 class LibraryEnhancer(Enhancer):
     """A C library behind the interface of every other form.
@@ -82,7 +56,8 @@ class LibraryStream:
     """Any number of samples in, those done out: a :class:`.runners.Stream`."""
 
     def __init__(self, library: Library) -> None:
-        self._stream = library.start()
+        self._library = library
+        self._memory, self._state = library.memory()
         self._hop = library.setup.signal.hop_length
         self._delay = library.delay
         self.latency_samples = self._delay + self._hop
@@ -90,7 +65,7 @@ class LibraryStream:
 
     def reset(self) -> None:
         """Forget the signal so far."""
-        self._stream.reset()
+        self._library._reset(self._state)
         self._begin()
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
@@ -108,6 +83,14 @@ class LibraryStream:
         self.reset()
         return rest
 
+    def process(self, samples: np.ndarray) -> np.ndarray:
+        """Return as many samples as a device does, int16; whole hops only."""
+        out = np.empty_like(samples)
+        addresses = (array.ctypes.data for array in (samples, out))
+        hops = len(samples) // self._hop
+        self._library._process_hops(self._state, *addresses, hops, self._hop)
+        return out
+
     def _begin(self) -> None:
         self._waiting = np.zeros(0, np.int16)
         self._early, self._owed = self._delay, 0
@@ -116,7 +99,7 @@ class LibraryStream:
         new = np.concatenate([self._waiting, to_int16(samples)])
         whole = len(new) // self._hop * self._hop
         self._waiting = new[whole:]
-        out = self._stream.process(new[:whole])
+        out = self.process(new[:whole])
         skipped = min(self._early, len(out))
         self._early -= skipped
         return out[skipped:].astype(np.float32) / np.float32(_FULL_SCALE)

@@ -179,7 +179,7 @@ def _layers(text: str, arrays: dict, name: str) -> list[Layer]:
             kernel = unpack_gates(packed, rows, columns)
             rec = _signed(arrays[f"{name}_kernel_rec{n}"], np.int8)
             recurrent = unpack_gates(rec, rows, rows)
-            bias = _unpack_gate_bias(bias, rows)
+            bias = unpack_gates(bias, rows, 1)[..., 0]
         else:
             kernel = unpack(packed, rows, columns)
         q = (q_kernel[n], q_input[n], q_bias[n])
@@ -235,10 +235,6 @@ def unpack_gates(packed: np.ndarray, units: int, columns: int) -> np.ndarray:
     if start != len(packed):
         raise ValueError(f"{len(packed)} values for 4 x {units} x {columns}")
     return gates
-
-
-def _unpack_gate_bias(bias: np.ndarray, units: int) -> np.ndarray:
-    return unpack_gates(bias, units, 1)[..., 0]
 
 
 def _mel_filters(front: dict, name: str, bins: int) -> np.ndarray:

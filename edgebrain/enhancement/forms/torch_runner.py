@@ -1,6 +1,5 @@
 """The PyTorch form of a trained network."""
 
-from edgebrain import tasks
 from edgebrain.models import model_traits
 from edgebrain.onnx.blocks import BlockStreamer
 from edgebrain.runners import Streamer
@@ -18,42 +17,32 @@ class TorchRunner:
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self.setup = loaded.setup
-        task = tasks.find(self.setup.task)
-        self._interface = task.interface(loaded.model, self.setup)
+        self._bins = self.setup.signal.bins
         self._model = loaded.model
         self._traits = model_traits(loaded.model)
 
     def run(self, features: np.ndarray) -> np.ndarray:
         """Return the outputs for a whole clip, see :class:`.Runner`."""
-        if self._interface.window is None:
-            output = self._forward(features)
-            return output.reshape(len(output), -1)
-        streamer = self.streamer()
-        return np.concatenate([streamer(features), streamer.flush()], axis=1)
+        tensor = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        with torch.inference_mode():
+            return self._model(tensor[None])[0].numpy()
 
     def streamer(self) -> Streamer:
         """Return a fresh streamer.
 
-        Of a network with ``step`` it goes frame by frame; of one that judges
-        windows from window to window; of another one in blocks, with the
-        receptive field as context.
+        Of a network with ``step`` it goes frame by frame; of another one in
+        blocks, with the receptive field as context.
         """
         traits = self._traits
         if traits.streaming:
-            channels = self._interface.input.shape[0]
-            return TorchSteps(self._model, channels, traits.lookahead_frames)
+            return TorchSteps(self._model, self._bins, traits.lookahead_frames)
         return BlockStreamer(
             self.run,
-            self._interface.output.shape[0],
+            self._bins,
             traits.receptive_field_frames,
             traits.lookahead_frames,
             traits.causal,
         )
-
-    def _forward(self, features: np.ndarray) -> np.ndarray:
-        tensor = torch.from_numpy(np.ascontiguousarray(features, np.float32))
-        with torch.inference_mode():
-            return self._model(tensor[None])[0].numpy()
 
     def facts(self) -> dict:
         """Return what metrics.json says of this form."""

@@ -61,9 +61,3 @@ class FeaturePrologue(nn.Module):
         if self.kind == "power":
             return magnitude**self.exponent
         return magnitude
-
-    def extra_repr(self) -> str:
-        """Return what ``print(model)`` shows."""
-        power = f", exponent={self.exponent}" if self.kind == "power" else ""
-        step = f", int8_step={self.int8_step}" if self.int8_step else ""
-        return f"{self.kind}{power}{step}"
