@@ -27,7 +27,7 @@ from edgebrain.command_line import (
     script_parser,
 )
 from edgebrain.errors import UserError
-from edgebrain.model_files import model_names, task_of
+from edgebrain.trained_models import model_names, task_of
 
 
 def parse(argv):

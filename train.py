@@ -20,13 +20,7 @@ def main(argv):
     """Run the recipe with the words of the command line."""
     hparams, run_opts = begin(argv, EnhancementBrain)
     data = make_datasets(hparams)
-    brain = EnhancementBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
+    brain = EnhancementBrain.build(hparams, run_opts)
     brain.fit(
         hparams["epoch_counter"],
         data.train,

@@ -126,14 +126,11 @@ class Task(Protocol):
         ``chance``.
     metrics : mapping of str to Metric
         All that can be computed, in the order of a table's columns.
-    item_keys : tuple of str
-        Keys of the tensors of a data item, the input first.
     """
 
     name: str
     baseline: str
     metrics: Mapping[str, Metric]
-    item_keys: tuple[str, ...]
 
     def features(self, wav: np.ndarray, setup: Setup) -> np.ndarray:
         """Return what a network is given of a recording, float32.

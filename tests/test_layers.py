@@ -29,7 +29,7 @@ FLOORS = {
     "report": 4,
     "onnx": 4,
     "training": 4,
-    "model_files": 5,
+    "trained_models": 5,
     "enhancement": 6,
     "events": 6,
 }

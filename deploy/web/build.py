@@ -9,7 +9,7 @@ from edgebrain.errors import UserError
 from edgebrain.events.patches import unknown_below
 from edgebrain.events.timeline import DEFAULT_RULES as RULES
 from edgebrain.files import check_folder, whole_folder
-from edgebrain.model_files import task_of
+from edgebrain.trained_models import task_of
 
 from deploy.c.generator.emit import Emitter, delay_samples
 from deploy.c.generator.emit_patch import PatchEmitter

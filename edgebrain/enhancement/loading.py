@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgebrain import model_files
+from edgebrain import trained_models
 from edgebrain.enhancement.enhancer import Enhancer
 from edgebrain.enhancement.forms.c_library import Library, LibraryEnhancer
 
@@ -49,12 +49,12 @@ def load_enhancer(
     if (path / _TABLES).is_file():
         from edgebrain.enhancement.forms.nnse_runner import load_tables
 
-        model_files.check_own_settings(path, overrides)
+        trained_models.check_own_settings(path, overrides)
         enhancer = Enhancer(load_tables(path), path)
-        model_files.check_kind(enhancer, path, form, precision)
+        trained_models.check_kind(enhancer, path, form, precision)
         return enhancer
     what = (path, form, precision, overrides)
-    return model_files.load(*what, "enhancement", FORMS, Library, _enhancer)
+    return trained_models.load(*what, "enhancement", FORMS, Library, _enhancer)
 
 
 def _enhancer(kind: str, network, path: Path) -> Enhancer:

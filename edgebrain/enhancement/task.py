@@ -20,7 +20,6 @@ class EnhancementTask:
     name = "enhancement"
     baseline = "noisy"
     metrics = METRICS
-    item_keys = ("noisy_sig", "clean_sig")
 
     def features(self, wav: np.ndarray, setup: Setup) -> np.ndarray:
         """Return the magnitude of a clip, (bins, frames) float32."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgebrain import model_files
+from edgebrain import trained_models
 from edgebrain.events.base import Detector
 from edgebrain.events.c_library import Library, LibraryDetector
 import numpy as np
@@ -99,7 +99,7 @@ def load_detector(
         Nothing there that can be run, or no event network.
     """
     what, forms = (path, form, precision, settings), ("patch", "stream")
-    return model_files.load(*what, "events", forms, Library, _detector)
+    return trained_models.load(*what, "events", forms, Library, _detector)
 
 
 def _detector(kind: str, network, place: Path) -> Detector:

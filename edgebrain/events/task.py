@@ -17,7 +17,6 @@ class EventTask:
     name = "events"
     baseline = "chance"
     metrics = METRICS
-    item_keys = ("features", "target")
 
     def features(self, wav: np.ndarray, setup: Setup) -> np.ndarray:
         """Return the log-mel spectrogram of a clip, (mels, frames)."""

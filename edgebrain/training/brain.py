@@ -84,6 +84,17 @@ class EdgeBrain(sb.Brain):
     task: ClassVar[str]
     keys: ClassVar[dict[str, Callable | None]] = KEYS
 
+    @classmethod
+    def build(cls, hparams, run_opts) -> "EdgeBrain":
+        """Return a Brain of what :func:`.experiment.begin` returned."""
+        return cls(
+            modules=hparams["modules"],
+            opt_class=hparams["opt_class"],
+            hparams=hparams,
+            run_opts=run_opts,
+            checkpointer=hparams["checkpointer"],
+        )
+
     # -- what a task overrides --------------------------------------------
 
     @classmethod

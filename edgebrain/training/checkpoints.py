@@ -139,15 +139,12 @@ def delete_checkpoint(path) -> None:
 
 def find_best(checkpointer, max_key=None, min_key=None) -> Checkpoint:
     """Return the best checkpoint by a metric."""
-    found = None
-    if checkpointer is not None:
-        found = checkpointer.find_checkpoint(max_key=max_key, min_key=min_key)
+    found = checkpointer.find_checkpoint(max_key=max_key, min_key=min_key)
     if found is None:
-        where = getattr(checkpointer, "checkpoints_dir", "the output folder")
         raise UserError(
-            f"{where}: no checkpoint with a {max_key or min_key} to test; "
-            "train first (without --test_only), or give the output_folder "
-            "of a finished training"
+            f"{checkpointer.checkpoints_dir}: no checkpoint with a "
+            f"{max_key or min_key} to test; train first (without "
+            "--test_only), or give the output_folder of a finished training"
         )
     return found
 

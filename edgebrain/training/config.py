@@ -125,7 +125,7 @@ def _value(key: str, word: str):
 def load_hparams(
     hparams_file: str,
     overrides: dict,
-    keys: Mapping[str, Callable | None] | Iterable[str] = (),
+    keys: Mapping[str, Callable | None] = {},
 ) -> dict:
     """Build everything that the yaml describes.
 
@@ -136,7 +136,6 @@ def load_hparams(
         :mod:`edgebrain.training.keys`). Any other key must be referenced
         inside the yaml.
     """
-    keys = dict(keys if isinstance(keys, Mapping) else dict.fromkeys(keys))
     _check_yaml(hparams_file, overrides, set(keys))
     rules = RULES | {key: rule for key, rule in keys.items() if rule}
     try:

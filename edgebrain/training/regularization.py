@@ -99,28 +99,13 @@ def _has_matrix(module):
     return any(n.startswith("weight") and p.dim() > 1 for n, p in parameters)
 
 
-class _Penalty(torch.autograd.Function):
-    """Mean of what exceeds the threshold, or of its square.
-
-    By hand so that the activation itself is not saved: a layer behind that
-    works in place (``ReLU(inplace=True)``) may then overwrite it.
-    """
-
-    @staticmethod
-    def forward(ctx, activation, threshold, penalty):
-        excess = torch.nn.functional.softshrink(activation, threshold)
-        ctx.penalty = penalty
-        ctx.save_for_backward(excess)
-        # Half precision would overflow in the square of a huge activation.
-        wide = excess if excess.dtype == torch.float64 else excess.float()
-        return wide.abs().mean() if penalty == "l1" else wide.square().mean()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        (excess,) = ctx.saved_tensors
-        slope = excess.sign() if ctx.penalty == "l1" else 2 * excess
-        return slope * (grad / excess.numel()).to(excess.dtype), None, None
+def _penalty(activation, threshold, penalty):
+    """Return the mean of what exceeds the threshold, or of its square."""
+    # Of a copy: a layer behind may work in place (``ReLU(inplace=True)``).
+    excess = torch.nn.functional.softshrink(activation.clone(), threshold)
+    # Half precision would overflow in the square of a huge activation.
+    wide = excess if excess.dtype == torch.float64 else excess.float()
+    return wide.abs().mean() if penalty == "l1" else wide.square().mean()
 
 
 class ActivationRegularizer:
@@ -182,6 +167,4 @@ class ActivationRegularizer:
             return
         while isinstance(output, (tuple, list)):
             output = output[0]
-        self._values.append(
-            _Penalty.apply(output, self.threshold, self.penalty)
-        )
+        self._values.append(_penalty(output, self.threshold, self.penalty))

@@ -41,13 +41,7 @@ def main(argv):
     """Run the recipe with the words of the command line."""
     hparams, run_opts = begin(argv, FSD50KBrain, DATA_KEYS)
     data = make_datasets(hparams)
-    brain = FSD50KBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
+    brain = FSD50KBrain.build(hparams, run_opts)
     brain.fit(
         hparams["epoch_counter"],
         data.train,

@@ -20,7 +20,7 @@ FRAMES = 21
 class ToyTask:
     """See :class:`edgebrain.tasks.Task`; what scoring forms asks is left."""
 
-    name, baseline, item_keys = "toy", "chance", ("sig", "label")
+    name, baseline = "toy", "chance"
     metrics = {
         "accuracy": SimpleNamespace(
             name="accuracy",
