@@ -254,7 +254,7 @@ def write(
         Ends in .wav or .flac (16-bit PCM), .ogg (Vorbis) or .mp3. Folders
         are made.
     wav : numpy.ndarray
-        Samples, shape (n,).
+        Floating-point samples, shape (n,).
     subtype : str, optional
         Another coding of soundfile, e.g. "FLOAT" or "PCM_24" for .wav.
 
@@ -266,15 +266,9 @@ def write(
     Raises
     ------
     UserError
-        If the signal is not one-dimensional floating point, holds NaN or
-        infinity, or the file, suffix or subtype cannot be written.
+        If the signal holds NaN or infinity, or the file, suffix or subtype
+        cannot be written.
     """
-    wav = np.asarray(wav)
-    if wav.ndim != 1 or wav.dtype.kind != "f":
-        raise UserError(
-            f"{path}: floating-point samples (n,) in [-1, 1] are needed, got "
-            f"{wav.dtype} of shape {wav.shape}"
-        )
     # Pieces: libvorbis overflows its stack on long arrays.
     pieces = (
         wav[at : at + BLOCK_FRAMES] for at in range(0, len(wav), BLOCK_FRAMES)

@@ -90,7 +90,8 @@ def begin(
     check_disk(folder, model)
     if if_main_process():
         print(cost)
-        print(f"  loss              {_said(hparams['loss'])}")
+        loss = hparams["loss"]
+        print(f"  loss              {getattr(loss, '__name__', loss)}")
         hparams["was_there"] = folder.is_dir()
         make_folder(folder, hparams_file, overrides, run_opts.test_only)
     ddp_barrier()
@@ -140,11 +141,6 @@ def _leave_process_group() -> None:
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def _said(loss) -> str:
-    """Return what a loss is, for people."""
-    return getattr(loss, "__name__", None) or repr(loss)
 
 
 def _check_values(hparams, run_opts, task, model) -> None:

@@ -116,10 +116,6 @@ def test_what_cannot_be_written_is_refused(tmp_path, noise):
         audio.write(tmp_path / "a.wave", noise, RATE)
     with pytest.raises(UserError, match="subtype of FLAC 'FLOAT'"):
         audio.write(tmp_path / "a.flac", noise, RATE, subtype="FLOAT")
-    with pytest.raises(UserError, match=r"\(n,\).*\(1, 16000\)"):
-        audio.write(tmp_path / "a.wav", noise[None], RATE)
-    with pytest.raises(UserError, match="int16"):
-        audio.write(tmp_path / "a.wav", noise.astype(np.int16), RATE)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
         audio.write(tmp_path / "file" / "a.wav", noise, RATE)
