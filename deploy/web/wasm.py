@@ -20,9 +20,12 @@ _EXPORTS = "size init process_hops detect_hops reset describe".split()
 _FLAGS = (
     # -fno-math-errno makes sqrtf an instruction; the next two are newer than
     # the first WebAssembly, but in every browser that has an AudioWorklet.
-    "--target=wasm32 -std=c99 -O2 -ffp-contract=off -fno-math-errno "
-    "-mbulk-memory -mnontrapping-fptoint -nostdlib -nostdlibinc "
-    "-Wl,--no-entry -Wl,--strip-all -Wl,--stack-first -Wl,-z,stack-size=16384"
+    "clang --target=wasm32 -std=c99 -O2 -ffp-contract=off -fno-math-errno "
+    "-mbulk-memory -mnontrapping-fptoint -nostdlib -nostdlibinc -I. -Iruntime"
+).split()
+_LINK = (
+    "clang --target=wasm32 -nostdlib -Wl,--no-entry -Wl,--strip-all "
+    "-Wl,--stack-first -Wl,-z,stack-size=16384"
 ).split()
 
 
@@ -68,31 +71,31 @@ def compile_model(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "c"
         emitter = generate(model, folder, _NAME)
-        library = emitter.words["@LIBRARY@"]
-        _compile(folder, library, plain)
+        _compile(folder, plain)
         if vectors is not None:
-            _compile(folder, library, vectors, "-msimd128")
+            _compile(folder, vectors, "-msimd128")
     return emitter
 
 
-def _compile(folder: Path, library: str, target: Path, *flags: str) -> None:
-    hop, classes = (f"{_NAME.upper()}_{n}" for n in ("HOP", "CLASSES"))
-    command = [
-        "clang",
-        *_FLAGS,
-        *flags,
-        *(f"-Wl,--export-if-defined=eb_{name}" for name in _EXPORTS),
-        *("-isystem", _HERE / "libc", f"-I{folder}", f"-I{folder}/runtime"),
-        *(f"-DEB_MODEL={_NAME}", f'-DEB_HEADER="{_NAME}.h"'),
-        *(f"-DEB_HOP={hop}", f"-DEB_CLASSES={classes}"),
+def _compile(folder: Path, target: Path, *flags: str) -> None:
+    sources = [
         folder / f"{_NAME}.c",
         *sorted(folder.glob("runtime/*.c")),
-        folder / "examples" / library,
-        *("-o", target),
+        folder / "examples" / "library.c",
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    words = [*_FLAGS, *flags, "-isystem", _HERE / "libc"]
+    for source in sources:
+        name = source.relative_to(folder)
+        _run([*words, "-c", name, "-o", name.with_suffix(".o")], folder)
+    exports = [f"-Wl,--export-if-defined=eb_{name}" for name in _EXPORTS]
+    objects = [source.with_suffix(".o") for source in sources]
+    _run([*_LINK, *exports, *objects, "-o", target.absolute()], folder)
+
+
+def _run(command: list, folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise UserError(
-            f"{target.name}: clang failed; it needs version 14 or newer:\n"
+            f"{command[-1]}: clang failed; it needs version 14 or newer:\n"
             f"{done.stderr.strip()}"
         )

@@ -74,7 +74,6 @@ def test_sanitizers_find_nothing(name, precision, generated):
     fuzz = Path(shutil.copy(HERE / "fuzz.c", folder))
     sanitized = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     words = ["cc", "-std=c99", "-O1", "-g", "-ffp-contract=off", *sanitized]
-    words += ["-DEB_MODEL=net", '-DEB_HEADER="net.h"', "-DEB_HOP=NET_HOP"]
     made = objects(
         [*words, "-Iruntime", "-Iexamples"],
         [folder / "net.c", *sorted(folder.glob("runtime/*.c")), fuzz],

@@ -23,8 +23,6 @@ cmake_minimum_required(VERSION 3.13)
 project(consumer C)
 find_package(net REQUIRED)
 add_executable(consumer ${SOURCE})
-target_compile_definitions(consumer PRIVATE EB_MODEL=net EB_HEADER="net.h"
-  EB_HOP=NET_HOP EB_RATE=NET_SAMPLE_RATE EB_DELAY=NET_DELAY)
 target_link_libraries(consumer PRIVATE net::net)
 """
 #: What Zephyr's build has of these names, for one library.
@@ -52,8 +50,6 @@ if(TARGET module)
   add_executable(app ${MODULE}/../examples/enhance_wav.c)
   target_include_directories(app PRIVATE ${shared})
   target_include_directories(module PRIVATE ${shared})
-  target_compile_definitions(app PRIVATE EB_MODEL=net EB_HEADER="net.h"
-    EB_HOP=NET_HOP EB_RATE=NET_SAMPLE_RATE EB_DELAY=NET_DELAY)
   target_link_libraries(app PRIVATE module m)
 endif()
 """

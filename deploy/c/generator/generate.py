@@ -29,7 +29,7 @@ _RESERVED = frozenset(
     # Files and prefixes that the build has already.
     "assert complex ctype errno fenv float inttypes iso646 limits locale math "
     "setjmp signal stdarg stdbool stddef stdint stdio stdlib string tgmath "
-    "time wchar wctype board boards detect_library detect_wav enhance_wav "
+    "time wchar wctype board boards detect_wav enhance_wav "
     "examples library main "
     "model names profile runtime startup ticks wav".split()
 )

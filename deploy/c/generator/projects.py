@@ -16,15 +16,16 @@ _EXACT = """\
 #: Words of the files that differ between tasks.
 ENHANCER = {
     "@PROGRAM@": "enhance_wav",
-    "@LIBRARY@": "library.c",
     "@WAVS@": "noisy.wav to enhanced.wav",
     "@RESULT@": "int16_t result[@UPPER@_HOP]",
+    "@MACROS@": "#define EB_DELAY @UPPER@_DELAY\n#define EB_BINS @UPPER@_BINS",
 }
 DETECTOR = {
     "@PROGRAM@": "detect_wav",
-    "@LIBRARY@": "detect_library.c",
     "@WAVS@": "sound.wav to scores",
     "@RESULT@": "float result[@UPPER@_CLASSES]",
+    "@MACROS@": "#define EB_CLASSES @UPPER@_CLASSES\n"
+    "#define EB_BANDS @UPPER@_BANDS\n#define EB_STEP @UPPER@_STEP",
 }
 
 
