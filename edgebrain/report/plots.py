@@ -14,6 +14,7 @@ from edgebrain.report.tables import header
 from edgebrain.signal import SignalSettings, stft
 from edgebrain.tasks import Task
 import numpy as np
+from PIL import Image
 
 TRAIN, VALID, NOISY = "#7f7f7f", "#1f5fa8", "#c0504d"
 RANGE_DB = 80.0
@@ -30,14 +31,16 @@ def _figure(width: float, height: float):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _save(figure, path: str | os.PathLike) -> None:
+    # savefig would draw everything twice, first for the layout alone.
+    figure.canvas.draw()
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).save(temporary)
 
 
 def _column(rows: list[Mapping[str, Any]], key: str) -> np.ndarray:

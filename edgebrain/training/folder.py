@@ -1,9 +1,11 @@
 """What may be done in an output folder: made, kept, gone on with."""
 
+import contextlib
 import datetime
 import fcntl
 from functools import partial
 import hashlib
+from importlib import metadata
 import inspect
 import io
 import json
@@ -11,13 +13,14 @@ import os
 from pathlib import Path
 import shutil
 import socket
+import subprocess
 import sys
 
 from edgebrain.errors import UserError
 from edgebrain.files import free_bytes, write_json
 from edgebrain.training.config import WRITTEN, changed_keys, flatten, resolve
 from edgebrain.training.loggers import write_log
-from speechbrain.utils.logger import get_environment_description, get_logger
+from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
@@ -43,7 +46,21 @@ def make_folder(folder, hparams_file, overrides, test_only) -> None:
         if script.suffix == ".py" and script.is_file():
             shutil.copy(script, folder)
     write_log(folder / "log.txt")
-    (folder / "env.log").write_text(get_environment_description())
+    (folder / "env.log").write_text(_environment(), encoding="utf-8")
+
+
+def _environment() -> str:
+    """Return the versions of Python, all packages and the repository.
+
+    SpeechBrain asks the first pip on the PATH, which takes a second and may
+    be that of another environment.
+    """
+    known = {f"{d.name}=={d.version}" for d in metadata.distributions()}
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    with contextlib.suppress(OSError):  # without git, no revision
+        done = subprocess.run(command, capture_output=True, text=True)
+        known.add(f"git revision {done.stdout.strip() or 'unknown'}")
+    return "\n".join([f"Python {sys.version}", *sorted(known), ""])
 
 
 _locks: dict[tuple[int, int], io.TextIOBase] = {}
