@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import io
-import os
 from pathlib import Path
 import subprocess
 import sys
@@ -108,14 +107,3 @@ def here():
         )
 
     return run
-
-
-def command(*words, **options):
-    """Run a script of the repository in a process of its own."""
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        **options,
-    )

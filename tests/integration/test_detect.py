@@ -22,45 +22,39 @@ FROM_SCRATCH = (
 ).split() + ["--augmentation", "{mixup: 0.0, speed: 0.0}"]
 
 
-def run(script, *words, cwd=ROOT):
-    done = subprocess.run(
-        [sys.executable, str(script), *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_train_export_quantize_evaluate_detect(tmp_path):
+def test_train_export_quantize_evaluate_detect(here, tmp_path):
     sounds = make_embedded_sounds(tmp_path / "s", clips=2, speech=False)
     out = tmp_path / "out"
-    code, text = run(
-        "train.py",
+    words = [
         *("stream_66k.yaml", "--data_folder", sounds, "--output_folder", out),
         *("--model", SMALL, "--pretrained", "none", *FROM_SCRATCH),
         *("--unknown_classes", "[fan, siren]", "--false_alarm_rate", 0.25),
         *("--number_of_epochs", 8, "--batch_size", 4, "--noprogressbar"),
         *("--cache_folder", tmp_path / "cache", "--device", "cpu"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "train.py", *map(str, words)],
         cwd=RECIPE,
+        capture_output=True,
+        text=True,
     )
-    assert code == 0, text
-    code, text = run("export_onnx.py", out)
-    assert code == 0, text
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = here("export_onnx.py", out)
+    assert done.returncode == 0, done.stderr
     export = out / "export"
-    code, text = run(
+    done = here(
         "quantize.py",
         *(export / "patch.onnx", "--calibration_folder", sounds),
         *("--num_quantization_samples", 12),
     )
-    assert code == 0, text
-    code, text = run(
+    assert done.returncode == 0, done.stderr
+    done = here(
         "evaluate.py",
         *("--compare", out, export / "patch.onnx", export / "patch_int8.onnx"),
         *("--data_folder", sounds, "--fold", 1, "--names", "torch", "onnx"),
         *("int8", "--output_folder", tmp_path / "scores"),
     )
-    assert code == 0, text
+    assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     tested = json.loads((out / "test_torch" / "metrics.json").read_text())
     # 10 clips of 5 classes, of sources never heard: chance has two right.
@@ -83,16 +77,14 @@ def test_train_export_quantize_evaluate_detect(tmp_path):
     wav, rate = soundfile.read(sounds / "tone-1-0.wav")
     long = np.concatenate([np.zeros(2 * rate), wav, np.zeros(2 * rate)])
     soundfile.write(tmp_path / "long.wav", long, rate)
-    code, text = run(
+    done = here(
         "detect.py",
         *(export / "stream.onnx", tmp_path / "long.wav"),
         *("--output_folder", tmp_path / "events", "--on", 0.14, "--off", 0.1),
     )
-    assert code == 0, text
-    code, plain = run(
-        "detect.py", export / "stream.onnx", tmp_path / "long.wav"
-    )
-    assert code == 0 and f", on {max(threshold, 0.3):g}" in plain
+    assert done.returncode == 0, done.stderr
+    done = here("detect.py", export / "stream.onnx", tmp_path / "long.wav")
+    assert f", on {max(threshold, 0.3):g}" in done.stdout
     with (tmp_path / "events" / "long.csv").open() as stream:
         events = list(csv.DictReader(stream))
     assert events
@@ -102,11 +94,12 @@ def test_train_export_quantize_evaluate_detect(tmp_path):
     assert len(labels) == len(events) and labels[0].count("\t") == 2
 
 
-def test_refuses_in_words(tmp_path):
-    code, text = run("detect.py", tmp_path / "no", tmp_path / "such.wav")
-    assert code == 2 and "no recording there" in text
+def test_refuses_in_words(here, tmp_path):
     (tmp_path / "a.wav").touch()
-    code, text = run("detect.py", tmp_path / "no", tmp_path / "a.wav")
-    assert code == 2 and "does not exist" in text
-    code, text = run("detect.py", "x", tmp_path / "a.wav", "--off", "0.9")
-    assert code == 2 and "must rise" in text
+    for words, message in {
+        ("no", "such.wav"): "no recording there",
+        ("no", "a.wav"): "does not exist",
+        ("x", "a.wav", "--off", "0.9"): "must rise",
+    }.items():
+        done = here("detect.py", *words, cwd=tmp_path)
+        assert done.returncode == 2 and message in done.stderr
