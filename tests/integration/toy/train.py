@@ -3,7 +3,7 @@
 import sys
 
 from edgebrain.command_line import exit_on_user_error
-from edgebrain.data.batching import eval_loader_kwargs, train_loader_kwargs
+from edgebrain.data.batching import train_loader_kwargs
 from edgebrain.training.experiment import GO_ON, begin
 from toy import ToyBrain, dataset
 
@@ -12,13 +12,7 @@ def main(argv):
     """Run the recipe with the words of the command line."""
     hparams, run_opts = begin(argv, ToyBrain)
     train = dataset("train", 64, hparams)
-    brain = ToyBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
+    brain = ToyBrain.build(hparams, run_opts)
     brain.fit(
         hparams["epoch_counter"],
         train,
@@ -26,10 +20,10 @@ def main(argv):
         train_loader_kwargs=train_loader_kwargs(
             train, "pad", hparams["batch_size"], hparams["seed"]
         ),
-        valid_loader_kwargs=eval_loader_kwargs(4),
+        valid_loader_kwargs={"batch_size": 4},
     )
     test = dataset("test", 16, hparams)
-    brain.evaluate(test, test_loader_kwargs=eval_loader_kwargs(4))
+    brain.evaluate(test, test_loader_kwargs={"batch_size": 4})
 
 
 if __name__ == "__main__":
