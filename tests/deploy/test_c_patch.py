@@ -10,13 +10,14 @@ from edgebrain.errors import UserError
 from edgebrain.events.brain import event_setup
 from edgebrain.events.detector import load_detector
 from edgebrain.events.networks import MiniResNet, SeparableNet
-from edgebrain.events.patches import PatchSettings
+from edgebrain.events.patches import PatchSettings, unknown_below
 from edgebrain.onnx.export import export_patch
 from edgebrain.onnx.quantization import load_source, quantize
 from edgebrain.onnx.quantization_calibration import Clips
 from edgebrain.onnx.session import make_session
 from edgebrain.signal import SignalSettings
 from edgebrain.signal.mel import MelSettings, log_mel
+from edgebrain.tasks import CHOSEN
 import numpy as np
 import pytest
 import torch
@@ -32,8 +33,8 @@ BANDS, FRAMES, CLASSES = 14, 26, ("dog", 'a "quoted" \\ name', "grün")
 SMALL = ((1, 12), (2, 20), (1, 9))
 
 
-def separable(padding, stem=8, blocks=SMALL):
-    return SeparableNet(3, stem, blocks, padding, BANDS, FRAMES)
+def separable(padding, stem=8, blocks=SMALL, parts=1):
+    return SeparableNet(3, stem, blocks, padding, BANDS, FRAMES, parts=parts)
 
 
 def resnet(pooling, version=1):
@@ -46,6 +47,7 @@ NETWORKS = {
     "same_shared": (lambda: separable("same"), 0.7),
     "odd": (lambda: separable("same", 5, ((2, 7), (1, 5))), 0.25),
     "valid": (lambda: separable("valid"), 0.5),
+    "parts": (lambda: separable("valid", parts=2), 0.5),
     "resnet": (lambda: resnet("avg"), 0.5),
     "resnet_flat": (lambda: resnet("none"), 0.25),
     "resnet_v2": (lambda: resnet("max", 2), 0.5),
@@ -61,6 +63,14 @@ def lively(model, seed=1):
             module.running_var.uniform_(0.3, 1.5, generator=generator)
             module.bias.data.normal_(0, 0.3, generator=generator)
     return model.eval()
+
+
+def middling(model, mel):
+    """Return a probability that half of the patches of a sound reach."""
+    features = log_mel(sound(6000, 3).astype(np.float32) / 32768, mel)
+    patches = torch.from_numpy(features).unfold(1, FRAMES, 2).transpose(0, 1)
+    with torch.no_grad():
+        return float(model(patches).softmax(1).amax(1).median())
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +90,8 @@ def quantized(tmp_path_factory):
         mel = MelSettings(signal, BANDS, 300.0, 7000.0)
         patch = PatchSettings(patch_length=FRAMES, overlap=overlap)
         setup = event_setup(mel, patch, CLASSES, False)
+        if name == "parts":
+            setup.features[CHOSEN] = {"unknown_below": middling(model, mel)}
         source = folder / f"{name}_{center}.onnx"
         export_patch(model, setup, source)
         clips = tuple(
@@ -156,7 +168,7 @@ def built(quantized, tmp_path_factory):
 def test_bits_are_those_of_onnxruntime(name, quantized, built):
     path, _ = quantized(name)
     emitter, folder = built(name)
-    assert emitter.endless == (name == "valid")
+    assert emitter.endless == (name in ("valid", "parts"))
     rng = np.random.default_rng(7)
     features = rng.normal(-4, 2, (BANDS, 5 * FRAMES)).astype(np.float32)
     found = Detector(folder).step(features)
@@ -258,10 +270,13 @@ def test_a_library_is_a_detector_like_any_other(name, quantized, built):
     )
 
 
-def test_the_example_prints_scores(built, tmp_path):
+@pytest.mark.parametrize("name", ["valid", "parts"])
+def test_the_example_prints_scores(name, built, tmp_path):
     import soundfile
 
-    _, folder = built("valid")
+    emitter, folder = built(name)
+    least = unknown_below(emitter.program.metadata.features)
+    assert (least > 0) == (name == "parts")
     soundfile.write(tmp_path / "s.wav", sound(6000, 3), 16000)
     done = subprocess.run(
         [folder / "detect_wav", tmp_path / "s.wav"],
@@ -272,11 +287,16 @@ def test_the_example_prints_scores(built, tmp_path):
     rows = done.stdout.splitlines()
     scores = Detector(folder).detect(sound(6000, 3), 20)
     assert len(rows) == len(scores) > 5
+    unknown = []
     for row, (hop, values) in zip(rows, scores, strict=True):
         assert int(row.split()[0]) == (hop + 1) * 20 * 1000 // 16000
         printed = np.array(row.split()[-3:], np.float32)
         np.testing.assert_allclose(printed, values, rtol=1e-5)
-        assert CLASSES[int(values.argmax())] in row
+        chances = np.exp(values - values.max())
+        unknown.append(1 / chances.sum() < least)
+        wanted = "unknown" if unknown[-1] else CLASSES[int(values.argmax())]
+        assert wanted in row
+    assert (0 < sum(unknown) < len(unknown)) == (name == "parts")
 
 
 @pytest.mark.skipif(

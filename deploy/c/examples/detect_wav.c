@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * detect_wav SOUND.wav: a line for each time of scores: milliseconds from the
- * start, the class with the highest score, the scores of all classes.
+ * start, the class with the highest score, the scores of all classes. Where a
+ * threshold was chosen in training, `unknown` stands for a class below it.
  *
  * On a board (EB_BOARD) it reads sound.wav by semihosting, and prints
  * instructions a frame when qemu counts them (-icount shift=0). */
+#include <math.h>
+
 #include "names.h"
 #include "wav.h"
 
@@ -26,8 +29,12 @@ static void print_scores(uint32_t hops)
     for (int i = 1; i < EB_CLASSES; i++) {
         best = scores[i] > scores[best] ? i : best;
     }
+    float sum = 0.0f;
+    for (int i = 0; i < EB_CLASSES; i++) {
+        sum += expf(scores[i] - scores[best]);
+    }
     printf("%lu %s", (unsigned long)((uint64_t)hops * EB_HOP * 1000u / EB_RATE),
-           EB_CALL(classes)[best]);
+           1.0f / sum < EB_UNKNOWN_BELOW ? "unknown" : EB_CALL(classes)[best]);
     for (int i = 0; i < EB_CLASSES; i++) {
         printf(" %.6g", (double)scores[i]);
     }

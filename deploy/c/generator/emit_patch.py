@@ -1,5 +1,7 @@
 """A patch network and its features as a C header and source."""
 
+from edgebrain.events.patches import unknown_below
+
 from deploy.c.generator import lower
 from deploy.c.generator.c_text import (
     float_text,
@@ -155,6 +157,9 @@ class PatchEmitter(ModelFiles):
 
     def _macros(self) -> str:
         signal, upper = self.front_end.signal, self.name.upper()
+        features = self.program.metadata.features
+        # With several labels there is no class that all others lose to.
+        least = 0.0 if features["multi_label"] else unknown_below(features)
         return f"""/* Samples of a call. */
 #define {upper}_HOP {signal.hop_length}
 #define {upper}_CLASSES {self.program.scores.size}
@@ -162,7 +167,9 @@ class PatchEmitter(ModelFiles):
 #define {upper}_BANDS {self.front_end.bands}
 /* Frames that scores are of, and from one time of scores to the next. */
 #define {upper}_FRAMES {self.patch}
-#define {upper}_STEP {self.step}"""
+#define {upper}_STEP {self.step}
+/* Softmax of the highest score below which a sound is unknown; 0: never. */
+#define {upper}_UNKNOWN_BELOW {float_text(least)}"""
 
     def _declarations(self) -> str:
         name, upper = self.name, self.name.upper()
@@ -184,10 +191,9 @@ void {name}_reset({name}_state *state);"""
     def _members(self) -> list[tuple[str, str, int, int]]:
         """Return (type, name, count, bytes each) of the state."""
         signal, bands = self.front_end.signal, self.front_end.bands
-        last = self.program.last
-        sums = self.count * last.channels
-        if last is self.program.end:
-            sums = 0
+        sums = 0
+        if isinstance(self.program.end, Mean):
+            sums = self.count * self.program.end.out.size
         history = signal.win_length + self.front_end.spare
         return [
             ("float", "first", signal.n_fft + 2, 4),
@@ -299,7 +305,9 @@ int {name}_process({name}_state *state, const int16_t *in, float *scores)
         }}
     }}
     return ready;"""
-        sums = "state->sums" if isinstance(self.program.end, Mean) else "0"
+        end, sums, parts = self.program.end, "0", 1
+        if isinstance(end, Mean):
+            sums, parts = "state->sums", end.parts
         return f"""static eb_rows_state rows_of({self.name}_state *state)
 {{
     const eb_rows_state rows = {{state->rows, state->made, state->gathered,
@@ -318,7 +326,8 @@ static int take({self.name}_state *state, const int8_t *frame)
     const eb_rows_state rows = rows_of(state);
     const int32_t before = state->made[network.tensor_count - 1];
     memcpy(eb_rows_next(&network, rows), frame, {bands});
-    const int32_t made = eb_rows_run(&network, rows, {sums}, {self.count});
+    const int32_t made =
+        eb_rows_run(&network, rows, {sums}, {self.count}, {parts});
     return made > before && made >= {self.count};
 }}
 

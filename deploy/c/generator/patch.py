@@ -66,13 +66,17 @@ class RowNode:
 
 @dataclass(eq=False)
 class Mean:
-    """out[c] = zero + ratio * (sum over rows and columns - offset)."""
+    """out[c] = zero + ratio * (sum over rows and columns - offset).
+
+    With ``parts``, out[c * parts + p] is that of the columns of part p.
+    """
 
     node: str
     source: Rows
     ratio: np.float32
     offset: int
     out: Vector
+    parts: int = 1
 
 
 @dataclass(eq=False)

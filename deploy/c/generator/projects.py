@@ -25,7 +25,8 @@ DETECTOR = {
     "@WAVS@": "sound.wav to scores",
     "@RESULT@": "float result[@UPPER@_CLASSES]",
     "@MACROS@": "#define EB_CLASSES @UPPER@_CLASSES\n"
-    "#define EB_BANDS @UPPER@_BANDS\n#define EB_STEP @UPPER@_STEP",
+    "#define EB_BANDS @UPPER@_BANDS\n#define EB_STEP @UPPER@_STEP\n"
+    "#define EB_UNKNOWN_BELOW @UPPER@_UNKNOWN_BELOW",
 }
 
 

@@ -29,11 +29,11 @@ _WIDEST = 9
 
 
 class Map(Integers):
-    """Integers of a whole patch."""
+    """Integers of a whole patch; ``parts`` of its columns go apart."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, parts: int = 1) -> None:
         super().__init__([rows], False)
-        self.rows = rows
+        self.rows, self.parts = rows, parts
 
 
 class Flat(Integers):
@@ -84,8 +84,8 @@ class PatchReader(Reader):
             if rows.row != rows.width * rows.channels:
                 raise Refused("flattens rows that are no multiple of 4 long")
             value = Flat(rows)
-        elif isinstance(value, Map) and rank != 4:
-            raise Refused("reshapes a patch: no kernel for that")
+        elif isinstance(value, Map):
+            value = self._parted(value, self.shapes[node.output[0]])
         if isinstance(value, Waiting):
             raise Refused("its input is not quantized")
         if not isinstance(value, Features | Map | Flat):
@@ -95,12 +95,24 @@ class PatchReader(Reader):
     def _read_flatten(self, node, name) -> None:
         self._reshaped(node, True)
 
+    def _parted(self, value: Map, shape) -> Map:
+        """Return columns in parts, as channels of their own."""
+        rows = value.rows
+        parts = shape[1] // rows.channels if len(shape) == 4 else 0
+        wanted = [1, rows.channels * parts, 0, rows.height]
+        wanted[2] = rows.width // max(parts, 1)
+        if self.time_axis != 3 or list(shape) != wanted:
+            raise Refused("reshapes a patch: no kernel for that")
+        return Map(rows, parts)
+
     # Layers
 
     def _map(self, name: str) -> Rows:
         value = self._integers(name)
         if not isinstance(value, Map):
             raise Refused("its input is no patch of integers")
+        if value.parts != 1:
+            raise Refused("reshapes a patch, and no mean follows")
         return value.rows
 
     def _window(self, node, size) -> Window:
@@ -168,9 +180,15 @@ class PatchReader(Reader):
         self.values[node.output[0]] = Map(out)
 
     def _read_globalaveragepool(self, node, name) -> None:
-        source = self._map(node.input[0])
+        source = self._integers(name := node.input[0])
+        if not isinstance(source, Map):
+            raise Refused("its input is no patch of integers")
         self.values[node.output[0]] = Waiting(
-            name, "mean", (source,), source.channels, False
+            name,
+            "mean",
+            (source.rows, source.parts),
+            source.rows.channels * source.parts,
+            False,
         )
 
     def _read_reducemean(self, node, name) -> None:
@@ -227,15 +245,15 @@ class PatchReader(Reader):
     def _emit_mean(self, value: Waiting, quantization) -> Integers:
         if self.mean is not None:
             raise Refused("a second mean over the patch")
-        (source,) = value.parts
-        count = source.height * source.width
+        source, parts = value.parts
+        count = source.height * source.width // parts
         before = source.quantization
         # The order of onnxruntime.
         ratio = F32(before.scale / F32(quantization.scale * F32(count)))
         lower.check_reach(value.node, 255.0 * count * float(ratio))
-        out = Vector(value.node, source.channels, quantization)
+        out = Vector(value.node, source.channels * parts, quantization)
         offset = before.zero_point * count
-        self.mean = Mean(value.node, source, ratio, offset, out)
+        self.mean = Mean(value.node, source, ratio, offset, out, parts)
         return Integers([Column(out, 0, out.size)], True)
 
     # The end

@@ -170,20 +170,22 @@ static void eb_rows_make(const eb_rows_network *network,
 }
 
 static void eb_rows_sum(const int8_t *row, const eb_rows_tensor *tensor,
-                        int16_t *sums)
+                        int16_t *sums, int32_t parts)
 {
     const int32_t channels = tensor->channels;
-    memset(sums, 0, (uint32_t)channels * sizeof sums[0]);
+    const int32_t columns = tensor->width / parts;
+    memset(sums, 0, (uint32_t)(channels * parts) * sizeof sums[0]);
     for (int32_t column = 0; column < tensor->width; column++) {
+        int16_t *const to = &sums[column / columns];
         for (int32_t c = 0; c < channels; c++) {
-            sums[c] = (int16_t)(sums[c] + row[c]);
+            to[c * parts] = (int16_t)(to[c * parts] + row[c]);
         }
         row += channels;
     }
 }
 
 int32_t eb_rows_run(const eb_rows_network *network, eb_rows_state state,
-                    int16_t *sums, int32_t count)
+                    int16_t *sums, int32_t count, int32_t parts)
 {
     const int32_t end = network->tensor_count - 1;
     const eb_rows_tensor *const last = &network->tensors[end];
@@ -201,7 +203,7 @@ int32_t eb_rows_run(const eb_rows_network *network, eb_rows_state state,
         eb_rows_make(network, node, state);
         if (node->out == end && sums != 0) {
             eb_rows_sum(eb_rows_at(last, state.memory, row), last,
-                        &sums[(row % count) * last->channels]);
+                        &sums[(row % count) * last->channels * parts], parts);
         }
         n = network->node_count - 1;
     }

@@ -65,10 +65,10 @@ int8_t *eb_rows_next(const eb_rows_network *network, eb_rows_state state);
 
 /* The row is there: compute all that it makes possible. A sum over its columns
  * of each row of the last tensor goes into `sums`, a ring of `count` rows of
- * as many int16 as it has channels, unless that is 0. Returns how many rows it
- * has so far. */
+ * as many int16 as it has channels, times `parts` of its columns that are summed
+ * apart, unless that is 0. Returns how many rows it has so far. */
 int32_t eb_rows_run(const eb_rows_network *network, eb_rows_state state,
-                    int16_t *sums, int32_t count);
+                    int16_t *sums, int32_t count, int32_t parts);
 
 /* Forget the patch. */
 void eb_rows_restart(const eb_rows_network *network, eb_rows_state state);

@@ -24,6 +24,7 @@ _RULES = {
     "n_classes": Number(whole=True, least=2),
     "dropout": Number(least=0, most=0.95),
     "time_padding": Name("time_padding", ("valid", "same")),
+    "parts": Number(whole=True, least=1),
 }
 
 
@@ -48,6 +49,9 @@ class SeparableNet(EventModel):
         "valid", or "same": zeros beside the patch, as Keras pads.
     dropout : float
         Before the dense layer, in training.
+    parts : int
+        Of the mel axis, low to high, that the mean is taken over one by one:
+        the dense layer then knows where a channel was heard.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class SeparableNet(EventModel):
         mels: int = 64,
         patch_frames: int = 96,
         dropout: float = 0.0,
+        parts: int = 1,
     ):
         super().__init__(n_classes, mels, patch_frames)
         self.stem = stem
@@ -68,6 +73,7 @@ class SeparableNet(EventModel):
             n_classes=n_classes,
             dropout=dropout,
             time_padding=time_padding,
+            parts=parts,
         )
         self.causal = time_padding == "valid"
         self.backbone = nn.ModuleList()
@@ -92,9 +98,14 @@ class SeparableNet(EventModel):
                 layer.mels,
                 layer.frames,
             )
-        self.embedding_size, self.bands = channels, bands
+        if bands % parts:
+            raise UserError(
+                f"{type(self).__name__}: parts: {bands} bands are left of "
+                f"{mels}, which {parts} parts cannot share"
+            )
+        self.embedding_size = channels * parts
         self.drop = nn.Dropout(dropout)
-        self.head = nn.Linear(channels, n_classes)
+        self.head = nn.Linear(self.embedding_size, n_classes)
         self.step_frames, field = 1, 1
         for layer in reversed(self.backbone):
             kernel, stride = layer.conv.kernel_size[0], layer.conv.stride[0]
@@ -113,14 +124,20 @@ class SeparableNet(EventModel):
             )
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return the columns (batch, channels, frames') of a patch."""
+        """Return the columns (batch, embedding_size, frames') of a patch."""
         return self._maps(features).mean(2)
 
     def _maps(self, features: Tensor) -> Tensor:
         x = features.unsqueeze(1)
         for layer in self.backbone:
             x = layer(x)
-        return x
+        return self._parted(x)
+
+    def _parted(self, x: Tensor) -> Tensor:
+        """Return (batch, channels * parts, mels' / parts, frames')."""
+        if self.parts == 1:
+            return x
+        return x.reshape(x.shape[0], self.embedding_size, -1, x.shape[3])
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits of a log-mel patch.
@@ -168,6 +185,8 @@ class SeparableNet(EventModel):
             depthwise = getattr(after, "groups", 1) > 1
             if not depthwise:
                 column = after.weight.abs().transpose(0, 1).flatten(1).amax(1)
+                # The parts of a channel stand side by side.
+                column = column.view(len(factor), -1).amax(1)
                 factor = (factor / column.clamp(min=1e-9)).sqrt()
             # What counts are the ratios.
             factor = factor / factor.max()
@@ -175,7 +194,9 @@ class SeparableNet(EventModel):
             if depthwise:
                 after.weight.mul_(factor.view(shape))
             else:
-                after.weight.mul_(factor.view(1, -1, *shape[2:]))
+                wide = after.weight.shape[1] // len(factor)
+                wide = factor.repeat_interleave(wide)
+                after.weight.mul_(wide.view(1, *shape[:-1]))
             shape = (-1, 1, 1, 1)
             layer.conv.weight.div_(factor.view(shape))
             layer.norm.bias.div_(factor)
@@ -217,7 +238,7 @@ class SeparableNet(EventModel):
                 x = torch.cat([state[f"past{number}"], x], 3)
                 new[f"past{number}"] = x[..., -layer.memory :]
             x = layer(x)
-        x = x.mean(2)
+        x = self._parted(x).mean(2)
         if self.columns > 1:
             x = torch.cat([state["columns"], x], 2)
             new["columns"] = x[..., 1:]
@@ -237,6 +258,8 @@ class YAMNet(SeparableNet):
         "same" is the published network; "valid" can be streamed.
     mels, patch_frames : int
         Those of the published weights are 64 and 96.
+    dropout, parts
+        As of :class:`SeparableNet`.
     """
 
     def __init__(
@@ -247,6 +270,7 @@ class YAMNet(SeparableNet):
         mels: int = 64,
         patch_frames: int = 96,
         dropout: float = 0.0,
+        parts: int = 1,
     ):
         if embedding not in YAMNET:
             raise UserError(
@@ -260,5 +284,6 @@ class YAMNet(SeparableNet):
             mels,
             patch_frames,
             dropout,
+            parts,
         )
         self.embedding = embedding

@@ -63,8 +63,9 @@ def test_pads_like_keras_at_stride_two():
         YAMNet(5),
         SeparableNet(3, 8, [[1, 12], [2, 16]], mels=40, patch_frames=50),
         SeparableNet(3, 8, [[2, 12]], mels=33, patch_frames=7),
+        SeparableNet(3, 8, [[2, 12]], patch_frames=25, parts=4),
     ],
-    ids=["yamnet", "small", "one column"],
+    ids=["yamnet", "small", "one column", "parts"],
 )
 def test_step_equals_forward_on_the_newest_frames(model):
     model = unsettled(model)
@@ -81,6 +82,20 @@ def test_step_equals_forward_on_the_newest_frames(model):
                 assert torch.allclose(logits, wanted, atol=1e-5)
                 checked += 1
     assert checked >= 5
+
+
+def test_parts_are_means_of_bands_from_low_to_high():
+    model = unsettled(SeparableNet(3, 8, [[2, 12]], parts=4))
+    whole = SeparableNet(3, 8, [[2, 12]])
+    whole.backbone = model.backbone
+    patch = torch.randn(2, 64, 96)
+    with evaluating(model), evaluating(whole):
+        columns = model.embed(patch).unflatten(1, (12, 4))
+        assert torch.allclose(columns.mean(2), whole.embed(patch), atol=1e-6)
+        maps = whole._maps(patch)
+        assert torch.allclose(columns[:, 5, 3], maps[:, 5, 12:].mean(1))
+        wanted = model.head(model.embed(patch).mean(2))
+        assert torch.allclose(model(patch), wanted, atol=1e-5)
 
 
 def test_a_patch_is_made_of_the_columns_of_its_neighbours():
@@ -121,15 +136,21 @@ def test_refuses_what_cannot_be():
         YAMNet(10, embedding=512)
     with pytest.raises(UserError, match="a column needs 43 frames"):
         YAMNet(10, patch_frames=40)
+    with pytest.raises(UserError, match="parts: 8 bands"):
+        YAMNet(10, parts=3)
     with pytest.raises(UserError, match="version"):
         MiniResNet(10, version=3)
     with pytest.raises(UserError, match="not causal"):
         YAMNet(10, time_padding="same").initial_state()
 
 
-@pytest.mark.parametrize("padding", ["valid", "same"])
-def test_equalized_channels_are_alike_and_the_output_stays(padding):
-    model = unsettled(SeparableNet(3, 8, [[1, 8], [2, 12]], padding))
+@pytest.mark.parametrize(
+    "padding, parts", [("valid", 1), ("valid", 2), ("same", 1)]
+)
+def test_equalized_channels_are_alike_and_the_output_stays(padding, parts):
+    torch.manual_seed(1)
+    layers = (8, [[1, 8], [2, 12]])
+    model = unsettled(SeparableNet(3, *layers, padding, parts=parts))
     gains = 10.0 ** torch.linspace(-1.5, 0, 8)
     stem, depthwise = model.backbone[0], model.backbone[1].conv
     with torch.no_grad():
