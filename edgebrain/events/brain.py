@@ -110,12 +110,14 @@ class EventBrain(EdgeBrain):
         if self.device_type == "cpu":
             model.to(memory_format=torch.channels_last)
         super().on_fit_start()
+        if fresh and getattr(self.hparams, "fit_head", False):
+            shrinkage = getattr(self.hparams, "head_shrinkage", 0.1)
+            scale = getattr(self.hparams, "head_scale", 0.3)
+            reader = self.train_data.reader
+            fit_head(model, reader, self.hparams.loss, shrinkage, scale)
+        # Last: what the head takes counts too.
         if fresh and getattr(self.hparams, "equalize", False):
             equalize(model, self.train_data.reader)
-        if fresh and getattr(self.hparams, "fit_head", False):
-            penalty = getattr(self.hparams, "head_penalty", 0.02)
-            reader = self.train_data.reader
-            fit_head(model, reader, self.hparams.loss, penalty)
 
     def compute_forward(self, batch, stage):
         """Return the logits (patches, classes) of a PatchBatch."""

@@ -78,8 +78,8 @@ class Predictions:
         (clips,): patches whose most probable class is one of the clip; all.
     reported : numpy.ndarray
         (clips,): patches whose most probable class reaches the threshold
-        and is one of the clip; of an unknown sound, whatever it is but
-        :data:`.OTHER`.
+        and is one of the clip, or is :data:`.OTHER` and the clip's; of an
+        unknown sound, whatever it is but that.
     failures : dict of str to str
         Clips without a score and why.
     """
@@ -118,6 +118,7 @@ class Predictions:
         sure = surest(probabilities, names)
         reported = (hit | ~target.any(1)[clip]) & (sure > 0)
         reported &= sure >= threshold
+        reported |= hit & (sure == 0)
         hits, reported = (
             np.bincount(clip, weights=of, minlength=len(ids))
             for of in (hit, reported)

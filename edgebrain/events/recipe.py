@@ -67,7 +67,8 @@ KEYS = {
     "freeze_norm": switch,
     "equalize": switch,
     "fit_head": switch,
-    "head_penalty": Number(least=0),
+    "head_shrinkage": Number(least=0, most=1),
+    "head_scale": Number(above=0),
 }
 
 

@@ -85,12 +85,12 @@ def _patches(
 
 
 @torch.no_grad()
-def fit_head(model, reader, loss, penalty: float) -> None:
+def fit_head(model, reader, loss, shrinkage: float, scale: float) -> None:
     """Fit the dense layer to the training clips as they are.
 
-    Logistic regression on standardised embeddings, by L-BFGS: a network
-    with pretrained layers starts from here, not from a random head that
-    would first pull the layers apart (Kumar et al., 2022, arXiv 2202.10054).
+    A network with pretrained layers starts from here, not from a random head
+    that would first pull the layers apart (Kumar et al., 2022, arXiv
+    2202.10054).
 
     Arguments
     ---------
@@ -98,33 +98,67 @@ def fit_head(model, reader, loss, penalty: float) -> None:
         Its head is set.
     reader : ClipReader
         Of the training clips.
-    penalty : float
-        Of the squares of the weights.
+    loss : EventLoss
+        Its weights count as so many more clips of a class.
+    shrinkage : float
+        See :func:`discriminant`.
+    scale : float
+        Factor of the logits: patches of one clip are alike, which makes them
+        too sure.
     """
     model.eval()
     inputs, labels = [], []
     for features, target in _patches(model, reader, list(reader.data)):
-        inputs.append(model.embed(features).mean(2).float().cpu().numpy())
-        labels.append(target.numpy())
+        inputs.append(model.embed(features).mean(2).double().cpu().numpy())
+        labels.append(target.double().numpy())
     x, y = np.concatenate(inputs), np.concatenate(labels)
-    mean, deviation = x.mean(0), x.std(0) + 1e-5
-    x = torch.from_numpy((x - mean) / deviation)
-    y = torch.from_numpy(y)
-    weight = torch.zeros(y.shape[1], x.shape[1], requires_grad=True)
-    bias = torch.zeros(y.shape[1], requires_grad=True)
-    solver = torch.optim.LBFGS(
-        [weight, bias], max_iter=200, line_search_fn="strong_wolfe"
-    )
+    weight, bias, odds = discriminant(x, y, shrinkage, loss.multi_label)
+    if loss.weights is not None:
+        odds = odds * loss.weights.double().numpy()
+    model.head.weight.copy_(torch.from_numpy(scale * weight))
+    model.head.bias.copy_(torch.from_numpy(scale * bias + np.log(odds)))
 
-    def closure():
-        solver.zero_grad()
-        with torch.enable_grad():
-            cost = loss(x @ weight.T + bias, y)
-            cost = cost + penalty * weight.square().sum()
-            cost.backward()
-        return cost
 
-    solver.step(closure)
-    scaled = weight / torch.from_numpy(deviation)
-    model.head.weight.copy_(scaled)
-    model.head.bias.copy_(bias - scaled @ torch.from_numpy(mean))
+def discriminant(
+    x: np.ndarray, y: np.ndarray, shrinkage: float, multi_label: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weights and biases of linear discriminants, and the odds.
+
+    Embeddings of a class are taken for normal ones around a mean of its own,
+    all with one covariance (Rao, 1948), which is shrunk to its diagonal
+    (Friedman, 1989). The logarithm of the odds of a class is to be added to
+    its bias. Of several labels each is told from all that is without it.
+
+    Arguments
+    ---------
+    x : numpy.ndarray
+        (n, size).
+    y : numpy.ndarray
+        (n, classes), 1 where there is the class.
+    shrinkage : float
+        From 0 to 1.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        (classes, size), (classes,), (classes,).
+    """
+    middle = x.mean(0)
+    x = x - middle
+    rest = x - y @ np.linalg.lstsq(y, x, rcond=None)[0]
+    covariance = rest.T @ rest / len(x)
+    own = covariance.diagonal()
+    # A channel that is never heard has no variance.
+    own = np.maximum(own, 1e-6 * own.mean())
+    covariance = (1 - shrinkage) * covariance
+    np.fill_diagonal(covariance, own)
+    counts = np.maximum(y.sum(0), 1)
+    present, absent = y.T @ x / counts[:, None], np.zeros((1, x.shape[1]))
+    odds = counts / len(x)
+    if multi_label:
+        others = np.maximum(len(x) - counts, 1)
+        absent = (1 - y).T @ x / others[:, None]
+        odds = counts / others
+    weight = np.linalg.solve(covariance, (present - absent).T).T
+    bias = -weight @ middle - ((present + absent) / 2 * weight).sum(1)
+    return weight, bias, odds

@@ -56,9 +56,8 @@ def test_forms_agree_on_sounds(folder):
     assert names[whole[0].argmax()] == "rain"
     stream = load_detector(folder, form="stream").classify(wav)
     assert np.abs(stream - whole).max() < 1e-4
-    # 8-bit weights cost the smaller network more: measured .08, and .12.
-    fine = 0.1 if folder.name.startswith("stream-66k") else 0.05
-    for precision, allowed in (("int8", 0.15), ("int16x8", fine)):
+    # Most of it is of the weights, of 8 bits in both: measured .07.
+    for precision, allowed in (("int8", 0.15), ("int16x8", 0.1)):
         other = load_detector(folder, precision=precision).classify(wav)
         assert np.abs(other - whole).max() < allowed, precision
     other = load_detector(folder, form="stream", precision="int8")
