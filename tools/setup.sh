@@ -18,7 +18,11 @@ if [ ! -x "$VENV/bin/python" ]; then
   echo "setup: making $VENV with $("$PYTHON" --version)"
   "$PYTHON" -m venv "$VENV" || fail "cannot make $VENV (Debian: python3-venv)"
 fi
-PIP=("$VENV/bin/python" -m pip --disable-pip-version-check -q)
+# Compiled are the modules that are imported, then: a tenth of all.
+install() {
+  "$VENV/bin/python" -m pip --disable-pip-version-check -q install \
+    --no-compile "$@"
+}
 
 torch_version() {
   "$VENV/bin/python" -c \
@@ -40,11 +44,11 @@ else
   # Before everything else, so that no other package picks another build.
   echo "setup: installing torch $pinned"
   # shellcheck disable=SC2086  # several words are meant
-  "${PIP[@]}" install ${TORCH_ARGS:-} "torch==$pinned"
+  install ${TORCH_ARGS:-} "torch==$pinned"
 fi
 echo "setup: installing the packages of requirements.txt"
-"${PIP[@]}" install -r "$wanted"
-"${PIP[@]}" install --no-deps -e .
+install -r "$wanted"
+install --no-deps -e .
 
 "$VENV/bin/python" - <<'PY'
 import edgebrain, torch, torchaudio, speechbrain
