@@ -17,13 +17,13 @@ import sys
 
 # Sections in the order of the table: name -> module with ``run(folder)``.
 SECTIONS = {
-    "mixing": "mixing",
+    "mixing": "mixing_speed",
     "training": "training",
-    "scoring": "scoring",
+    "scoring": "scoring_speed",
     "inference": "inference",
     "firmware": "firmware",
     "parity": "parity",
-    "web": "web",
+    "web": "web_speed",
 }
 #: These take hours, and run where they are named.
 LONG = {"parity"}

@@ -67,13 +67,13 @@ def small(bench, monkeypatch, tmp_path):
             "CROP_SECONDS": 0.5,
             "make_embedded_corpus": corpus,
         },
-        "mixing": {"EPOCHS": 1},
+        "mixing_speed": {"EPOCHS": 1},
         "training": {
             "ROUNDS": 1,
             "BATCH": 2,
             "_network": lambda: STFTTCNN(1, 1, tcn_latent_dim=8, causal=True),
         },
-        "scoring": {"CLIPS": 2},
+        "scoring_speed": {"CLIPS": 2},
         "inference": {
             "MODELS": {"small": yaml},
             "FORMS": ("torch", "stream"),
@@ -86,7 +86,7 @@ def small(bench, monkeypatch, tmp_path):
             "SECONDS": 10,
             "NETWORKS": 1,
         },
-        "web": {"MODELS": tmp_path / "models", "REPEATS": 2},
+        "web_speed": {"MODELS": tmp_path / "models", "REPEATS": 2},
     }.items():
         for name, value in values.items():
             monkeypatch.setattr(bench(module), name, value)

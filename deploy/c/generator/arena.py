@@ -5,7 +5,7 @@ from deploy.c.generator.program import (
     Cell,
     Column,
     Dense,
-    Depthwise,
+    Layer,
     Program,
     Unary,
     Update,
@@ -64,7 +64,7 @@ class Arena:
 
 
 def _read_by(op) -> list[Column]:
-    if isinstance(op, Dense | Depthwise):
+    if isinstance(op, Layer):
         return op.inputs
     if isinstance(op, Binary):
         return [op.first, op.second]

@@ -5,7 +5,7 @@ import numpy as np
 
 from deploy.c.generator import lower
 from deploy.c.generator.c_text import float_text, int_text, lines
-from deploy.c.generator.program import Dense, Depthwise
+from deploy.c.generator.program import Dense, Layer
 from deploy.c.generator.stft_constants import (
     MAX_STAGES,
     fixed_tables,
@@ -41,7 +41,7 @@ class Tables:
         self._table_names[key] = name
         return name
 
-    def _weights(self, number: int, op: Dense | Depthwise) -> None:
+    def _weights(self, number: int, op: Layer) -> None:
         """Add the tables and the struct of a layer, named by its number."""
         if isinstance(op, Dense):
             rows, columns = op.weights.shape

@@ -3,13 +3,13 @@
 from edgebrain.events.patches import unknown_below
 
 from deploy.c.generator import lower
+from deploy.c.generator.c_files import ModelFiles
 from deploy.c.generator.c_text import (
     float_text,
     harmless,
     string_literal,
 )
 from deploy.c.generator.front_end import front_end
-from deploy.c.generator.model_files import ModelFiles
 from deploy.c.generator.patch import Mean, PatchProgram, RowNode, capacities
 from deploy.c.generator.program import Binary, Column
 from deploy.c.generator.projects import DETECTOR

@@ -4,8 +4,8 @@ import numpy as np
 
 from deploy.c.generator import lower, numbers
 from deploy.c.generator.arena import Arena
+from deploy.c.generator.c_files import ModelFiles
 from deploy.c.generator.c_text import float_text, harmless, int_text
-from deploy.c.generator.model_files import ModelFiles
 from deploy.c.generator.program import (
     Binary,
     Cell,

@@ -8,7 +8,7 @@ from deploy.c.generator.program import (
     Binary,
     CellUnary,
     Dense,
-    Depthwise,
+    Layer,
     Unary,
 )
 
@@ -52,7 +52,7 @@ def dense_weights(weights: np.ndarray) -> np.ndarray:
 
 
 def layer_factors(
-    op: Dense | Depthwise,
+    op: Layer,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return integer factors, shifts, and whether a 16-bit layer is wide.
 
@@ -82,7 +82,7 @@ def _raised(pair: tuple[int, int], least: int) -> tuple[int, int]:
     return (factor << raised, least) if 0 < raised <= _SPARE else pair
 
 
-def _wide_sums(op: Dense | Depthwise) -> bool:
+def _wide_sums(op: Layer) -> bool:
     """Tell whether sums of a 16-bit layer may need more than 32 bits."""
     axis = 1 if isinstance(op, Dense) else 0
     reach = np.abs(op.weights.astype(np.int64)).sum(axis) << 15

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from edgebrain.onnx.metadata import GraphMetadata
 import numpy as np
 
-from deploy.c.generator.program import Dense, Depthwise, Quantization, Vector
+from deploy.c.generator.program import Dense, Layer, Quantization, Vector
 
 
 @dataclass(eq=False)
@@ -61,7 +61,7 @@ class RowNode:
     inputs: list[Rows]
     out: Rows
     window: Window = field(default_factory=Window)
-    layer: Dense | Depthwise | np.ndarray | None = None
+    layer: Layer | np.ndarray | None = None
 
 
 @dataclass(eq=False)

@@ -80,8 +80,8 @@ class Column:
 
 
 @dataclass(eq=False)
-class Dense:
-    """out[n] = requantized(bias[n] + sum_k weights[n, k] * x[k]).
+class Layer:
+    """Sums of products with weights.
 
     The bias holds the zero point of the input already; ``ratio`` is input
     scale x weight scale / output scale, float32 as onnxruntime computes it.
@@ -95,16 +95,12 @@ class Dense:
     out: Vector
 
 
-@dataclass(eq=False)
-class Depthwise:
-    """out[c] = requantized(bias[c] + sum_k weights[k, c] * inputs[k][c])."""
+class Dense(Layer):
+    """out[n] = requantized(bias[n] + sum_k weights[n, k] * x[k])."""
 
-    node: str
-    inputs: list[Column]
-    weights: np.ndarray
-    bias: np.ndarray
-    ratio: np.ndarray
-    out: Vector
+
+class Depthwise(Layer):
+    """out[c] = requantized(bias[c] + sum_k weights[k, c] * inputs[k][c])."""
 
 
 @dataclass(eq=False)
@@ -192,7 +188,5 @@ class Program:
     @property
     def macs(self) -> int:
         """Multiplications with weights in a frame."""
-        layers = (Dense, Depthwise)
-        return sum(
-            op.weights.size for op in self.operations if isinstance(op, layers)
-        )
+        layers = (op for op in self.operations if isinstance(op, Layer))
+        return sum(op.weights.size for op in layers)

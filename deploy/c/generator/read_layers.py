@@ -183,25 +183,13 @@ class LayerReader(Values):
             steps = (np.abs(folded) + reach) * ratio.astype(np.float64)
             check_reach(value.node, float(steps.max()))
         folded = folded.astype(np.int32)
+        kind = Dense
         if value.kind == "depthwise":
-            return Depthwise(
-                value.node,
-                source.columns,
-                np.ascontiguousarray(weights[:, 0, :].T),
-                folded,
-                ratio,
-                out,
-            )
-        if weights.ndim == 3:
+            kind, weights = Depthwise, weights[:, 0, :].T
+        elif weights.ndim == 3:
             # Column after column, each with all channels.
             weights = weights.transpose(0, 2, 1).reshape(len(weights), -1)
         elif len(source.columns) != 1:
             raise Refused("several frames at once")
-        return Dense(
-            value.node,
-            source.columns,
-            np.ascontiguousarray(weights),
-            folded,
-            ratio,
-            out,
-        )
+        weights = np.ascontiguousarray(weights)
+        return kind(value.node, source.columns, weights, folded, ratio, out)

@@ -41,14 +41,13 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class FixedTables:
-    """The same with EB_USE_FIXED.
+class FixedTables(Tables):
+    """The same with EB_USE_FIXED: int16, 15 bits of fraction.
+
+    The window has its full size.
 
     Attributes
     ----------
-    radices : tuple of int
-    window, gain, twiddle, turns : numpy.ndarray
-        int16, 15 bits of fraction; the window of full size.
     up : int
         Bits of fraction of a spectrum of int16 samples: so many that no sum
         of a frame leaves int32.
@@ -56,11 +55,6 @@ class FixedTables:
         Bits of fraction of the sums of frames times ``gain``.
     """
 
-    radices: tuple[int, ...]
-    window: np.ndarray
-    gain: np.ndarray
-    twiddle: np.ndarray
-    turns: np.ndarray
     up: int
     down: int
 
