@@ -77,7 +77,7 @@ def test_vector_instructions_give_the_bits_of_plain_loops(generated):
     for elf in folder.glob("*.elf"):
         elf.unlink()
     subprocess.run(
-        ["make", "-s", "CFLAGS=-O2 -DEB_SCALAR", "boards"],
+        ["make", "-s", "CFLAGS=-O2 -Werror -DEB_SCALAR", "boards"],
         cwd=folder,
         check=True,
     )
