@@ -126,6 +126,14 @@ class EdgeModel(nn.Module):
     def _no_streaming(self) -> UserError:
         return no_streaming(self)
 
+    def _check_state(self, state: State, names: list[str]) -> None:
+        """Refuse a state of another model before it fails obscurely."""
+        if list(state) != names:
+            raise UserError(
+                f"{type(self).__name__}.step: the state holds "
+                f"{list(state)}, expected {names}: start from initial_state()"
+            )
+
 
 class MaskModel(EdgeModel):
     """A network from a magnitude spectrogram to a mask of the same shape.

@@ -65,7 +65,7 @@ def test_of_an_event_model_the_patch_is_taken(tmp_path):
     [entry] = build(name_models([ROOT / "models" / name]), folder)
     contents = json.loads((folder / "contents.json").read_text())
     assert entry["task"] == "events" and not entry["multi_label"]
-    assert (entry["window"], entry["step"]) == (96, 8)
+    assert (entry["window"], entry["step"]) == (48, 8)
     assert entry["on"] >= entry["off"] == 0.3
     assert len(entry["class_names"]) == 10
     assert max(entry["bytes"]) < 300_000

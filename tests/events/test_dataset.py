@@ -141,5 +141,5 @@ def test_refuses_impossible_settings(tmp_path, sounds, mel):
         PatchSettings(overlap=1.0)
     with pytest.raises(UserError, match="must rise"):
         PatchSettings(min_length=3.0, max_length=2.0)
-    with pytest.raises(UserError, match="no recording"):
+    with pytest.raises(UserError, match="no such folder"):
         dataset(sounds, mel, Augmentation(noise_folder=str(tmp_path / "x")))

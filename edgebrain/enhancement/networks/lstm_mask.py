@@ -101,6 +101,7 @@ class LSTMMask(MaskModel):
     def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the masks of the next frames and the new h and c."""
         names = list(self.lstm.state_shapes())
+        self._check_state(state, names)
         x = self.project(self.front_end(magnitude))
         x, new = self.lstm.step(x, list(state.values()))
         return self.output(x), dict(zip(names, new, strict=True))

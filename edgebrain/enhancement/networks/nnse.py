@@ -266,6 +266,7 @@ class NNSE(MaskModel):
 
     def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the masks of the next frames and the new state."""
+        self._check_state(state, list(self._state_shapes()))
         x, new = self.front_end(magnitude), {}
         for name, layer in self.net.items():
             keys = list(self._layer_shapes(name))

@@ -286,6 +286,7 @@ class STFTTCNN(MaskModel):
         """Return the masks of the next frames and the new caches."""
         if not self.causal:
             raise self._no_streaming()
+        self._check_state(state, list(self._state_shapes()))
         x = self.enter(self.front_end(magnitude))
         new = {}
         for name, layer in self.blocks.items():
