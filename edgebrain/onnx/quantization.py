@@ -238,7 +238,7 @@ def quantize(
     )
     leading = {}
     if settings.precision == "int8":
-        leading = graphs.saturating(source.model, states)
+        leading = graphs.saturating(source.model)
     # What was trained with its rounding ships with that rounding.
     leading |= ranges or {}
     found.update(leading)

@@ -149,32 +149,23 @@ def accumulators(
     return list(found)
 
 
-def saturating(
-    model: onnx.ModelProto, states: Iterable[Mapping]
-) -> dict[str, tuple[float, float]]:
+def saturating(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
     """Return ranges of what Tanh and Sigmoid give, for steps of a power of 2.
 
     Steps of 1/128 from -1 and of 1/256 from 0, as CMSIS-NN and TF Lite fix
     them too. Measured ranges end near the same values, but put a bound of
     the function halfway between two integers, where the last bit of a
     library's tanh decides: a C and an onnxruntime that differ there drift
-    apart. The forget gate of an LSTM alone, what its cell is multiplied by,
-    ends nearer to 1: at 255/256 a cell halves in 1.8 s, whatever the network
-    learned. At 4095/4096 it remembers for half a minute, but forgets:
-    |c| stays below 4096.
+    apart. A gate of an LSTM then ends at 255/256, where
+    a cell halves in 1.8 s: one that never forgets is learned from short crops
+    and fails in minutes of sound.
     """
     bounds = {"Tanh": (-1.0, 127 / 128), "Sigmoid": (0.0, 255 / 256)}
-    found = {
+    return {
         node.output[0]: bounds[node.op_type]
         for node in model.graph.node
         if node.op_type in bounds
     }
-    cells = {state["input"] for state in states}
-    for node in model.graph.node:
-        if node.op_type == "Mul" and cells & set(node.input):
-            for gate in found.keys() & set(node.input):
-                found[gate] = (0.0, 4095 / 4096)
-    return found
 
 
 def tie_states(
