@@ -120,8 +120,11 @@ def test_c_of_a_trained_network(name, precision, clips, tmp_path):
     got = got[:, late:]
     if precision == "int16x8":
         # onnxruntime only simulates 16 bits, in float.
-        # Values of tcnn-500k reach 855: its steps are coarser.
-        most, least = (0.02, 45) if name == "tcnn-500k" else (1.5e-3, 70)
+        # The wider a network's values reach (855 in tcnn-500k), the coarser
+        # are the steps whose halves the two round to different sides.
+        most, least = {"tcnn-500k": (0.02, 45), "tcnn-120k": (3e-3, 65)}.get(
+            name, (1.5e-3, 70)
+        )
         assert np.abs(got - want).max() < most
         assert decibels(got, want) > least
         exact = onnx_masks(path.with_name("stream.onnx"), magnitude)[0]
