@@ -3,9 +3,14 @@
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import os
 from pathlib import Path
+import sys
 import threading
 from types import SimpleNamespace
 
+# Images of containers set it; here it would make each of the processes that
+# tests start compile torch anew, which takes longer than most tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Two worker processes a machine: more threads each only take turns.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Debian's ccache under the names of the compilers: most of the C code of one

@@ -18,7 +18,9 @@ if [ ! -x "$VENV/bin/python" ]; then
   echo "setup: making $VENV with $("$PYTHON" --version)"
   "$PYTHON" -m venv "$VENV" || fail "cannot make $VENV (Debian: python3-venv)"
 fi
-# Compiled are the modules that are imported, then: a tenth of all.
+# Compiled are the modules that are imported, then: a tenth of all. Images of
+# containers forbid that they are kept; each start would take seconds longer.
+unset PYTHONDONTWRITEBYTECODE
 install() {
   "$VENV/bin/python" -m pip --disable-pip-version-check -q install \
     --no-compile "$@"
@@ -52,6 +54,7 @@ install --no-deps -e .
 
 "$VENV/bin/python" - <<'PY'
 import edgebrain, torch, torchaudio, speechbrain
+import train, evaluate  # compiles most of what is ever used
 build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
 from torchaudio._extension import _IS_TORCHAUDIO_EXT_AVAILABLE as native
 print(f"setup: torch {torch.__version__} ({build}), "
