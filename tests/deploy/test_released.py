@@ -14,6 +14,8 @@ from edgebrain.enhancement import load_enhancer
 from edgebrain.enhancement.metrics import score_clips
 from edgebrain.report.scores import summarise
 import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
 import pytest
 from test_c_networks import (
     c_masks,
@@ -53,7 +55,9 @@ def mixtures(folder, count):
         noise = noise * np.sqrt((clean**2).mean() / (noise**2).mean()) * 0.56
         level = 10 ** (-0.4 * (i % 3)) * 0.9
         level = np.float32(level / np.abs(clean + noise).max())
-        pairs.append((clean * level, (clean + noise) * level))
+        # Of 16 bits, as C hears it: a recurrent network makes much of less.
+        noisy = np.round((clean + noise) * level * 32768) / 32768
+        pairs.append((clean * level, noisy.astype(np.float32)))
     return pairs
 
 
@@ -93,6 +97,28 @@ def on_the_grid_of_c(enhancer, signal):
     return lambda wav: enhancer.enhance(np.append(lead, wav))[len(lead) :]
 
 
+def double_masks(path, magnitude):
+    """What the ONNX file says, computed in double precision."""
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            value = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
+    evaluate = ReferenceEvaluator(model)
+    name, *_ = evaluate.input_names
+    feeds = {
+        i.name: np.zeros([d.dim_value for d in i.type.tensor_type.shape.dim])
+        for i in model.graph.input
+    }
+    masks = []
+    for frame in magnitude.T.astype(np.float64):
+        found = evaluate.run(None, {**feeds, name: frame[None, :, None]})
+        found = dict(zip(evaluate.output_names, found, strict=True))
+        masks.append(found.pop("mask").ravel())
+        feeds |= {n.removeprefix("new_"): v for n, v in found.items()}
+    return np.stack(masks, 1)
+
+
 def decibels(got, want):
     return 10 * np.log10((want**2).sum() / ((got - want) ** 2).sum())
 
@@ -119,16 +145,18 @@ def test_c_of_a_trained_network(name, precision, clips, tmp_path):
     want, late = onnx_masks(path, magnitude)
     got = got[:, late:]
     if precision == "int16x8":
-        # onnxruntime only simulates 16 bits, in float.
-        # The wider a network's values reach (855 in tcnn-500k), the coarser
-        # are the steps whose halves the two round to different sides.
-        most, least = {"tcnn-500k": (0.02, 45), "tcnn-120k": (3e-3, 65)}.get(
-            name, (1.5e-3, 70)
-        )
-        assert np.abs(got - want).max() < most
-        assert decibels(got, want) > least
-        exact = onnx_masks(path.with_name("stream.onnx"), magnitude)[0]
-        assert decibels(got, exact) > 30
+        # onnxruntime only simulates 16 bits, in single precision, which
+        # rounds halves apart: where wide ranges make coarse steps of that,
+        # C has to be as near to double precision as onnxruntime is.
+        part = slice(100 - late)
+        exact = double_masks(path, magnitude[:, :100])[:, late:][:, part]
+        near = decibels(want[:, part], exact)
+        assert decibels(got[:, part], exact) > min(70, near - 1)
+        most = np.abs(want[:, part] - exact).max()
+        assert np.abs(got[:, part] - exact).max() < max(1.5e-3, 1.5 * most)
+        # And both are as far from the network before quantization.
+        plain = onnx_masks(path.with_name("stream.onnx"), magnitude)[0]
+        assert decibels(got, plain) > max(30, decibels(want, plain) - 0.2)
     elif name == "nnse-72mel":
         # Mel sums and logarithms are float: from their integers on.
         levels = feature_levels(path, program, magnitude)
@@ -139,7 +167,7 @@ def test_c_of_a_trained_network(name, precision, clips, tmp_path):
         np.testing.assert_array_equal(got, want)
     in_c = pesq(load_enhancer(folder / "libnet.so").enhance, clips)
     in_python = pesq(on_the_grid_of_c(load_enhancer(path), signal), clips)
-    assert abs(in_c - in_python) < 0.01
+    assert abs(in_c - in_python) < 0.003
     assert in_c > pesq(lambda noisy: noisy, clips) + 0.01
 
 
