@@ -23,6 +23,16 @@ from speechbrain.dataio.batch import PaddedBatch
 import torch
 
 
+def in_a_row(model, magnitude):
+    """Return the masks of clips that follow each other without a reset.
+
+    Magnitude and masks are (batch, bins, frames).
+    """
+    batch, bins, frames = magnitude.shape
+    row = magnitude.transpose(0, 1).reshape(1, bins, batch * frames)
+    return model(row).reshape(bins, batch, frames).transpose(0, 1)
+
+
 class EnhancementBrain(EdgeBrain):
     """Train, select and test a spectral-masking model.
 
@@ -30,7 +40,9 @@ class EnhancementBrain(EdgeBrain):
     the same shape. ``hparams`` holds, besides what
     :class:`~edgebrain.training.brain.EdgeBrain` needs, ``signal``
     (SignalSettings), ``loss`` (EnhancementLoss), ``metrics`` (names);
-    optional: ``save_enhanced``, ``n_jobs``, ``activation_regularizer``.
+    optional: ``save_enhanced``, ``n_jobs``, ``activation_regularizer``, and
+    ``one_stream``: train on the clips of a batch as on one recording, so
+    that a recurrent network meets states older than a clip.
     """
 
     task = "enhancement"
@@ -71,7 +83,10 @@ class EnhancementBrain(EdgeBrain):
         # would wait for the others.
         training = stage == sb.Stage.TRAIN
         model = self.modules["model"] if training else self.raw_model
-        mask = model(features)
+        if training and getattr(self.hparams, "one_stream", False):
+            mask = in_a_row(model, features)
+        else:
+            mask = model(features)
         with torch.autocast(self.device_type, enabled=False):
             enhanced = spec * mask.float()
             wav = None

@@ -24,6 +24,7 @@ KEYS = {
     "max_batch_seconds": Number(above=0, optional=True),
     "train_mixing": Built(MixingSettings),
     "eval_mixing": Built(MixingSettings),
+    "one_stream": whether,
     "save_enhanced": whether,
     "wav_augment": None,
 }
