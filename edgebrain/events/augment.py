@@ -79,12 +79,14 @@ class Augmentation:
             raise UserError.collect("augmentation", problems)
 
 
-def change_speed(
-    wav: np.ndarray, most: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return a clip played faster or slower, in steps of 2.5 %."""
+def draw_speed(most: float, rng: np.random.Generator) -> float:
+    """Return a factor from ``1 / most`` to ``most``, in steps of 2.5 %."""
     steps = max(1, round(math.log(most) / math.log(1.025)))
-    factor = 1.025 ** float(rng.integers(-steps, steps + 1))
+    return round(200 * 1.025 ** float(rng.integers(-steps, steps + 1))) / 200
+
+
+def change_speed(wav: np.ndarray, factor: float) -> np.ndarray:
+    """Return a clip played at a speed of 200ths: ``len(wav) / factor``."""
     return resample(wav, round(200 * factor), 200)
 
 

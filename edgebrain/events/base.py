@@ -1,6 +1,6 @@
 """Which sounds a recording holds, and when, by a network in any form."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgebrain.events.patches import clip_patches, settings_of, unknown_below
@@ -135,7 +135,8 @@ class Detector:
 
     def stream(self) -> "DetectorStream":
         """Return a new stream; streams of one detector are independent."""
-        return DetectorStream(self)
+        kind = StepStream if self.form == "stream" else PatchStream
+        return kind(self)
 
     def seconds(self, frames: int) -> float:
         """Return the length of frames from the first of one to the next."""
@@ -145,82 +146,50 @@ class Detector:
 class DetectorStream:
     """Probabilities of sound that arrives in pieces.
 
+    A subclass has :meth:`_next` and begins anew in :meth:`reset`.
+
     Arguments
     ---------
     detector : Detector
     """
 
+    #: Frames that are dropped in front of the first window.
+    late = 0
+
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        mel = detector.mel
-        # dB below the loudest: of each patch, for a stream has no end.
-        self._features = None if mel.to_db else StreamingLogMel(mel)
-        self._steps = None
-        if detector.form == "stream":
-            self._steps = detector.network.runner.streamer()
         self.reset()
+
+    def _next(self, samples: np.ndarray) -> np.ndarray:
+        """Return the rows (k, classes) that are due after new samples."""
+        raise NotImplementedError
 
     def reset(self) -> None:
         """Forget the sound so far."""
-        self._held = np.zeros((self.detector.mel.n_mels, 0), np.float32)
-        self._samples = self._wav = np.zeros(0, np.float32)
-        self._rows = 0
-        # A stream form's first outputs have seen less than a window.
-        detector = self.detector
-        self._early = (detector.window - 1) // detector.step
-        self._loudest = np.zeros(0, np.float32)
-        for part in (self._features, self._steps):
-            if part is not None:
-                part.reset()
+        self._first, self._rows = np.zeros(0, np.float32), 0
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
         """Take samples (n,), return rows (k, classes) of whole windows."""
         samples = np.asarray(samples, np.float32)
-        if self._steps is not None:
-            return self._next_steps(self._features.feed(samples))
-        patches = list(self._patches(samples))
-        self._rows += len(patches)
-        if not patches:
-            return np.zeros((0, len(self.detector.class_names)))
-        patches = np.stack(patches)
-        rows = self.detector.probabilities(patches)
-        return rows * self._sounds(patches.max((1, 2)))[:, None]
-
-    def _sounds(self, loudest: np.ndarray) -> np.ndarray:
-        """Return whether windows hold more than silence, by their maximum.
-
-        Silence is cut out in training: what a network says of it is nothing.
-        """
-        mel = self.detector.mel
-        return loudest > (np.log(2 * mel.log_offset) if not mel.to_db else -1)
-
-    def _next_steps(self, frames: np.ndarray) -> np.ndarray:
-        """Return the rows of the stream form that are due after new frames."""
-        size = self.detector.step
-        window = -(-self.detector.window // size)
-        logits = self._steps(frames).T
-        loudest = np.concatenate([self._loudest, frames.max(0)])
-        whole = loudest[: len(loudest) // size * size].reshape(-1, size).max(1)
-        self._loudest = loudest[max(0, len(whole) - window + 1) * size :]
-        dropped = min(self._early, len(logits))
-        self._early -= dropped
-        rows = self.detector.from_logits(logits[dropped:])
+        if not self._rows:
+            # For flush, of a sound that is shorter than a window.
+            whole = np.concatenate([self._first, samples])
+            self._first = whole[: self.detector.latency_samples]
+        rows = self._next(samples)
         self._rows += len(rows)
-        if not len(rows):
-            return rows
-        recent = np.lib.stride_tricks.sliding_window_view(whole, window)
-        sounds = self._sounds(recent.max(1))[len(recent) - len(rows) :]
-        return rows * sounds[:, None]
+        return rows
 
     def flush(self) -> np.ndarray:
-        """End the sound; one that was shorter than a patch is repeated."""
-        held, rows = self._samples, self._rows
+        """End the sound; one that was shorter than a window is repeated."""
+        detector, held, rows = self.detector, self._first, self._rows
         self.reset()
-        if rows or not len(held) or self._steps is not None:
-            return np.zeros((0, len(self.detector.class_names)))
-        found = self.feed(np.resize(held, self.detector.latency_samples))
+        if rows or not len(held):
+            return np.zeros((0, len(detector.class_names)))
+        # A step more: not every form scores where a window ends.
+        frames = detector.window + detector.step
+        found = self._next(np.resize(held, detector.mel.num_samples(frames)))
         self.reset()
-        return found
+        return found[:1]
 
     def timeline(self, rows: np.ndarray) -> Timeline:
         """Return rows of this stream, the first ones first, with their times.
@@ -229,34 +198,88 @@ class DetectorStream:
         """
         detector = self.detector
         step = detector.seconds(detector.step)
-        # The first whole window of a stream ends with a step.
-        end = -(-detector.window // detector.step) * detector.step
-        late = 0 if self._steps is None else end - detector.window
-        middle = detector.seconds(late) + detector.seconds(detector.window) / 2
+        middle = self.late + detector.window / 2
+        middle *= detector.setup.signal.hop_length / detector.sample_rate
         times = middle + step * np.arange(len(rows))
         return Timeline(times, rows, detector.class_names, step)
 
-    def _patches(self, samples: np.ndarray):
-        patch = self.detector.patch
-        if not self._rows:
-            # For flush, of a sound that is shorter than a patch.
-            whole = np.concatenate([self._samples, samples])
-            self._samples = whole[: self.detector.latency_samples]
-        if self._features is None:
-            yield from self._whole(samples)
-            return
-        frames = self._features.feed(samples)
-        self._held = np.concatenate([self._held, frames], axis=1)
-        while self._held.shape[1] >= patch.patch_length:
-            yield self._held[:, : patch.patch_length]
-            self._held = self._held[:, patch.step :]
+    def _sounding(self, rows: np.ndarray, loudest: np.ndarray) -> np.ndarray:
+        """Return rows, those of windows of silence zero, by their maxima.
 
-    def _whole(self, samples: np.ndarray):
-        """Yield the features of each patch by itself."""
+        Silence is cut out in training: what a network says of it is nothing.
+        """
+        mel = self.detector.mel
+        least = -1 if mel.to_db else np.log(2 * mel.log_offset)
+        return rows * (loudest > least)[:, None]
+
+
+class PatchStream(DetectorStream):
+    """Rows of a network that is shown whole patches."""
+
+    def reset(self) -> None:
+        """Forget the sound so far."""
+        super().reset()
+        mel = self.detector.mel
+        # dB below the loudest: of each patch, for a stream has no end.
+        self._features = None if mel.to_db else StreamingLogMel(mel)
+        self._frames = np.zeros((mel.n_mels, 0), np.float32)
+        self._wav = np.zeros(0, np.float32)
+
+    def _next(self, samples: np.ndarray) -> np.ndarray:
+        patches = list(self._patches(samples))
+        if not patches:
+            return np.zeros((0, len(self.detector.class_names)))
+        patches = np.stack(patches)
+        rows = self.detector.probabilities(patches)
+        return self._sounding(rows, patches.max((1, 2)))
+
+    def _patches(self, samples: np.ndarray) -> Iterator[np.ndarray]:
         mel, patch = self.detector.mel, self.detector.patch
+        if self._features is not None:
+            new = self._features.feed(samples)
+            self._frames = np.concatenate([self._frames, new], axis=1)
+            while self._frames.shape[1] >= patch.patch_length:
+                yield self._frames[:, : patch.patch_length]
+                self._frames = self._frames[:, patch.step :]
+            return
         width = mel.num_samples(patch.patch_length)
-        hop = patch.step * mel.signal.hop_length
         self._wav = np.concatenate([self._wav, samples])
         while len(self._wav) >= width:
             yield log_mel(self._wav[:width], mel)[:, : patch.patch_length]
-            self._wav = self._wav[hop:]
+            self._wav = self._wav[patch.step * mel.signal.hop_length :]
+
+
+class StepStream(DetectorStream):
+    """Rows of the stream form, which is shown each frame once."""
+
+    def __init__(self, detector: Detector) -> None:
+        step = detector.step
+        #: Steps of a window; the first whole one ends with a step.
+        self._steps = -(-detector.window // step)
+        self.late = self._steps * step - detector.window
+        self._features = StreamingLogMel(detector.mel)
+        self._network = detector.network.runner.streamer()
+        super().__init__(detector)
+
+    def reset(self) -> None:
+        """Forget the sound so far."""
+        super().reset()
+        self._features.reset()
+        self._network.reset()
+        # The first outputs have seen less than a window.
+        self._early = self._steps - 1
+        self._loudest = np.zeros(0, np.float32)
+
+    def _next(self, samples: np.ndarray) -> np.ndarray:
+        frames = self._features.feed(samples)
+        logits, size = self._network(frames).T, self.detector.step
+        loudest = np.concatenate([self._loudest, frames.max(0)])
+        whole = loudest[: len(loudest) // size * size].reshape(-1, size).max(1)
+        self._loudest = loudest[max(0, len(whole) - self._steps + 1) * size :]
+        dropped = min(self._early, len(logits))
+        self._early -= dropped
+        rows = self.detector.from_logits(logits[dropped:])
+        if not len(rows):
+            return rows
+        recent = np.lib.stride_tricks.sliding_window_view(whole, self._steps)
+        return self._sounding(rows, recent.max(1)[-len(rows) :])

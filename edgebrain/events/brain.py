@@ -6,7 +6,12 @@ from pathlib import Path
 from edgebrain import tasks
 from edgebrain.errors import UserError
 from edgebrain.events.dataset import PatchBatch
-from edgebrain.events.metrics import score
+from edgebrain.events.metrics import (
+    MULTI_LABEL,
+    SINGLE_LABEL,
+    UNKNOWN,
+    score,
+)
 from edgebrain.events.networks.yamnet_weights import fetch_yamnet
 from edgebrain.events.patches import unknown_below
 from edgebrain.events.recipe import KEYS, NONE, YAMNET, list_data
@@ -70,6 +75,15 @@ class EventBrain(EdgeBrain):
         loss = hparams["loss"]
         if loss.multi_label != hparams.get("multi_label", False):
             raise UserError("loss: multi_label must be that of the yaml")
+        there = MULTI_LABEL if loss.multi_label else SINGLE_LABEL
+        there = (*there, *(UNKNOWN if listing.unknown else ()))
+        if wrong := [n for n in hparams["metrics"] if n not in there]:
+            raise UserError(
+                f"metrics: no {', '.join(wrong)} with multi_label: "
+                f"{loss.multi_label} and unknown_classes: "
+                f"{hparams.get('unknown_classes')}; there is "
+                f"{', '.join(there)}; set metrics and select_by"
+            )
         labels = [label for c in listing.clips for label in c.labels]
         counts = [labels.count(name) for name in listing.class_names]
         loss.prepare(torch.tensor(counts, dtype=torch.float32))

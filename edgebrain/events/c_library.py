@@ -105,34 +105,16 @@ class LibraryDetector(Detector):
 
 
 class LibraryStream(DetectorStream):
-    """Probabilities of sound that arrives in pieces."""
+    """Rows of what a device computes."""
 
     def __init__(self, detector: LibraryDetector) -> None:
-        self.detector = detector
         self._stream = HopStream(detector.network)
-        self._first, self._rows = np.zeros(0, np.float32), 0
-        self._steps = None
+        super().__init__(detector)
 
     def reset(self) -> None:
         """Forget the sound so far."""
+        super().reset()
         self._stream.reset()
-        self._first, self._rows = self._first[:0], 0
 
-    def feed(self, samples: np.ndarray) -> np.ndarray:
-        """Take samples (n,), return rows (k, classes) that are new."""
-        if not self._rows:
-            # For flush, of a sound that is shorter than a patch.
-            whole = np.concatenate([self._first, samples])
-            self._first = whole[: self.detector.latency_samples]
-        rows = self.detector.from_logits(self._stream.feed(samples))
-        self._rows += len(rows)
-        return rows
-
-    def flush(self) -> np.ndarray:
-        """End the sound; one that was shorter than a patch is repeated."""
-        detector, held = self.detector, self._first
-        if self._rows or not len(held):
-            return np.zeros((0, len(detector.class_names)))
-        hop = detector.setup.signal.hop_length
-        self._stream.reset()
-        return self.feed(np.resize(held, detector.latency_samples + hop))[:1]
+    def _next(self, samples: np.ndarray) -> np.ndarray:
+        return self.detector.from_logits(self._stream.feed(samples))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 from edgebrain.data import audio
@@ -16,6 +17,9 @@ from edgebrain.signal.mel import MelSettings, compress, mel_spectrogram
 import numpy as np
 import torch
 from torch import Tensor
+
+#: Clips that a reader keeps in memory: of 5 s, 320 kB each.
+_KEPT = 1024
 
 
 class ClipReader:
@@ -48,6 +52,7 @@ class ClipReader:
         self.epoch, self.augmentation = epoch, augmentation
         self.patches_per_clip = patches_per_clip
         self.noises = []
+        self._kept: dict[str, np.ndarray] = {}
         if augmentation is not None and augmentation.noise_folder:
             found = find_audio(augmentation.noise_folder).files
             self.noises = list(found.values())
@@ -77,7 +82,13 @@ class ClipReader:
         return audio.read(self.data[name]["wav"], rate)
 
     def _sound(self, name: str) -> np.ndarray:
-        return trim(self.wav(name), self.mel, self.patch)
+        """Return a clip without silence; decoded once, while there is room."""
+        wav = self._kept.get(name)
+        if wav is None:
+            wav = trim(self.wav(name), self.mel, self.patch)
+            if len(self._kept) < _KEPT:
+                self._kept[name] = wav
+        return wav
 
     def _augmented(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         settings = self.augmentation
@@ -110,10 +121,12 @@ class ClipReader:
 
     def _part(self, name, samples, rng) -> np.ndarray:
         """Return a random part of a clip, perhaps at another speed."""
-        wav = self._sound(name)
-        if rng.random() < self.augmentation.speed:
-            wav = augment.change_speed(wav, self.augmentation.max_speed, rng)
-        return augment.take(wav, samples, rng)
+        wav, settings = self._sound(name), self.augmentation
+        if rng.random() >= settings.speed:
+            return augment.take(wav, samples, rng)
+        factor = augment.draw_speed(settings.max_speed, rng)
+        wav = augment.take(wav, math.ceil(samples * factor), rng)
+        return augment.change_speed(wav, factor)[:samples]
 
     def _noise(self, samples, rng) -> np.ndarray:
         if not self.noises:

@@ -107,24 +107,28 @@ def split_labels(text: str) -> tuple[str, ...]:
 def _read_table(table: Path, audio: Path) -> list[LabelledClip]:
     if not table.is_file():
         raise UserError(f"{table}: no such table; set csv_file")
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = set(reader.fieldnames or ())
-        for need in ("filename", "category"):
-            if need not in columns:
-                raise UserError(
-                    f"{table}: has no column {need!r} (it has "
-                    f"{', '.join(sorted(columns)) or 'none'})"
-                )
-        rows = list(reader)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = sorted(reader.fieldnames or ())
+            rows = list(reader)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{table}: save it in UTF-8 ({error})") from None
+    for need in ("filename", "category"):
+        if need not in columns:
+            raise UserError(
+                f"{table}: has no column {need!r} (it has "
+                f"{', '.join(columns) or 'none'}); name it so, with commas "
+                "between the columns"
+            )
     clips, problems = {}, []
     for line, row in enumerate(rows, 2):
         name, labels = (
             row["filename"] or "",
             split_labels(row["category"] or ""),
         )
-        path = _existing(audio / name)
-        clip_id = str(Path(name).with_suffix(""))
+        path = _existing(audio / name) if name else None
+        clip_id = name and str(Path(name).with_suffix(""))
         if path is None:
             problems.append(f"line {line}: {audio / name} does not exist")
         elif not labels:
@@ -147,7 +151,10 @@ def _read_table(table: Path, audio: Path) -> list[LabelledClip]:
                 clip_id, path, labels, group, fold, split
             )
     if problems:
-        raise UserError.collect(f"{table} cannot be used", problems)
+        raise UserError.collect(
+            f"{table} cannot be used; mend these lines, or take them out",
+            problems,
+        )
     return [clips[key] for key in sorted(clips)]
 
 
@@ -196,7 +203,9 @@ def choose_classes(
     for name in names:
         if name not in known:
             close = " or ".join(nearest(name, known)) or ", ".join(known[:9])
-            problems.append(f"class {name!r} has no clip; there is {close}")
+            problems.append(
+                f"class_names: class {name!r} has no clip; there is {close}"
+            )
     if len(set(names)) != len(names):
         problems.append("class_names: a class is there twice")
     if len(names) + garbage_class < 2 and not multi_label:
@@ -257,7 +266,9 @@ def split_by_fold(
     for wanted in (fold, valid_fold):
         if wanted is not None and wanted not in folds:
             there = ", ".join(map(str, folds)) or "none"
-            raise UserError(f"fold {wanted}: there is {there}")
+            raise UserError(
+                f"fold {wanted}: there is {there} (of clips that can be used)"
+            )
     splits = {split: [] for split in SPLITS}
     for clip in clips:
         place = {fold: "test", valid_fold: "valid"}.get(clip.fold, "train")

@@ -1,18 +1,16 @@
-"""What the recipes of event detection share: keys of the yaml, data, folds."""
+"""What the recipes of event detection share: keys of the yaml, data."""
 
 from collections.abc import Callable
-import csv
 from dataclasses import dataclass
 from pathlib import Path
-import subprocess
-import sys
 
 from edgebrain.checks import Number, switch
 from edgebrain.data.batching import ShuffledSampler
 from edgebrain.data.collect import SKIP_BAD
 from edgebrain.data.ingest import ingest
 from edgebrain.data.layout import SPLITS
-from edgebrain.errors import UserError
+from edgebrain.errors import UserError, shorten
+from edgebrain.events.augment import Augmentation
 from edgebrain.events.dataset import EventDataset, PatchBatch
 from edgebrain.events.listing import (
     LabelledClip,
@@ -21,14 +19,13 @@ from edgebrain.events.listing import (
     split_by_fold,
     split_by_group,
 )
-from edgebrain.events.metrics import Predictions
-from edgebrain.events.results import read_predictions, write_results
+from edgebrain.events.losses import EventLoss
+from edgebrain.events.patches import PatchSettings
 from edgebrain.events.synthetic import make_embedded_sounds
 from edgebrain.files import write_json
-from edgebrain.training.config import parse_arguments, resolve
+from edgebrain.signal.mel import MelSettings
 from edgebrain.training.experiment import Data, prepare_once
-from edgebrain.training.keys import KEYS as SHARED_KEYS
-from ruamel.yaml import YAML
+from edgebrain.training.keys import Built, names, text
 
 NONE, NEXT = "none", "next"
 #: Word for Google's weights, to be downloaded.
@@ -47,22 +44,27 @@ def _fold(value):
     return Number(whole=True, least=1, optional=True)(value)
 
 
+def _names(value):
+    return None if value is None else names(value)
+
+
 #: Top-level keys of a yaml that only event detection reads.
 KEYS = {
-    "mel": None,
-    "patch": None,
-    "augmentation": None,
+    "mel": Built(MelSettings, optional=False),
+    "patch": Built(PatchSettings, optional=False),
+    "augmentation": Built(Augmentation),
+    "loss": Built(EventLoss, optional=False),
     "patches_per_clip": Number(whole=True, least=1),
-    "csv_file": None,
-    "class_names": None,
+    "csv_file": text,
+    "class_names": _names,
     "multi_label": switch,
     "garbage_class": switch,
     "n_samples_per_garbage_class": Number(whole=True, least=1, optional=True),
     "fold": Number(whole=True, least=1, optional=True),
     "valid_fold": _fold,
-    "unknown_classes": None,
+    "unknown_classes": _names,
     "false_alarm_rate": Number(least=0, most=1, optional=True),
-    "pretrained": None,
+    "pretrained": text,
     "frozen_layers": _frozen,
     "freeze_norm": switch,
     "equalize": switch,
@@ -196,22 +198,27 @@ def make_datasets(hparams) -> Data:
 def _prepare(hparams) -> Prepared:
     """Write the manifests and convert what is not at the right rate."""
     listing, seed = hparams["listing"], hparams["seed"]
-    fold, notes = hparams.get("fold"), []
-    numbers = sorted({c.fold for c in listing.clips if c.fold is not None})
+    found, notes = _ingested(hparams)
+    clips, unknown = (
+        [clip for clip in part if not found[clip.path].fault]
+        for part in (listing.clips, listing.unknown)
+    )
+    kept = {label for clip in clips for label in clip.labels}
+    if lost := [name for name in listing.class_names if name not in kept]:
+        raise UserError(
+            f"no clip of {', '.join(lost)} can be used (empty, silent or "
+            "unreadable): mend the files, or leave these out of class_names"
+        )
+    fold = hparams.get("fold")
+    numbers = sorted({c.fold for c in clips if c.fold is not None})
     if fold is not None and numbers:
         valid = hparams.get("valid_fold") or NEXT
-        if valid == NEXT:
-            valid = (
-                numbers[(numbers.index(fold) + 1) % len(numbers)]
-                if (fold in numbers)
-                else fold
-            )
-        splits = split_by_fold(
-            listing.clips, fold, None if valid == NONE else valid
-        )
+        if valid == NEXT and fold in numbers:
+            valid = numbers[(numbers.index(fold) + 1) % len(numbers)]
+        splits = split_by_fold(clips, fold, None if valid == NONE else valid)
         notes.append(f"fold {fold} is tested on, {valid} selects")
     else:
-        splits = split_by_group(listing.clips, seed)
+        splits = split_by_group(clips, seed)
         notes.append(f"split by source, seed {seed}")
     if not splits["valid"]:
         # Every fourth training clip, as it is: the loss says when to stop.
@@ -219,35 +226,8 @@ def _prepare(hparams) -> Prepared:
         notes.append(
             "no clips are left out to select by: valid are training clips"
         )
-    half = len(listing.unknown) // 2
-    if listing.unknown:
-        labels = sorted({c.labels[0] for c in listing.unknown})
-        first = labels[: max(1, len(labels) // 2)]
-        parts = (
-            [c for c in listing.unknown if c.labels[0] in first],
-            [c for c in listing.unknown if c.labels[0] not in first],
-        )
-        if len(labels) == 1:
-            parts = (listing.unknown[:half], listing.unknown[half:])
-        splits["unknown_valid"], splits["unknown_test"] = parts
-    cache = Path(hparams["cache_folder"])
-    everything = {c.path for clips in splits.values() for c in clips}
-    found = ingest(sorted(everything), hparams["sample_rate"], cache / "audio")
-    bad = {path: r.fault for path, r in found.items() if r.fault}
-    unusable = [
-        f"{path}: {fault}"
-        for path, fault in bad.items()
-        if "silent" not in fault and "no samples" not in fault
-    ]
-    if unusable and not hparams.get("skip_bad"):
-        raise UserError.collect(f"unusable audio files; {SKIP_BAD}", unusable)
-    if bad:
-        notes.append(f"left out: {len(bad)} clips that are empty or silent")
-        notes += unusable
-        splits = {
-            split: [clip for clip in clips if clip.path not in bad]
-            for split, clips in splits.items()
-        }
+    if unknown:
+        splits |= _halves(unknown)
     sets, lines = {}, []
     for split, clips in splits.items():
         sets[split] = {
@@ -271,65 +251,39 @@ def _prepare(hparams) -> Prepared:
     return Prepared(sets, names, "\n".join(lines), tuple(notes))
 
 
-def run_folds(script: Path | str, argv: list[str]) -> None:
-    """Train and test each fold by itself, then score all clips as one set.
-
-    Each fold is a process of its own, so that what is interrupted goes on
-    where it was. Writes ``folds/`` beside the results of the folds.
-
-    Arguments
-    ---------
-    script : Path or str
-        The train.py that is run.
-    argv : list of str
-        Its words, with ``--folds all`` or ``--folds 1,2``.
-
-    Raises
-    ------
-    UserError
-        There are no folds, or one failed.
-    """
-    place = argv.index("--folds")
-    wanted = argv[place + 1 : place + 2]
-    rest = argv[:place] + argv[place + 2 :]
-    folds = list(range(1, 6)) if wanted in ([], ["all"]) else None
-    try:
-        folds = folds or [int(word) for word in wanted[0].split(",")]
-    except ValueError:
-        raise UserError(
-            f"--folds: all, or numbers such as 1,2, not {wanted[0]}"
-        ) from None
-    yaml, _, overrides = parse_arguments(rest, SHARED_KEYS | KEYS)
-    places = [
-        YAML().load(resolve(yaml, {**overrides, "fold": fold}))
-        for fold in folds
+def _ingested(hparams) -> tuple[dict, list[str]]:
+    """Return the recordings by path, and notes of those left out."""
+    listing, cache = hparams["listing"], Path(hparams["cache_folder"])
+    paths = sorted({c.path for c in (*listing.clips, *listing.unknown)})
+    found = ingest(paths, hparams["sample_rate"], cache / "audio")
+    bad = {path: r.fault for path, r in found.items() if r.fault}
+    unusable = [
+        f"{path}: {fault}"
+        for path, fault in bad.items()
+        if "silent" not in fault and "no samples" not in fault
     ]
-    tested = [Path(place["test_folder"]) for place in places]
-    outputs = [Path(place["output_folder"]) for place in places]
-    if len(set(outputs)) < len(folds):
-        raise UserError(
-            f"{yaml}: output_folder must contain <fold>, or each fold would "
-            "overwrite the one before"
+    if unusable and not hparams.get("skip_bad"):
+        raise UserError.collect(f"unusable audio files; {SKIP_BAD}", unusable)
+    quiet = [str(p) for p in bad if f"{p}: {bad[p]}" not in unusable]
+    notes = [f"left out, {line}" for line in unusable]
+    if quiet:
+        notes.append(
+            f"left out: {len(quiet)} clips that are empty or silent "
+            f"({shorten(quiet)})"
         )
-    for fold in folds:
-        print(f"\nfold {fold}", flush=True)
-        command = [sys.executable, str(script), *rest, "--fold", str(fold)]
-        if subprocess.run(command).returncode:
-            raise UserError(f"fold {fold} did not finish; see above")
-    parts = [read_predictions(folder) for folder in tested]
-    names = parts[0][1]
-    together = Predictions.join(part for part, _, _ in parts)
-    target = outputs[0].parent / "folds"
-    table = write_results(
-        target, together, names, parts[0][2], {"folds": folds}
-    )
-    accuracies = [
-        part.scores.argmax(1) == part.target.argmax(1) for part, _, _ in parts
-    ]
-    with open(target / "folds.csv", "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["fold", "clips", "clip_accuracy"])
-        for fold, right in zip(folds, accuracies, strict=True):
-            writer.writerow([fold, len(right), f"{100 * right.mean():.2f}"])
-    each = ", ".join(f"{100 * right.mean():.2f}" for right in accuracies)
-    print(f"\nall folds: {each}\n{table}\n\n{target}")
+    return found, notes
+
+
+def _halves(unknown: list[LabelledClip]) -> dict[str, list[LabelledClip]]:
+    """Return clips of unknown sounds to choose a threshold by, and to test."""
+    labels = sorted({clip.labels[0] for clip in unknown})
+    if len(labels) == 1:
+        half = len(unknown) // 2
+        parts = unknown[:half], unknown[half:]
+    else:
+        first = labels[: len(labels) // 2]
+        parts = (
+            [c for c in unknown if (c.labels[0] in first) == wanted]
+            for wanted in (True, False)
+        )
+    return dict(zip(("unknown_valid", "unknown_test"), parts, strict=True))

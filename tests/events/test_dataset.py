@@ -120,6 +120,25 @@ def test_mixing_keeps_the_ratio_and_the_power():
     )
 
 
+def test_speed_moves_pitch_and_length():
+    rng = np.random.default_rng(5)
+    factors = {augment.draw_speed(1.15, rng) for _ in range(300)}
+    assert len(factors) == 13 and 0.855 < min(factors) < max(factors) < 1.165
+    wav = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    fast = augment.change_speed(wav, 1.1)
+    assert abs(len(fast) - 16000 / 1.1) <= 1
+    peak = np.abs(np.fft.rfft(fast)).argmax() * 16000 / len(fast)
+    assert peak == pytest.approx(1100, rel=0.01)
+
+
+def test_a_speed_leaves_as_many_patches(sounds, mel):
+    """However slow: a part is cut long enough before it is resampled."""
+    fast = dataset(sounds, mel, Augmentation(speed=1.0, max_speed=2.0))
+    for epoch in range(3):
+        fast.set_epoch(epoch)
+        assert {len(item["features"]) for item in fast} == {2}
+
+
 def test_masks_hide_no_more_than_asked():
     mel = np.random.default_rng(3).uniform(1, 2, (5, 64, 48))
     before = mel.copy()

@@ -59,6 +59,7 @@ def test_reads_several_labels(text):
     [
         ("filename,label\na.wav,dog\n", "has no column 'category'"),
         ("filename,category\nb.wav,dog\n", r"line 2: .*b.wav does not exist"),
+        ("filename,category\n,dog\n", "line 2: .* does not exist"),
         ("filename,category\na.wav,\n", "line 2: a.wav has no category"),
         ("filename,category\na.wav,dog\na.wav,cat\n", "line 3: .*there twice"),
         ("filename,category,fold\na.wav,dog,x\n", "line 2: fold 'x'"),
@@ -70,6 +71,17 @@ def test_refuses_a_table_that_misleads(tmp_path, rows, message):
     (tmp_path / "table.csv").write_text(rows)
     with pytest.raises(UserError, match=message):
         list_clips(tmp_path)
+
+
+def test_names_lines_that_are_to_be_mended(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = Path("table.csv")
+    table.write_text("filename,category\n,dog\n")
+    with pytest.raises(UserError, match="table.csv .* or take them out"):
+        list_clips(".")
+    table.write_bytes("filename,category\na.wav,B\u00e4r\n".encode("latin-1"))
+    with pytest.raises(UserError, match="table.csv: save it in UTF-8"):
+        list_clips(".")
 
 
 def test_refuses_a_folder_without_clips(tmp_path):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from edgebrain.errors import UserError
 from edgebrain.events.brain import EventBrain
 from edgebrain.events.synthetic import make_embedded_sounds
 from edgebrain.training.config import load_hparams
@@ -73,6 +74,30 @@ def test_every_yaml_trains_and_tests(row, sounds, tmp_path, monkeypatch):
     with (out / "metrics.csv").open() as file:
         (epoch,) = csv.DictReader(file)
     assert 0 < float(epoch["train_loss"]) < 100
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--multi_label True", "metrics: no clip_accuracy, .*; there is map"),
+        (
+            "--metrics [hits,f1] --select_by f1",
+            "metrics: no hits .* unknown_classes: None",
+        ),
+        ("--class_names 3", "class_names: a list of names"),
+        ("--class_names siren", "one class only"),
+        ("--mel 3", "mel: built with !new:edgebrain.signal.mel.MelSettings"),
+        ("--loss 3", "loss: built with"),
+    ],
+)
+def test_refuses_before_it_begins(
+    sounds, tmp_path, monkeypatch, flags, message
+):
+    monkeypatch.chdir(SCRIPT.parent)
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=message):
+        main_of(SCRIPT)(words("train.yaml", sounds, out, *flags.split()))
+    assert not out.exists()
 
 
 @pytest.mark.slow

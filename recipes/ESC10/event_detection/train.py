@@ -15,7 +15,8 @@ import sys
 from edgebrain.checks import switch
 from edgebrain.command_line import exit_on_user_error
 from edgebrain.events.brain import EventBrain
-from edgebrain.events.recipe import make_datasets, run_folds
+from edgebrain.events.folds import run_folds
+from edgebrain.events.recipe import make_datasets
 from edgebrain.training.experiment import GO_ON, begin
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -43,13 +44,7 @@ def main(argv):
         return
     hparams, run_opts = begin(argv, ESC50Brain, DATA_KEYS)
     data = make_datasets(hparams)
-    brain = ESC50Brain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
+    brain = ESC50Brain.build(hparams, run_opts)
     brain.fit(
         hparams["epoch_counter"],
         data.train,
