@@ -16,7 +16,7 @@ from functools import lru_cache
 import math
 
 import numpy as np
-from scipy.signal import resample_poly
+import scipy  # loads scipy.signal when that is asked for: half a second
 
 #: Zero crossings of the sinc on each side of its centre.
 LOWPASS_FILTER_WIDTH = 64
@@ -45,7 +45,7 @@ def resample(wav: np.ndarray, orig: int, new: int) -> np.ndarray:
         return wav.astype(np.float32)
     taps, up, down = _kernel(orig, new)
     # resample_poly multiplies the taps by `up`; they already have the gain.
-    result = resample_poly(
+    result = scipy.signal.resample_poly(
         wav.astype(np.float64, copy=False), up, down, axis=-1, window=taps / up
     )
     return result.astype(np.float32)

@@ -9,8 +9,7 @@ import math
 
 from edgebrain.events.listing import OTHER
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
+import scipy
 
 _Z95 = 1.959964
 
@@ -324,7 +323,9 @@ def event_f1(
             ]
         )
         if fits.size:
-            match = maximum_bipartite_matching(csr_array(fits), "column")
+            match = scipy.sparse.csgraph.maximum_bipartite_matching(
+                scipy.sparse.csr_array(fits), "column"
+            )
             hits += int((match >= 0).sum())
     return {
         "f1": 100 * 2 * hits / max(1, total + claimed),

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgebrain.errors import UserError
 from edgebrain.files import replacing
 import numpy as np
-from scipy.ndimage import median_filter
+import scipy
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ class Timeline:
         smooth = self.probabilities
         width = 2 * int(rules.median / self.step / 2) + 1
         if width > 1 and len(smooth):
-            smooth = median_filter(smooth, size=(width, 1), mode="nearest")
+            smooth = scipy.ndimage.median_filter(
+                smooth, size=(width, 1), mode="nearest"
+            )
         found = []
         for column, label in zip(smooth.T, self.class_names, strict=True):
             spans: list[list[int]] = []

@@ -31,16 +31,35 @@ def _figure(width: float, height: float):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     return figure
+
+
+def _cells(
+    figure, lines, columns, left, right, bottom, top
+) -> dict[str, float]:
+    """Return where axes lie that have these inches around each of them.
+
+    What a layout engine finds takes it longer than all the drawing.
+    """
+    width, height = figure.get_size_inches()
+    return {
+        "left": left / width,
+        "right": 1 - right / width,
+        "bottom": bottom / height,
+        "top": 1 - top / height,
+        "wspace": (left + right) / (width / columns - left - right),
+        "hspace": (bottom + top) / (height / lines - bottom - top),
+    }
 
 
 def _save(figure, path: str | os.PathLike) -> None:
     # savefig would draw everything twice, first for the layout alone.
     figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
     with replacing(path) as temporary:
-        Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).save(temporary)
+        Image.fromarray(pixels.copy()).save(temporary, compress_level=2)
 
 
 def _column(rows: list[Mapping[str, Any]], key: str) -> np.ndarray:
@@ -116,7 +135,13 @@ def plot_learning_curves(
     columns = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}.get(len(names), 4)
     lines = math.ceil(len(names) / columns)
     figure = _figure(4.2 * columns, 3.2 * lines + 0.1)
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
+    axes = figure.subplots(
+        lines,
+        columns,
+        squeeze=False,
+        sharex=True,
+        gridspec_kw=_cells(figure, lines, columns, 0.6, 0.12, 0.7, 0.32),
+    ).ravel()
     for axis, name in zip(axes, names, strict=False):
         _draw_panel(axis, rows, epochs, name, task)
         if selected is not None:
@@ -223,7 +248,10 @@ def plot_spectrograms(
     panels = {name: decibels(wav, settings) for name, wav in waves.items()}
     top = max(panel.max() for panel in panels.values())
     figure = _figure(4.3 * len(panels) + 0.6, 3.9)
-    axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
+    where = _cells(figure, 1, 1, 0.65, 0.9, 0.5, 0.6) | {"wspace": 0.06}
+    axes = figure.subplots(
+        1, len(panels), sharex=True, sharey=True, gridspec_kw=where
+    )
     for axis, (name, panel) in zip(axes, panels.items(), strict=True):
         image = axis.imshow(
             panel - top,
@@ -245,7 +273,9 @@ def plot_spectrograms(
     longest = max(map(len, waves.values()))
     axes[0].set_xlim(start / rate, (start + longest) / rate)
     axes[0].set_ylabel("frequency [Hz]")
-    bar = figure.colorbar(image, ax=list(axes), pad=0.01, aspect=28)
+    last = axes[-1].get_position()
+    beside = (last.x1 + 0.012, last.y0, 0.01, last.height)
+    bar = figure.colorbar(image, cax=figure.add_axes(beside))
     bar.set_label("level [dB, 0 = loudest]", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=12)
