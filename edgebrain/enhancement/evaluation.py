@@ -108,8 +108,12 @@ def evaluate(
     n_jobs: int | None = None,
     save_folder: Path | str | None = None,
     progress: Callable[[int], None] | None = None,
+    one_stream: bool = False,
 ) -> Evaluation:
     """Enhance and score all clips, whole.
+
+    With ``one_stream`` they are enhanced as one recording, in this order,
+    without a reset between them: as a device hears them.
 
     Files of another rate than the models' are resampled. ``gains_db`` are
     levels relative to the files: noisy and clean are scaled alike, as floating
@@ -123,6 +127,11 @@ def evaluate(
     keys = [(main, NOISY), *((g, n) for g in gains for n in enhancers)]
     scorer = Scorer(rate, metrics, n_jobs)
     clips: dict[str, ClipFacts] = {}
+    joined = {
+        (gain, name): _in_one_stream(enhancers[name], pairs, gain)
+        for gain, name in keys[1:]
+        if one_stream
+    }
     for pair in pairs:
         noisy, clean = pair.read(rate)
         clips[pair.id] = _facts(noisy, clean, rate)
@@ -130,7 +139,10 @@ def evaluate(
             factor = np.float32(10 ** (gain / 20))
             estimate = noisy * factor
             if name != NOISY:
-                estimate = enhancers[name].enhance(estimate)
+                if one_stream:
+                    estimate = next(joined[gain, name])
+                else:
+                    estimate = enhancers[name].enhance(estimate)
                 if save_folder is not None and gain == main:
                     several = len(enhancers) > 1
                     folder = Path(save_folder) / (name if several else "")
@@ -146,6 +158,14 @@ def evaluate(
         levels[gain] |= {name: scores[gain, name] for name in enhancers}
     rows = {name: scores[main, name] for name in (NOISY, *enhancers)}
     return Evaluation(rate, main, rows, levels, clips)
+
+
+def _in_one_stream(enhancer, pairs, gain_db):
+    """Yield the enhanced clips, cut out of one recording of them all."""
+    noisy = [pair.read(enhancer.sample_rate)[0] for pair in pairs]
+    factor = np.float32(10 ** (gain_db / 20))
+    enhanced = enhancer.enhance(np.concatenate(noisy) * factor)
+    yield from np.split(enhanced, np.cumsum([len(n) for n in noisy])[:-1])
 
 
 def common_rate(enhancers: Mapping[str, Enhancer]) -> int:

@@ -55,6 +55,11 @@ class EnhancementTask:
             help="write the enhanced clips into OUTPUT_FOLDER/enhanced",
         )
         add(
+            "--one_stream",
+            action="store_true",
+            help="one recording after the other, without a reset between",
+        )
+        add(
             "--gain_db",
             type=Number(),
             nargs="+",
@@ -90,6 +95,7 @@ class EnhancementTask:
                 arguments.n_jobs,
                 folder / "enhanced" if arguments.save_enhanced else None,
                 bar.update,
+                arguments.one_stream,
             )
         facts = {name: model.facts() for name, model in models.items()}
         table = _write(folder, result, facts, pairs, arguments)
@@ -129,6 +135,7 @@ def _write(folder, result, facts, pairs, arguments) -> str:
         "noisy_folder": arguments.noisy_folder,
         "clean_folder": arguments.clean_folder,
         "gain_db": result.gain_db,
+        "one_stream": arguments.one_stream,
         **tables.metrics_summary(result.rows),
     }
     labels = at_rate(result.sample_rate)

@@ -123,6 +123,20 @@ def test_levels_scale_clean_and_noisy_alike(causal_folder, pairs):
     )
 
 
+def test_one_stream_goes_on_from_clip_to_clip(causal_folder, pairs, tmp_path):
+    enhancer = load_enhancer(causal_folder)
+    joined = np.concatenate([pair.read(16000)[0] for pair in pairs])
+    want = enhancer.enhance(joined * np.float32(10 ** (-6 / 20)))
+    evaluate(
+        {"model": enhancer}, pairs, ["stoi"], [-6.0], 1, tmp_path,
+        one_stream=True,
+    )  # fmt: skip
+    got = [audio.read(tmp_path / f"{pair.id}.wav", 16000) for pair in pairs]
+    np.testing.assert_allclose(np.concatenate(got), want, atol=1e-4)
+    alone = enhancer.enhance(pairs[1].read(16000)[0] * np.float32(0.501187))
+    assert np.abs(got[1] - alone).max() > 1e-3
+
+
 def test_enhanced_clips_are_saved(causal_folder, pairs, tmp_path):
     enhancer = load_enhancer(causal_folder)
     evaluate({"e": enhancer}, pairs, ["mse"], n_jobs=1, save_folder=tmp_path)
