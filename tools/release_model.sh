@@ -8,8 +8,8 @@
 # checkpoint unless one is named. The scores of every form, on the hard test
 # set (train.yaml) and the mild one (benchmarks/mild.yaml), and of the int8
 # form at several input levels, go to results/evaluation/release-<name>*/.
-# The variable FORMS holds further words for export_onnx.py, INT8 for quantize.py
-# where it makes int8.
+# The variable TRAIN holds further words for train.py, FORMS for export_onnx.py,
+# INT8 for quantize.py where it makes int8.
 set -euo pipefail
 read -ra folders <<<"$2"
 name=$1 data=${folders[0]} results=${3:-results/$1/1234} checkpoint=${4:-}
@@ -18,7 +18,7 @@ target=models/$name
 printf -v list '%s, ' "${folders[@]}"
 
 "$python" train.py "$target/train.yaml" --data_folder "[${list%, }]" \
-  --output_folder "$results"
+  --output_folder "$results" ${TRAIN:-}
 
 mix() { # YAML SPLIT FOLDER: the mixtures, unless an earlier model left them
   [ -e "$3/mixed_$2set.csv" ] ||
