@@ -95,6 +95,7 @@ def test_every_room_has_a_floor():
         ("edgebrain.enhancement.metrics", "torch speechbrain"),
         ("edgebrain.onnx.runner", "torch speechbrain"),
         ("edgebrain.enhancement", "torch speechbrain"),
+        ("edgebrain.events.evaluation", "torch speechbrain scipy.signal"),
         ("edgebrain.command_line", "numpy torch speechbrain"),
     ],
 )

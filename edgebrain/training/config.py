@@ -8,7 +8,9 @@ is checked before anything is built.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+import copy
 import dataclasses
+import functools
 import inspect
 import io
 import os
@@ -140,7 +142,7 @@ def load_hparams(
     rules = RULES | {key: rule for key, rule in keys.items() if rule}
     try:
         text = resolve(hparams_file, overrides)
-        numbers = _checked(hparams_file, YAML().load(text), rules)
+        numbers = _checked(hparams_file, _parsed(text), rules)
         hparams = load_hyperpyyaml(text, numbers or None)
     except UserError:
         raise
@@ -206,7 +208,7 @@ def as_trained(hparams_file: str, overrides: dict) -> tuple[str, dict]:
     Folders keep the places that they have now; what else was given on the
     command line is given still. Where nothing was trained, all stays.
     """
-    now = YAML().load(resolve(hparams_file, overrides))
+    now = _parsed(resolve(hparams_file, overrides))
     before = Path(str(now.get("output_folder"))) / "hyperparams.yaml"
     if not before.is_file():
         return hparams_file, overrides
@@ -226,7 +228,7 @@ def flatten(hparams_file: str, overrides: dict | None = None) -> dict:
     is replaced by the key of that folder: a folder may be moved.
     """
     flat: dict[str, str] = {}
-    _flatten_node(YAML().load(resolve(hparams_file, overrides or {})), "", flat)
+    _flatten_node(_parsed(resolve(hparams_file, overrides or {})), "", flat)
     places = sorted(
         ((flat[k], f"<{k}>") for k in PATHS & flat.keys() if "/" in flat[k]),
         key=lambda place: -len(place[0]),
@@ -261,12 +263,18 @@ def _text(path: str) -> str:
     return current_names(Path(path).read_text(encoding="utf-8"))
 
 
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str):
+    """Return what a yaml holds, not to be changed: a training asks often."""
+    return YAML().load(text)
+
+
 def _read_yaml(path: str) -> CommentedMap:
     """Return the top-level mapping with tags and comments kept."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such yaml file")
     try:
-        tree = YAML().load(_text(path))
+        tree = copy.deepcopy(_parsed(_text(path)))
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid yaml: {error}") from None
     if not isinstance(tree, CommentedMap):
