@@ -124,7 +124,14 @@ def test_any_optimisation_gives_the_same_bits(
     assert (folder / "again.wav").read_bytes() == host
 
 
+@pytest.fixture
+def same_flags(monkeypatch):
+    """Let a Makefile compile as ``build`` does: a cache then knows it all."""
+    monkeypatch.setenv("CFLAGS", "-O2 -Werror")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("same_flags")
 @pytest.mark.parametrize("name", ENHANCERS)
 def test_cost_of_the_released_networks(name):
     """The limits are what was measured, and a little."""
@@ -142,6 +149,7 @@ def test_cost_of_the_released_networks(name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("same_flags")
 @pytest.mark.parametrize("name", ["tcnn-120k", "lstm-110k", "nnse-72mel"])
 def test_cost_of_pointwise_layers(name):
     from benchmarks import cost
@@ -160,6 +168,7 @@ def test_cost_of_pointwise_layers(name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("same_flags")
 def test_dilation_costs_nothing(tmp_path):
     from deploy.c.generator.generate import generate
 

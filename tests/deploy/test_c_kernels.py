@@ -29,8 +29,9 @@ def test_tanh_of_a_cell_is_that_of_onnxruntime_for_every_float(tmp_path):
     """From 2^-10, below which the integer is that of 0, to 9.5."""
     kernels = compile_kernels(tmp_path, flags=["-O2", "-march=native"])
     first, last = np.array([2**-10, 9.5], F32).view(np.int32)
-    for at in range(first, last, 1 << 22):
-        x = np.arange(at, min(at + (1 << 22), last), dtype=np.int32).view(F32)
+    # Pieces of a megabyte stay in the cache.
+    for at in range(first, last, 1 << 18):
+        x = np.arange(at, min(at + (1 << 18), last), dtype=np.int32).view(F32)
         for signed in (x, -x):
             check_tanh_of(kernels, signed, [(1 / 128, 0)])
 
@@ -138,10 +139,13 @@ MUTANTS = {
 def test_a_wrong_kernel_fails(name, tmp_path):
     flags = ["-fwrapv", "-DEB_SCALAR"]
     mutant = compile_kernels(tmp_path, MUTANTS[name], flags)
-    failed = []
-    for check in CHECKS:
-        try:
-            check(mutant)
-        except AssertionError:
-            failed.append(check.__name__)
-    assert failed, f"no test notices a kernel that is wrong: {name}"
+    noticed = any(fails(check, mutant) for check in CHECKS)
+    assert noticed, f"no test notices a kernel that is wrong: {name}"
+
+
+def fails(check, kernels):
+    try:
+        check(kernels)
+    except AssertionError:
+        return True
+    return False

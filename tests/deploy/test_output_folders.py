@@ -123,7 +123,8 @@ def test_commands_refuse_before_they_work(command, tmp_path, monkeypatch):
 def test_results_of_two_ways_to_run_never_mix(models, tmp_path, monkeypatch):
     stand_in = Path(__file__).with_name("stand_in_stedgeai.py")
     program = tmp_path / "stedgeai"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {stand_in} "$@"\n')
+    python = f"{sys.executable} -I -S"
+    program.write_text(f'#!/bin/sh\nexec {python} {stand_in} "$@"\n')
     program.chmod(0o755)
     folder = tmp_path / "p"
     words = [str(models["stream"]), "--target", "stm32n6", "--vectors", "3"]

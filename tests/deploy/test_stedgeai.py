@@ -19,7 +19,8 @@ TOOL = Path(__file__).with_name("stand_in_stedgeai.py")
 def tool(tmp_path, monkeypatch):
     """Return a function that runs the script with the stand-in."""
     program = tmp_path / "stedgeai"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {TOOL} "$@"\n')
+    # -I -S: it needs no packages, and starts five times as fast.
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {TOOL} "$@"\n')
     program.chmod(0o755)
 
     def run(models, *words, mode="", name="stream", target="stm32n6"):
