@@ -1,8 +1,12 @@
 """Shared by all tests."""
 
+import contextlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import importlib.util
+import io
 import os
 from pathlib import Path
+import subprocess
 import sys
 import threading
 from types import SimpleNamespace
@@ -16,9 +20,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Debian's ccache under the names of the compilers: most of the C code of one
 # network is that of all.
 CCACHE = Path("/usr/lib/ccache")
+ROOT = Path(__file__).parents[1]
 if CCACHE.is_dir():
     os.environ["PATH"] = f"{CCACHE}{os.pathsep}{os.environ['PATH']}"
-    kept = Path(__file__).parents[1] / ".pytest_cache" / "ccache"
+    kept = ROOT / ".pytest_cache" / "ccache"
     os.environ.setdefault("CCACHE_DIR", str(kept))
     # Else nothing compiled with -g in another folder is found.
     os.environ.setdefault("CCACHE_NOHASHDIR", "1")
@@ -111,6 +116,40 @@ def mirror(tmp_path, monkeypatch):
     server = Mirror(folder)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def here():
+    """Return a function that runs a script as ``subprocess.run`` would.
+
+    But in this process, which has imported everything.
+    """
+    from edgebrain.command_line import exit_on_user_error
+
+    scripts = {}
+
+    def run(script, *words, cwd="."):
+        path = str(ROOT / script)
+        if path not in scripts:
+            spec = importlib.util.spec_from_file_location("it", path)
+            scripts[path] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(scripts[path])
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                with exit_on_user_error():
+                    code = scripts[path].main([str(word) for word in words])
+            except SystemExit as left:
+                code = left.code
+        return subprocess.CompletedProcess(
+            words, code or 0, out.getvalue(), err.getvalue()
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_pairs_are_written_once(tmp_path):
+def test_pairs_are_written_once(here, tmp_path):
     rng = np.random.default_rng(0)
     for split in ("train", "valid", "test"):
         for name in ("speech", "noise"):
@@ -36,6 +36,6 @@ def test_pairs_are_written_once(tmp_path):
     for key in ("clean", "noisy"):
         folder = tmp_path / "pairs" / f"{key}_testset_wav"
         assert len(list(folder.glob("*.wav"))) == 2
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    again = here(*command[1:], cwd=ROOT)
     assert again.returncode == 2
     assert "holds wav files already" in again.stderr

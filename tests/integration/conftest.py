@@ -1,13 +1,9 @@
 """A small corpus and a small yaml that whole commands are run on."""
 
-import contextlib
 import importlib.util
-import io
 from pathlib import Path
-import subprocess
 import sys
 
-from edgebrain.command_line import exit_on_user_error
 from edgebrain.data.embedded.corpus import CorpusSizes, make_embedded_corpus
 import pytest
 
@@ -74,36 +70,5 @@ def train(tmp_path, monkeypatch):
 
     def run(yaml, *words):
         module.main([str(yaml), "--noprogressbar", *map(str, words)])
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def here():
-    """Return a function that runs a script as :func:`command` does.
-
-    But in this process, which has imported everything.
-    """
-    scripts = {}
-
-    def run(script, *words, cwd="."):
-        if script not in scripts:
-            spec = importlib.util.spec_from_file_location(script, ROOT / script)
-            scripts[script] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(scripts[script])
-        out, err, code = io.StringIO(), io.StringIO(), 0
-        with (
-            contextlib.chdir(cwd),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            try:
-                with exit_on_user_error():
-                    code = scripts[script].main([str(word) for word in words])
-            except SystemExit as left:
-                code = left.code
-        return subprocess.CompletedProcess(
-            words, code or 0, out.getvalue(), err.getvalue()
-        )
 
     return run

@@ -3,8 +3,6 @@
 import csv
 import json
 from pathlib import Path
-import subprocess
-import sys
 
 from edgebrain.events.synthetic import make_embedded_sounds
 import numpy as np
@@ -32,12 +30,7 @@ def test_train_export_quantize_evaluate_detect(here, tmp_path):
         *("--number_of_epochs", 8, "--batch_size", 4, "--noprogressbar"),
         *("--cache_folder", tmp_path / "cache", "--device", "cpu"),
     ]
-    done = subprocess.run(
-        [sys.executable, "train.py", *map(str, words)],
-        cwd=RECIPE,
-        capture_output=True,
-        text=True,
-    )
+    done = here(RECIPE / "train.py", *words, cwd=RECIPE)
     assert done.returncode == 0, done.stdout + done.stderr
     done = here("export_onnx.py", out)
     assert done.returncode == 0, done.stderr

@@ -35,18 +35,13 @@ def start(out, *words):
     )
 
 
-def finish(process):
-    text, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, text
-    return text
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(here, tmp_path_factory):
     """Return the results folder of an uninterrupted training."""
     out = tmp_path_factory.mktemp("toy") / "whole"
-    text = finish(start(out))
-    assert "epoch 4/4" in text and "(chance 50)" in text
+    done = here(TOY / "train.py", TOY / "toy.yaml", "--output_folder", out)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 4/4" in done.stdout and "(chance 50)" in done.stdout
     return out
 
 
@@ -61,7 +56,7 @@ def test_it_learns_and_reports(trained):
     assert json.loads(card.read_text())["class_names"] == ["low", "high"]
 
 
-def test_a_killed_run_ends_the_same(trained, tmp_path):
+def test_a_killed_run_ends_the_same(trained, here, tmp_path):
     out = tmp_path / "killed"
     process = start(out, "--ckpt_interval_steps", "1")
     deadline = time.monotonic() + 100
@@ -71,8 +66,10 @@ def test_a_killed_run_ends_the_same(trained, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / "test_torch").exists()
-    text = finish(start(out, "--ckpt_interval_steps", "1"))
-    assert "Resuming" in text
+    words = ("--output_folder", out, "--ckpt_interval_steps", 1)
+    done = here(TOY / "train.py", TOY / "toy.yaml", *words)
+    assert done.returncode == 0, done.stderr
+    assert "Resuming" in done.stdout
     for name in ("metrics.csv", "test_torch/metrics.json"):
         assert (out / name).read_text() == (trained / name).read_text(), name
     rows = list(csv.DictReader((out / "metrics.csv").open()))

@@ -85,18 +85,8 @@ def run(folder, script, *arguments, status=0):
     return output
 
 
-def train(folder, data, output, *arguments, **kwargs):
-    return run(
-        folder,
-        "train.py",
-        "train.yaml",
-        "--data_folder",
-        data,
-        "--output_folder",
-        output,
-        "--number_of_epochs",
-        3,
-        *TINY,
-        *arguments,
-        **kwargs,
-    )
+def words(data, output, *arguments):
+    """Return the words of train.py."""
+    places = ["--data_folder", data, "--output_folder", output]
+    given = ["train.yaml", *places, "--number_of_epochs", 3, *TINY, *arguments]
+    return [str(word) for word in given]

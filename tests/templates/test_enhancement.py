@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from template_runs import RATE, TEMPLATE, TINY, run, start, train, voice
+from template_runs import RATE, TEMPLATE, run, start, voice, words
 
 
 @pytest.fixture(scope="module")
 def trained(copy_of_template, data):
     output = copy_of_template / "results" / "whole"
-    text = train(copy_of_template, data, output)
+    text = run(copy_of_template, "train.py", *words(data, output))
     return SimpleNamespace(folder=output, text=text)
 
 
@@ -61,41 +61,27 @@ def test_training_writes_scores_and_a_table(trained):
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_test_only_repeats_the_scores(trained, copy_of_template, data):
+def test_test_only_repeats_the_scores(trained, train_here, data):
     before = (trained.folder / "test_scores.json").read_bytes()
     (trained.folder / "test_scores.json").unlink()
     # Another batch size must not matter either.
-    train(
-        copy_of_template,
-        data,
-        trained.folder,
-        "--test_only",
-        "True",
-        "--skip_prep",
-        "True",
-    )
+    flags = ["--test_only", "True", "--skip_prep", "True"]
+    train_here(words(data, trained.folder, *flags))
     assert (trained.folder / "test_scores.json").read_bytes() == before
 
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_killed_run_resumes_to_the_same_end(trained, copy_of_template, data):
+def test_killed_run_resumes_to_the_same_end(
+    trained, copy_of_template, train_here, data
+):
     """Kill -9 in mid-epoch; the resumed run ends bit for bit the same."""
     output = copy_of_template / "results" / "killed"
-    arguments = ["--ckpt_interval_steps", 1, "--ckpt_interval_minutes", 0]
-    process = start(
-        copy_of_template,
-        "train.py",
-        "train.yaml",
-        "--data_folder",
-        data,
-        "--output_folder",
-        output,
-        "--number_of_epochs",
-        3,
-        *TINY,
-        *arguments,
+    arguments = words(
+        *(data, output, "--ckpt_interval_steps", 1),
+        *("--ckpt_interval_minutes", 0),
     )
+    process = start(copy_of_template, "train.py", *arguments)
     deadline = time.time() + 120
     while not list((output / "save").glob("CKPT*")):
         assert process.poll() is None, process.communicate()[0]
@@ -104,7 +90,7 @@ def test_killed_run_resumes_to_the_same_end(trained, copy_of_template, data):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (output / "test_scores.json").exists()
-    train(copy_of_template, data, output, *arguments)
+    train_here(arguments)
     resumed, whole = weights(output), weights(trained.folder)
     assert resumed.keys() == whole.keys()
     for key in whole:
@@ -225,12 +211,10 @@ def test_enhance_file_at_another_rate(trained, copy_of_template, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_debug_run_leaves_no_trace_in_the_results(
-    trained, copy_of_template, data
-):
+def test_debug_run_leaves_no_trace_in_the_results(trained, train_here, data):
     before = weights(trained.folder)
     scores = (trained.folder / "test_scores.json").read_bytes()
-    train(copy_of_template, data, trained.folder, "--debug")
+    train_here(words(data, trained.folder, "--debug"))
     after = weights(trained.folder)
     assert all((after[k] == before[k]).all() for k in before)
     assert (trained.folder / "test_scores.json").read_bytes() == scores
@@ -238,8 +222,10 @@ def test_debug_run_leaves_no_trace_in_the_results(
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_test_only_without_checkpoint_is_refused(copy_of_template, data):
+def test_test_only_without_checkpoint_is_refused(
+    copy_of_template, train_here, data
+):
     output = copy_of_template / "results" / "nothing"
-    text = train(copy_of_template, data, output, "--test_only", status=2)
+    text = train_here(words(data, output, "--test_only"), status=2)
     assert "no scored checkpoint" in text
     assert "Traceback" not in text
