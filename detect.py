@@ -67,15 +67,15 @@ def parse(argv):
 def main(argv):
     """Run with the words of the command line."""
     arguments = parse(argv)
-    rules = {n: getattr(arguments, n) for n in RULES}
-    rules = timeline.EventRules(
-        **{n: value for n, value in rules.items() if value is not None}
-    )
+    given = {n: getattr(arguments, n) for n in RULES}
+    given = {n: value for n, value in given.items() if value is not None}
+    # Refused before a model is loaded, by whatever starts an event there.
+    replace(timeline.DEFAULT_RULES, **given)
     files = [] if arguments.live else recordings(arguments.source)
     form, precision = arguments.form, arguments.precision
     detector = load_detector(arguments.model, form, precision)
-    if arguments.on is None and detector.unknown_below:
-        rules = replace(rules, on=max(detector.unknown_below, rules.off))
+    on = max(detector.rules.on, given.get("off", 0.0))
+    rules = replace(detector.rules, **{"on": on, **given})
     print(f"{detector.describe()}, on {rules.on:g}", flush=True)
     if arguments.live:
         listen(detector, rules.on, arguments.microphone)

@@ -1,6 +1,7 @@
 """Which sounds a recording holds, and when, by a network in any form."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edgebrain.events.patches import clip_patches, settings_of, unknown_below
@@ -44,6 +45,11 @@ class Detector:
         self.multi_label = bool(self.setup.features["multi_label"])
         #: Probability below which a sound is unknown; 0: none was chosen.
         self.unknown_below = unknown_below(self.setup.features)
+        #: Of events where none are given: they start where training chose.
+        self.rules = DEFAULT_RULES
+        if self.unknown_below:
+            on = max(self.unknown_below, DEFAULT_RULES.off)
+            self.rules = replace(DEFAULT_RULES, on=on)
         #: Frames that a row of a timeline is made of, and from one to the next.
         self.window = self.patch.patch_length
         self.step = self.patch.step

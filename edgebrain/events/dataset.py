@@ -1,6 +1,6 @@
 """Data sets of labelled clips: each item is fixed by (seed, epoch, id)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import json
 import math
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Clips that a reader keeps in memory: of 5 s, 320 kB each.
+#: Clips that a reader keeps in memory, of 5 s some 300 kB each.
 _KEPT = 1024
 
 
@@ -64,12 +64,10 @@ class ClipReader:
     def __call__(self, name: str) -> tuple[Tensor, Tensor]:
         """Return (patches, mels, frames) and (classes,), both float32."""
         if self.augmentation is None:
-            mel = mel_spectrogram(self._sound(name), self.mel)
-            patches, target = cut(mel, self.patch), self.target(name)
+            patches, target = self._once(name, self._whole), self.target(name)
         else:
             patches, target = self._augmented(name)
-        patches = torch.from_numpy(compress(patches, self.mel))
-        return patches, torch.from_numpy(target)
+        return torch.from_numpy(patches), torch.from_numpy(target)
 
     def target(self, name: str) -> np.ndarray:
         """Return float32 (classes,), 1 where the clip has the class."""
@@ -81,14 +79,21 @@ class ClipReader:
         rate = self.mel.signal.sample_rate
         return audio.read(self.data[name]["wav"], rate)
 
-    def _sound(self, name: str) -> np.ndarray:
-        """Return a clip without silence; decoded once, while there is room."""
-        wav = self._kept.get(name)
-        if wav is None:
-            wav = trim(self.wav(name), self.mel, self.patch)
+    def _once(self, name: str, make: Callable) -> np.ndarray:
+        """Return ``make(name)``, kept while there is room."""
+        value = self._kept.get(name)
+        if value is None:
+            value = make(name)
             if len(self._kept) < _KEPT:
-                self._kept[name] = wav
-        return wav
+                self._kept[name] = value
+        return value
+
+    def _sound(self, name: str) -> np.ndarray:
+        return trim(self.wav(name), self.mel, self.patch)
+
+    def _whole(self, name: str) -> np.ndarray:
+        mel = mel_spectrogram(self._sound(name), self.mel)
+        return compress(cut(mel, self.patch), self.mel)
 
     def _augmented(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         settings = self.augmentation
@@ -117,11 +122,11 @@ class ClipReader:
         wav = (wav * 10 ** (gain / 20)).astype(np.float32)
         patches = cut(mel_spectrogram(wav, self.mel), self.patch)
         augment.mask(patches, settings, rng("mask"))
-        return patches, target.astype(np.float32)
+        return compress(patches, self.mel), target.astype(np.float32)
 
     def _part(self, name, samples, rng) -> np.ndarray:
         """Return a random part of a clip, perhaps at another speed."""
-        wav, settings = self._sound(name), self.augmentation
+        wav, settings = self._once(name, self._sound), self.augmentation
         if rng.random() >= settings.speed:
             return augment.take(wav, samples, rng)
         factor = augment.draw_speed(settings.max_speed, rng)

@@ -1,15 +1,14 @@
-"""Scores of event detection, of clips and of labelled times.
+"""Scores of event detection, of clips.
 
 scikit-learn computes what it has; intervals are Wilson's (1927).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 import math
 
 from edgebrain.events.listing import OTHER
 import numpy as np
-import scipy
 
 _Z95 = 1.959964
 
@@ -276,62 +275,3 @@ def confusion(predictions: Predictions) -> np.ndarray:
         predictions.scores.argmax(1),
         labels=np.arange(predictions.target.shape[1]),
     )
-
-
-def event_f1(
-    truth: Mapping[str, Sequence[tuple[float, float, str]]],
-    found: Mapping[str, Sequence[tuple[float, float, str]]],
-    onset_collar: float = 0.2,
-    offset_collar: float = 0.2,
-    offset_share: float = 0.5,
-) -> dict[str, float]:
-    """Return the event-based scores of recordings with labelled times.
-
-    An event is found if one of its class starts within the collar, and ends
-    within the larger of the collar and a share of its length. As many
-    events as possible are matched (Mesaros et al., 2016).
-
-    Arguments
-    ---------
-    truth, found : mapping of str to sequence of (start, end, class)
-        By recording, in seconds.
-    onset_collar, offset_collar : float
-        Seconds.
-    offset_share : float
-        Of the true length.
-
-    Returns
-    -------
-    dict of str to float
-        ``f1``, ``precision``, ``recall`` in percent; ``hits``, ``missed``,
-        ``false_alarms`` counted.
-    """
-    hits = total = claimed = 0
-    for name in {*truth, *found}:
-        true, ours = list(truth.get(name, ())), list(found.get(name, ()))
-        total, claimed = total + len(true), claimed + len(ours)
-        fits = np.array(
-            [
-                [
-                    a[2] == b[2]
-                    and abs(a[0] - b[0]) <= onset_collar
-                    and abs(a[1] - b[1])
-                    <= max(offset_collar, offset_share * (a[1] - a[0]))
-                    for b in ours
-                ]
-                for a in true
-            ]
-        )
-        if fits.size:
-            match = scipy.sparse.csgraph.maximum_bipartite_matching(
-                scipy.sparse.csr_array(fits), "column"
-            )
-            hits += int((match >= 0).sum())
-    return {
-        "f1": 100 * 2 * hits / max(1, total + claimed),
-        "precision": 100 * hits / max(1, claimed),
-        "recall": 100 * hits / max(1, total),
-        "hits": hits,
-        "missed": total - hits,
-        "false_alarms": claimed - hits,
-    }

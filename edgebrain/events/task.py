@@ -2,7 +2,7 @@
 
 from edgebrain.checks import Number
 from edgebrain.errors import UserError
-from edgebrain.events import evaluation
+from edgebrain.events import evaluation, times
 from edgebrain.events.detector import load_detector
 from edgebrain.events.metrics import METRICS
 from edgebrain.events.patches import settings_of
@@ -52,10 +52,19 @@ class EventTask:
             type=Number(whole=True, least=1),
             help="score the clips of this fold alone",
         )
+        add(
+            "--events",
+            metavar="CSV",
+            help="instead of clips: recordings with labelled times, by "
+            f"{', '.join(times.COLUMNS)}",
+        )
 
     def check(self, arguments) -> None:
-        """Refuse a folder without labelled clips."""
-        self._clips(arguments)
+        """Refuse what holds no labelled clips, nor times."""
+        if arguments.events is None:
+            self._clips(arguments)
+        else:
+            times.read_times(arguments.events)
 
     def _clips(self, arguments):
         if arguments.data_folder is None:
@@ -65,7 +74,10 @@ class EventTask:
         )
 
     def evaluate(self, models, arguments, folder) -> str:
-        """Score all models on all clips; return the table."""
+        """Score all models on all clips, or events; return the table."""
+        if arguments.events is not None:
+            truth = times.read_times(arguments.events)
+            return times.evaluate(models, truth, folder)
         clips = self._clips(arguments)
         found = evaluation.predict(models, clips)
         rows = evaluation.score_all(models, found)

@@ -5,7 +5,6 @@ from edgebrain.events.metrics import (
     Predictions,
     chance,
     confusion,
-    event_f1,
     per_class,
     score,
     wilson,
@@ -121,15 +120,3 @@ def test_results_come_back(tmp_path):
     assert (tmp_path / "confusion.png").stat().st_size > 1000
     head = (tmp_path / "confusion.csv").read_text().splitlines()[0]
     assert head.endswith("a,b,c")
-
-
-def test_events_are_matched_within_collars():
-    truth = {"x": [(1.0, 2.0, "dog"), (1.1, 2.1, "dog"), (5.0, 6.0, "cat")]}
-    found = {"x": [(1.15, 2.2, "dog"), (0.95, 2.1, "dog"), (5.5, 6.0, "cat")]}
-    got = event_f1(truth, found)
-    assert (got["hits"], got["missed"], got["false_alarms"]) == (2, 1, 1)
-    assert got["f1"] == pytest.approx(200 / 3)
-    # One found event serves one true event alone.
-    got = event_f1({"x": truth["x"][:2]}, {"x": found["x"][:1]})
-    assert (got["hits"], got["missed"]) == (1, 1)
-    assert event_f1({}, {"x": found["x"]})["false_alarms"] == 3
