@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.slow
 @pytest.mark.integration
 def test_int8_and_c_of_the_released_models_are_as_recorded():
-    """A change that is meant is recorded by tools/artefacts.py released."""
+    """A change that is meant is recorded by tools/artefacts.py."""
     spec = importlib.util.spec_from_file_location(
         "artefacts", ROOT / "tools" / "artefacts.py"
     )

@@ -65,22 +65,9 @@ class SeededDataset(DynamicItemDataset):
         if not self.fixed:
             self.epoch.value = epoch
 
-    def _subset(self, ids):
-        subset = copy.copy(self)
-        subset.data_ids = ids
-        subset.pipeline = copy.deepcopy(self.pipeline)
-        return subset
-
     def filtered_sorted(self, *args, **kwargs):
         """Filter or sort as SpeechBrain does; the result has an epoch too."""
-        return self._subset(self._filtered_sorted_ids(*args, **kwargs))
-
-    def overfit_test(self, sample_count, total_count):
-        """Repeat a few items as SpeechBrain does."""
-        return self._subset(
-            super().overfit_test(sample_count, total_count).data_ids
-        )
-
-    def batch_shuffle(self, batch_size):
-        """Shuffle whole batches as SpeechBrain does."""
-        return self._subset(super().batch_shuffle(batch_size).data_ids)
+        subset = copy.copy(self)
+        subset.data_ids = self._filtered_sorted_ids(*args, **kwargs)
+        subset.pipeline = copy.deepcopy(self.pipeline)
+        return subset

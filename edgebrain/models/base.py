@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 import inspect
-from typing import Any
 
 from edgebrain.checks import Rule, check
 from edgebrain.errors import UserError
@@ -73,9 +72,23 @@ class EdgeModel(nn.Module):
         """Return the memory before the first frame: named tensors (batch, ...).
 
         ``batch`` streams run side by side; device and dtype are those of the
-        parameters when not given.
+        parameters when not given. Zeros, where ``state_shapes`` says of what.
         """
-        raise self._no_streaming()
+        if not self.causal:
+            raise no_streaming(self)
+        like = next(self.parameters())
+        options = {
+            "device": device or like.device,
+            "dtype": dtype or like.dtype,
+        }
+        return {
+            name: torch.zeros((batch, *shape), **options)
+            for name, shape in self.state_shapes().items()
+        }
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each state, without the batch dimension."""
+        raise no_streaming(self)
 
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the outputs for the next frames of a stream.
@@ -94,7 +107,7 @@ class EdgeModel(nn.Module):
         state : dict of str to Tensor
             The same keys in the same order.
         """
-        raise self._no_streaming()
+        raise no_streaming(self)
 
     def config(self) -> dict:
         """Return the constructor arguments: ``cls(**config())`` rebuilds it.
@@ -117,17 +130,21 @@ class EdgeModel(nn.Module):
             arguments[name] = getattr(self, name)
         return arguments
 
-    def _keep(self, rules: Mapping[str, Rule], **arguments: Any) -> None:
-        """Check constructor arguments by a table; keep them for ``config``."""
+    def _keep(self, rules: Mapping[str, Rule], given: Mapping) -> None:
+        """Check constructor arguments by a table; keep them for ``config``.
+
+        ``given`` are the ``locals()`` of a constructor.
+        """
+        arguments = {n: value for n, value in given.items() if n in rules}
         checked = check(type(self).__name__, arguments, rules)
         for name, value in checked.items():
             setattr(self, name, value)
 
-    def _no_streaming(self) -> UserError:
-        return no_streaming(self)
-
-    def _check_state(self, state: State, names: list[str]) -> None:
+    def _check_state(self, state: State) -> None:
         """Refuse a state of another model before it fails obscurely."""
+        if not self.causal:
+            raise no_streaming(self)
+        names = list(self.state_shapes())
         if list(state) != names:
             raise UserError(
                 f"{type(self).__name__}.step: the state holds "
@@ -146,23 +163,6 @@ class MaskModel(EdgeModel):
     def __init__(self, bins: int = 257):
         super().__init__()
         self.bins = bins
-
-
-def zero_state(
-    model: nn.Module,
-    shapes: dict[str, tuple[int, ...]],
-    batch: int,
-    device: torch.device | str | None,
-    dtype: torch.dtype | None,
-) -> State:
-    """Return separate zero tensors (batch, *shape) like the parameters."""
-    like = next(model.parameters())
-    device = like.device if device is None else device
-    dtype = like.dtype if dtype is None else dtype
-    return {
-        name: torch.zeros((batch, *shape), device=device, dtype=dtype)
-        for name, shape in shapes.items()
-    }
 
 
 def no_streaming(model: nn.Module) -> UserError:
@@ -206,20 +206,18 @@ def model_traits(model: nn.Module) -> ModelTraits:
     lookahead = getattr(model, "lookahead_frames", None)
     if causal and lookahead is None:
         lookahead = 0
+    starts = any(_defines(model, n) for n in ("initial_state", "state_shapes"))
     return ModelTraits(
         causal=causal,
         lookahead_frames=lookahead,
         receptive_field_frames=getattr(model, "receptive_field_frames", None),
         bins=getattr(model, "bins", None),
         recurrent=any(isinstance(m, nn.RNNBase) for m in model.modules()),
-        streaming=causal and _defines(model, "initial_state", "step"),
+        streaming=causal and _defines(model, "step") and starts,
     )
 
 
-def _defines(model: nn.Module, *names: str) -> bool:
-    """Whether the model has these methods, other than EdgeModel's refusals."""
-    found = [getattr(type(model), name, None) for name in names]
-    return all(
-        method is not None and method is not getattr(EdgeModel, name)
-        for name, method in zip(names, found, strict=True)
-    )
+def _defines(model: nn.Module, name: str) -> bool:
+    """Whether the model has a method, other than that of EdgeModel."""
+    method = getattr(type(model), name, None)
+    return method not in (None, getattr(EdgeModel, name))

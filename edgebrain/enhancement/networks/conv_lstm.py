@@ -5,14 +5,14 @@ from edgebrain.enhancement.networks.prologue import (
     PROLOGUE_RULES,
     FeaturePrologue,
 )
-from edgebrain.models.base import MaskModel, State, zero_state
+from edgebrain.enhancement.networks.recurrent import RecurrentMask
 from edgebrain.models.blocks import (
     MASK_ACTIVATIONS,
     MASK_RULES,
     LSTMStack,
     PointwiseBlock,
 )
-from torch import Tensor, nn
+from torch import nn
 
 _SIZES = ("in_channels", "hidden_size", "num_layers")
 _RULES = {
@@ -22,7 +22,7 @@ _RULES = {
 }
 
 
-class ConvLSTM(MaskModel):
+class ConvLSTM(RecurrentMask):
     """1x1 convolution block, LSTM, 1x1 convolution block, 1x1 convolution.
 
     With its defaults the network of the STM32 model zoo of that name, with
@@ -40,15 +40,9 @@ class ConvLSTM(MaskModel):
         ``linear``, ``log1p`` or ``power``, see :mod:`.prologue`.
     prologue_exponent : float
         Of ``power``.
-
-    Notes
-    -----
-    States: ``lstm{n}_h`` and ``lstm{n}_c`` of each layer, (batch,
-    hidden_size).
     """
 
-    causal = True
-    lookahead_frames = 0
+    around = ("encoder", "decoder")
 
     def __init__(
         self,
@@ -60,15 +54,7 @@ class ConvLSTM(MaskModel):
         prologue_exponent: float = 0.3,
     ):
         super().__init__(in_channels)
-        self._keep(
-            _RULES,
-            in_channels=in_channels,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            mask_activation=mask_activation,
-            prologue=prologue,
-            prologue_exponent=prologue_exponent,
-        )
+        self._keep(_RULES, locals())
         self.front_end = FeaturePrologue(self.prologue, self.prologue_exponent)
         self.encoder = PointwiseBlock(self.in_channels, self.in_channels)
         self.lstm = LSTMStack(
@@ -79,21 +65,3 @@ class ConvLSTM(MaskModel):
             nn.Conv1d(self.in_channels, self.in_channels, 1),
             MASK_ACTIVATIONS[self.mask_activation](),
         )
-
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """Return the mask of a whole clip, (batch, bins, frames)."""
-        x = self.encoder(self.front_end(magnitude))
-        return self.decoder(self.lstm(x))
-
-    def initial_state(self, batch=1, device=None, dtype=None) -> State:
-        """Return a zero h and c for each LSTM layer."""
-        shapes = self.lstm.state_shapes()
-        return zero_state(self, shapes, batch, device, dtype)
-
-    def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the masks of the next frames and the new h and c."""
-        names = list(self.lstm.state_shapes())
-        self._check_state(state, names)
-        x = self.encoder(self.front_end(magnitude))
-        x, new = self.lstm.step(x, list(state.values()))
-        return self.decoder(x), dict(zip(names, new, strict=True))

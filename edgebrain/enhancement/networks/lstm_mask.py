@@ -5,9 +5,9 @@ from edgebrain.enhancement.networks.prologue import (
     PROLOGUE_RULES,
     FeaturePrologue,
 )
-from edgebrain.models.base import MaskModel, State, zero_state
+from edgebrain.enhancement.networks.recurrent import RecurrentMask
 from edgebrain.models.blocks import MASK_ACTIVATIONS, MASK_RULES, LSTMStack
-from torch import Tensor, nn
+from torch import nn
 
 _SIZES = ("in_channels", "hidden_size", "num_layers")
 _RULES = {
@@ -19,7 +19,7 @@ _RULES = {
 }
 
 
-class LSTMMask(MaskModel):
+class LSTMMask(RecurrentMask):
     """LSTM layers and a linear layer; 893,793 parameters by default.
 
     The mask estimator of F. Weninger et al., "Speech enhancement with LSTM
@@ -42,15 +42,9 @@ class LSTMMask(MaskModel):
         ``linear``, ``log1p`` or ``power``, see :mod:`.prologue`.
     prologue_exponent : float
         Of ``power``.
-
-    Notes
-    -----
-    States: ``lstm{n}_h`` and ``lstm{n}_c`` of each layer, (batch,
-    hidden_size).
     """
 
-    causal = True
-    lookahead_frames = 0
+    around = ("project", "output")
 
     def __init__(
         self,
@@ -64,17 +58,7 @@ class LSTMMask(MaskModel):
         prologue_exponent: float = 0.3,
     ):
         super().__init__(in_channels)
-        self._keep(
-            _RULES,
-            in_channels=in_channels,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            projection_size=projection_size,
-            mask_activation=mask_activation,
-            dropout=dropout,
-            prologue=prologue,
-            prologue_exponent=prologue_exponent,
-        )
+        self._keep(_RULES, locals())
         self.front_end = FeaturePrologue(self.prologue, self.prologue_exponent)
         width, self.project = self.in_channels, nn.Identity()
         if self.projection_size is not None:
@@ -87,21 +71,3 @@ class LSTMMask(MaskModel):
             nn.Conv1d(self.hidden_size, self.in_channels, 1),
             MASK_ACTIVATIONS[self.mask_activation](),
         )
-
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """Return the mask of a whole clip, (batch, bins, frames)."""
-        x = self.project(self.front_end(magnitude))
-        return self.output(self.lstm(x))
-
-    def initial_state(self, batch=1, device=None, dtype=None) -> State:
-        """Return a zero h and c for each LSTM layer."""
-        shapes = self.lstm.state_shapes()
-        return zero_state(self, shapes, batch, device, dtype)
-
-    def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the masks of the next frames and the new h and c."""
-        names = list(self.lstm.state_shapes())
-        self._check_state(state, names)
-        x = self.project(self.front_end(magnitude))
-        x, new = self.lstm.step(x, list(state.values()))
-        return self.output(x), dict(zip(names, new, strict=True))

@@ -11,7 +11,7 @@ from edgebrain.enhancement.networks.nnse_arch import (
     read_architecture,
 )
 from edgebrain.errors import UserError, unknown_name
-from edgebrain.models.base import MaskModel, State, zero_state
+from edgebrain.models.base import MaskModel, State
 from edgebrain.models.blocks import LSTMStack
 import numpy as np
 import torch
@@ -196,13 +196,7 @@ class NNSE(MaskModel):
         scalar_output: float = 1.0,
     ):
         super().__init__(bins)
-        self._keep(
-            _RULES,
-            bins=bins,
-            features=features,
-            n_mels=n_mels,
-            sample_rate=sample_rate,
-        )
+        self._keep(_RULES, locals())
         if layers is not None and arch_file is not None:
             raise UserError(
                 "NNSE: both layers and arch_file are given: leave one out"
@@ -221,9 +215,7 @@ class NNSE(MaskModel):
                     f"{read.input_neurons}, but features {features!r} gives "
                     f"{inputs} a frame"
                 )
-        self._keep(
-            _RULES, input_dropprob=input_dropprob, scalar_output=scalar_output
-        )
+        self._keep(_RULES, locals())
         self.layers = layers = _checked_layers(layers, bins)
         self.arch_file = None
         kinds = [layer["layer_type"] for layer in layers]
@@ -260,13 +252,9 @@ class NNSE(MaskModel):
             x = self.after[name](layer(x))
         return self._scaled(x)
 
-    def initial_state(self, batch=1, device=None, dtype=None) -> State:
-        """Return zero caches, h and c."""
-        return zero_state(self, self._state_shapes(), batch, device, dtype)
-
     def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the masks of the next frames and the new state."""
-        self._check_state(state, list(self._state_shapes()))
+        self._check_state(state)
         x, new = self.front_end(magnitude), {}
         for name, layer in self.net.items():
             keys = list(self._layer_shapes(name))
@@ -311,7 +299,8 @@ class NNSE(MaskModel):
             return {f"{name}_cache": (layer.conv.in_channels, layer.context)}
         return {}
 
-    def _state_shapes(self) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return those of caches, h and c in the order of the layers."""
         return {
             key: shape
             for name in self.net

@@ -8,7 +8,7 @@ from edgebrain.enhancement.networks.prologue import (
     FeaturePrologue,
 )
 from edgebrain.errors import UserError
-from edgebrain.models.base import MaskModel, State, zero_state
+from edgebrain.models.base import MaskModel, State
 from edgebrain.models.blocks import (
     MASK_ACTIVATIONS,
     MASK_RULES,
@@ -185,24 +185,7 @@ class STFTTCNN(MaskModel):
         int8_step: float | None = None,
     ):
         super().__init__(in_channels)
-        self._keep(
-            _RULES,
-            n_blocks=n_blocks,
-            num_layers=num_layers,
-            in_channels=in_channels,
-            tcn_latent_dim=tcn_latent_dim,
-            init_dilation=init_dilation,
-            mask_activation=mask_activation,
-            causal=causal,
-            kernel_size=kernel_size,
-            activation=activation,
-            bottleneck_channels=bottleneck_channels,
-            linear_bins=linear_bins,
-            lookahead_frames=lookahead_frames,
-            prologue=prologue,
-            prologue_exponent=prologue_exponent,
-            int8_step=int8_step,
-        )
+        self._keep(_RULES, locals())
         field = 1 + self.n_blocks * (self.kernel_size - 1) * sum(
             self.init_dilation**i for i in range(self.num_layers)
         )
@@ -276,17 +259,9 @@ class STFTTCNN(MaskModel):
         mask = self.mask(self.leave(x))
         return mask[..., late:] if late else mask
 
-    def initial_state(self, batch=1, device=None, dtype=None) -> State:
-        """Return zero caches, one for each layer that looks back."""
-        if not self.causal:
-            raise self._no_streaming()
-        return zero_state(self, self._state_shapes(), batch, device, dtype)
-
     def step(self, magnitude: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the masks of the next frames and the new caches."""
-        if not self.causal:
-            raise self._no_streaming()
-        self._check_state(state, list(self._state_shapes()))
+        self._check_state(state)
         x = self.enter(self.front_end(magnitude))
         new = {}
         for name, layer in self.blocks.items():
@@ -297,7 +272,8 @@ class STFTTCNN(MaskModel):
                 x = layer(x)
         return self.mask(self.leave(x)), new
 
-    def _state_shapes(self) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return those of the caches, one for each layer that looks back."""
         return {
             f"{name}_cache": (self.tcn_latent_dim, layer.context)
             for name, layer in self.blocks.items()

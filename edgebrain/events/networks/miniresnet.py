@@ -96,14 +96,7 @@ class MiniResNet(EventModel):
         dropout: float = 0.0,
     ):
         super().__init__(n_classes, mels, patch_frames)
-        self._keep(
-            _RULES,
-            n_classes=n_classes,
-            version=version,
-            n_stacks=n_stacks,
-            pooling=pooling,
-            dropout=dropout,
-        )
+        self._keep(_RULES, locals())
         self.stem = nn.Conv2d(1, _WIDTH, 7, 2, padding=3)
         self.stem_norm = _norm(_WIDTH) if version == 1 else None
         blocks, width = [], _WIDTH

@@ -6,7 +6,7 @@ from edgebrain.checks import Name, Number
 from edgebrain.errors import UserError
 from edgebrain.events.networks.base import EventModel
 from edgebrain.events.networks.layers import MelConv
-from edgebrain.models.base import State, zero_state
+from edgebrain.models.base import State
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,13 +68,7 @@ class SeparableNet(EventModel):
         super().__init__(n_classes, mels, patch_frames)
         self.stem = stem
         self.blocks = [[int(s), int(c)] for s, c in blocks]
-        self._keep(
-            _RULES,
-            n_classes=n_classes,
-            dropout=dropout,
-            time_padding=time_padding,
-            parts=parts,
-        )
+        self._keep(_RULES, locals())
         self.causal = time_padding == "valid"
         self.backbone = nn.ModuleList()
         channels, bands = 1, mels
@@ -203,10 +197,8 @@ class SeparableNet(EventModel):
             layer.norm.running_mean.div_(factor)
             x = x / factor.view(1, -1, 1, 1)
 
-    def initial_state(self, batch=1, device=None, dtype=None) -> State:
-        """Return zeros: ``past{i}`` of each 3x3 layer, then ``columns``."""
-        if not self.causal:
-            raise self._no_streaming()
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return those of ``past{i}`` of each 3x3 layer, then ``columns``."""
         shapes, bands = {}, self.mels
         for number, layer in enumerate(self.backbone):
             if layer.memory:
@@ -215,7 +207,7 @@ class SeparableNet(EventModel):
             bands = layer.mels
         if self.columns > 1:
             shapes["columns"] = (self.embedding_size, self.columns - 1)
-        return zero_state(self, shapes, batch, device, dtype)
+        return shapes
 
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the logits after the next ``step_frames`` frames.
