@@ -87,7 +87,8 @@ def make_texts(net_id, name, network, layers):
     source_file, front_end = f"{stem}.c", f"{stem}_front_end.c"
     signal = network.metadata.signal
     mean, invstd = fixed_point.quantize_statistics(network)
-    filters = fixed_point.quantize_filters(network.filters)
+    # Mel triangles in Q15; 1.0 becomes 32767.
+    filters = fixed_point.to_fixed(network.filters, 15, "int16")
     metadata = network.metadata.replace(precision="int16x8")
     facts = {
         "header_version": source.HEADER_VERSION,

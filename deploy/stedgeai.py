@@ -18,6 +18,7 @@ Exit status: 0 all well (warnings included), 1 the check failed and nothing
 was written, 2 wrong use, 3 the tool or the cloud failed.
 """
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -264,10 +265,11 @@ def tell(results, folder, say):
     except UserError as error:
         say(f"\n{error}\nthe package stays: {folder}")
         return 3, {"tool": steps, "tool_error": str(error)}
-    text = json.dumps(figures.to_dict(), indent=2) + "\n"
+    facts = dataclasses.asdict(figures)
+    text = json.dumps(facts, indent=2) + "\n"
     (folder / "tool" / "figures.json").write_text(text, encoding="utf-8")
     say(f"\n{figures.text()}")
-    return 0, {"tool": steps, "figures": figures.to_dict()}
+    return 0, {"tool": steps, "figures": facts}
 
 
 def _quiet(_):

@@ -71,8 +71,3 @@ def quantize_statistics(network: FloatNetwork) -> tuple:
     shift = math.log10(2 * signal.hop_length / signal.win_length)
     mean = to_fixed(network.mean.astype(np.float64) + shift, 15, np.int32)
     return mean, to_fixed(network.invstd, 15, np.int32)
-
-
-def quantize_filters(filters: np.ndarray) -> np.ndarray:
-    """Return mel triangles, int16 in Q15; 1.0 becomes 32767."""
-    return to_fixed(filters, 15, np.int16)

@@ -1,6 +1,6 @@
 """Read what ST Edge AI Core says of a network, as one table."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 import json
 from pathlib import Path
 import re
@@ -32,14 +32,11 @@ class Figures:
     milliseconds: float | None = None
     pools: dict[str, tuple[int, int]] | None = None
 
-    def to_dict(self) -> dict:
-        """Return plain values."""
-        return asdict(self)
-
     def text(self) -> str:
         """Return the table."""
 
         def shown(value, unit=""):
+            """Return a number (int or None) with its unit."""
             return "not said" if value is None else f"{value:,}{unit}"
 
         rows = [

@@ -1,8 +1,11 @@
 """What a check finds, and how it is shown."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+import functools
+
+from edgebrain.onnx.graph import label
 
 from deploy.st.application_header import Application, Unfit
 from deploy.st.footprint import Footprint
@@ -32,6 +35,21 @@ Findings = Iterator[Finding]
 
 class NotChecked(Exception):
     """Why a rule cannot tell, and what would let it."""
+
+
+def of_each_node(rule: Callable) -> Callable:
+    """Make a rule of a graph of one of a node.
+
+    That one yields (reason, mend) or, with a level, (reason, mend, level).
+    """
+
+    @functools.wraps(rule)
+    def whole(graph, target) -> Findings:
+        for node in graph.nodes:
+            for found in rule(graph, target, node):
+                yield Finding(label(node), *found)
+
+    return whole
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
 """What the quantization of a graph must be; rules as in rules.py."""
 
-from edgebrain.onnx.graph import (
-    DEQUANTIZE,
-    QUANTIZE,
-    Graph,
-    attribute,
-    label,
-)
+from edgebrain.onnx.graph import DEQUANTIZE, QUANTIZE, Graph, attribute
 import numpy as np
 
-from deploy.st.findings import Finding, Findings, NotChecked
+from deploy.st.findings import (
+    Finding,
+    Findings,
+    NotChecked,
+    of_each_node,
+)
 from deploy.st.targets import Target
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu")
@@ -22,151 +21,126 @@ def _check_quantized(graph: Graph) -> None:
         raise NotChecked("nothing is quantized", "quantize with quantize.py")
 
 
-def signed_activations(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def signed_activations(graph: Graph, target: Target, node):
     """Every activation is signed int8."""
     _check_quantized(graph)
-    for node in graph.nodes:
-        if node.op_type != QUANTIZE:
-            continue
-        zero, scale = graph.zero_point(node), graph.scale(node)
-        kind = "uint8" if zero is None else zero.dtype.name
-        if kind != "int8":
-            yield Finding(
-                label(node),
-                f"{kind} activations: only signed int8 is taken",
-                "quantize with --precision int8 (QInt8)",
-            )
-        if scale is None:
-            yield Finding(
-                label(node), "its scale is computed at run time", _REQUANTIZE
-            )
-        elif not (np.isfinite(scale).all() and (scale > 0).all()):
-            yield Finding(
-                label(node),
-                "its scale is not a number above 0",
-                _REQUANTIZE + ", with recordings that are not silent",
-            )
-        elif scale.size != 1:
-            yield Finding(
-                label(node),
-                f"{scale.size} scales for an activation",
-                _REQUANTIZE,
-            )
+    if node.op_type != QUANTIZE:
+        return
+    zero, scale = graph.zero_point(node), graph.scale(node)
+    kind = "uint8" if zero is None else zero.dtype.name
+    if kind != "int8":
+        yield (
+            f"{kind} activations: only signed int8 is taken",
+            "quantize with --precision int8 (QInt8)",
+        )
+    if scale is None:
+        yield "its scale is computed at run time", _REQUANTIZE
+    elif not (np.isfinite(scale).all() and (scale > 0).all()):
+        yield (
+            "its scale is not a number above 0",
+            _REQUANTIZE + ", with recordings that are not silent",
+        )
+    elif scale.size != 1:
+        yield f"{scale.size} scales for an activation", _REQUANTIZE
 
 
-def weights(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def weights(graph: Graph, target: Target, node):
     """Weights are int8, zero point 0, a scale a channel on axis 0."""
     _check_quantized(graph)
-    for node in graph.nodes:
-        if node.op_type not in _LAYERS or len(node.input) < 2:
-            continue
-        dequantize = graph.weight(node.input[1])
-        if dequantize is None:
-            continue
-        values = graph.constants[dequantize.input[0]]
-        zero, scale = graph.zero_point(dequantize), graph.scale(dequantize)
-        where = label(node)
-        if values.dtype != np.int8:
-            yield Finding(
-                where, f"{values.dtype} weights, int8 is taken", _REQUANTIZE
-            )
-        if zero is not None and np.any(zero):
-            yield Finding(
-                where,
-                "the zero point of its weights is not 0",
-                "quantize with symmetric weights (WeightSymmetric=True)",
-            )
-        if scale is None or node.op_type == "PRelu":
-            continue
-        axis = attribute(dequantize, "axis", 1)
-        if scale.size == 1 and values.shape[0] > 1:
-            yield Finding(
-                where,
-                "one scale for all its weights",
-                "quantize with --per_channel True: it is more exact",
-                "warn",
-            )
-        elif scale.size > 1 and axis % values.ndim != 0:
-            yield Finding(
-                where,
-                f"its weights have a scale a channel on axis {axis}",
-                "only axis 0 is taken: write it as Gemm with transB=1, or as "
-                "Conv",
-            )
-        elif scale.size > 1 and scale.size != values.shape[0]:
-            yield Finding(
-                where,
-                f"{scale.size} scales for {values.shape[0]} channels",
-                _REQUANTIZE,
-            )
+    if node.op_type not in _LAYERS or len(node.input) < 2:
+        return
+    dequantize = graph.weight(node.input[1])
+    if dequantize is None:
+        return
+    values = graph.constants[dequantize.input[0]]
+    zero, scale = graph.zero_point(dequantize), graph.scale(dequantize)
+    if values.dtype != np.int8:
+        yield f"{values.dtype} weights, int8 is taken", _REQUANTIZE
+    if zero is not None and np.any(zero):
+        yield (
+            "the zero point of its weights is not 0",
+            "quantize with symmetric weights (WeightSymmetric=True)",
+        )
+    if scale is None or node.op_type == "PRelu":
+        return
+    axis = attribute(dequantize, "axis", 1)
+    if scale.size == 1 and values.shape[0] > 1:
+        yield (
+            "one scale for all its weights",
+            "quantize with --per_channel True: it is more exact",
+            "warn",
+        )
+    elif scale.size > 1 and axis % values.ndim != 0:
+        yield (
+            f"its weights have a scale a channel on axis {axis}",
+            "only axis 0 is taken: write it as Gemm with transB=1, or as Conv",
+        )
+    elif scale.size > 1 and scale.size != values.shape[0]:
+        yield (
+            f"{scale.size} scales for {values.shape[0]} channels",
+            _REQUANTIZE,
+        )
 
 
-def biases(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def biases(graph: Graph, target: Target, node):
     """Biases are int32 with scale = input scale x weight scale."""
     _check_quantized(graph)
-    for node in graph.nodes:
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
-            continue
-        source = graph.producers.get(node.input[0])
-        weight = graph.weight(node.input[1])
-        if len(node.input) < 3 or not node.input[2] or weight is None:
-            continue
-        if source is None or source.op_type != DEQUANTIZE:
-            continue
-        bias = graph.weight(node.input[2])
-        if bias is None:
-            if node.input[2] in graph.constants:
-                yield Finding(label(node), "its bias is in float", _REQUANTIZE)
-            continue
-        values = graph.constants[bias.input[0]]
-        if values.dtype != np.int32:
-            yield Finding(
-                label(node),
-                f"its bias is {values.dtype}, not int32",
-                _REQUANTIZE,
-            )
-            continue
-        parts = [graph.scale(n) for n in (source, weight, bias)]
-        if any(part is None for part in parts):
-            continue
-        wanted, got = parts[0] * parts[1], parts[2]
-        wanted, got = np.broadcast_arrays(wanted, got)
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+        return
+    source = graph.producers.get(node.input[0])
+    weight = graph.weight(node.input[1])
+    if len(node.input) < 3 or not node.input[2] or weight is None:
+        return
+    if source is None or source.op_type != DEQUANTIZE:
+        return
+    bias = graph.weight(node.input[2])
+    if bias is None:
+        if node.input[2] in graph.constants:
+            yield "its bias is in float", _REQUANTIZE
+        return
+    values = graph.constants[bias.input[0]]
+    parts = [graph.scale(n) for n in (source, weight, bias)]
+    if values.dtype != np.int32:
+        yield f"its bias is {values.dtype}, not int32", _REQUANTIZE
+    elif not any(part is None for part in parts):
+        wanted, got = np.broadcast_arrays(parts[0] * parts[1], parts[2])
         if not np.allclose(got, wanted, rtol=_TOLERANCE, atol=0):
-            yield Finding(
-                label(node),
+            yield (
                 "the scale of its bias is not input scale x weight scale",
                 _REQUANTIZE + " (QuantizeBias on)",
             )
 
 
-def float_layers(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def float_layers(graph: Graph, target: Target, node):
     """No Conv, Gemm, MatMul or PRelu computes in float."""
-    for node in graph.nodes:
-        if node.op_type not in _LAYERS:
-            continue
-        source = graph.producers.get(node.input[0])
-        quantized_input = source is not None and source.op_type == DEQUANTIZE
-        quantized_weight = (
-            graph.weight(node.input[1]) is not None
-            or node.input[1] not in graph.constants
+    if node.op_type not in _LAYERS:
+        return
+    source = graph.producers.get(node.input[0])
+    quantized_input = source is not None and source.op_type == DEQUANTIZE
+    quantized_weight = (
+        graph.weight(node.input[1]) is not None
+        or node.input[1] not in graph.constants
+    )
+    if quantized_input and quantized_weight:
+        return
+    if graph.quantized and _in_front(graph, node):
+        yield (
+            f"{node.op_type}: part of the prologue, in float32: it runs on "
+            "the processor",
+            "leave it: in int8 quiet mel bands are lost; a network without "
+            "such features, as LSTMMask, has none",
+            "warn",
         )
-        if quantized_input and quantized_weight:
-            continue
-        if graph.quantized and _in_front(graph, node):
-            yield Finding(
-                label(node),
-                f"{node.op_type}: part of the prologue, in float32: it runs "
-                "on the processor",
-                "leave it: in int8 quiet mel bands are lost; a network "
-                "without such features, as LSTMMask, has none",
-                "warn",
-            )
-            continue
-        what = "its weights are" if quantized_input else "its input is"
-        mend = "quantize it: do not exclude the node"
-        if not graph.quantized:
-            what, mend = "the layer is", "quantize the model with quantize.py"
-        yield Finding(label(node), f"{node.op_type}: {what} in float32", mend)
+        return
+    what = "its weights are" if quantized_input else "its input is"
+    mend = "quantize it: do not exclude the node"
+    if not graph.quantized:
+        what, mend = "the layer is", "quantize the model with quantize.py"
+    yield f"{node.op_type}: {what} in float32", mend
 
 
 def _in_front(graph: Graph, node) -> bool:

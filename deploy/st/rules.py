@@ -1,7 +1,8 @@
 """What a graph must be whatever its numbers: operators, shapes, constants.
 
-Each rule is a function of a graph and a target that yields findings; the
-title that people see is its docstring. What concerns quantization is in
+Each rule is a function of a graph and a target that yields findings, or of a
+node too, see findings.of_each_node; the title that people see is its
+docstring. What concerns quantization is in
 quantization_rules.py.
 """
 
@@ -11,7 +12,12 @@ from edgebrain.onnx.graph import SHAPES, Graph, attribute, label
 import numpy as np
 import onnx
 
-from deploy.st.findings import Finding, Findings, NotChecked
+from deploy.st.findings import (
+    Finding,
+    Findings,
+    NotChecked,
+    of_each_node,
+)
 from deploy.st.footprint import measure
 from deploy.st.targets import Target
 
@@ -99,21 +105,18 @@ def versions(graph: Graph, target: Target) -> Findings:
         )
 
 
-def operators(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def operators(graph: Graph, target: Target, node):
     """Each operator is one the tool takes."""
-    for node in graph.nodes:
-        kind = node.op_type
-        if kind in target.refused:
-            yield Finding(
-                label(node), f"{kind} is not taken", target.refused[kind]
-            )
-        elif place(graph, target, node) == "unknown":
-            yield Finding(
-                label(node),
-                f"{kind} is in no list of {target.name}",
-                "ask `stedgeai supported-ops`; if it is taken, add it to the "
-                "targets (--targets_file)",
-            )
+    kind = node.op_type
+    if kind in target.refused:
+        yield f"{kind} is not taken", target.refused[kind]
+    elif place(graph, target, node) == "unknown":
+        yield (
+            f"{kind} is in no list of {target.name}",
+            "ask `stedgeai supported-ops`; if it is taken, add it to the "
+            "targets (--targets_file)",
+        )
 
 
 def software_nodes(graph: Graph, target: Target) -> Findings:
@@ -222,114 +225,101 @@ def _activations(graph: Graph) -> list[str]:
     return names
 
 
-def constant_operands(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def constant_operands(graph: Graph, target: Target, node):
     """Second operands of Gemm and MatMul, slopes and C are constant."""
-    for node in graph.nodes:
-        places = {
-            "Gemm": ((1, "second operand"), (2, "C")),
-            "MatMul": ((1, "second operand"),),
-            "PRelu": ((1, "slope"),),
-            "Conv": ((1, "weight"), (2, "bias")),
-        }.get(node.op_type, ())
-        for index, what in places:
-            if index >= len(node.input) or not node.input[index]:
-                continue
-            if not graph.is_constant(node.input[index]):
-                yield Finding(
-                    label(node),
-                    f"its {what} is computed at run time",
-                    "make it a constant; quantize with skip_optimization, "
-                    "which would fuse an Add into C",
-                )
+    places = {
+        "Gemm": ("second operand", "C"),
+        "MatMul": ("second operand",),
+        "PRelu": ("slope",),
+        "Conv": ("weight", "bias"),
+    }.get(node.op_type, ())
+    for name, what in zip(node.input[1:], places, strict=False):
+        if name and not graph.is_constant(name):
+            yield (
+                f"its {what} is computed at run time",
+                "make it a constant; quantize with skip_optimization, which "
+                "would fuse an Add into C",
+            )
 
 
-def slices(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def slices(graph: Graph, target: Target, node):
     """Bounds of Slice are constant and within the tensor; Split is even."""
-    for node in graph.nodes:
-        if node.op_type == "Split":
-            shape = graph.known_shape(node.input[0])
-            axis = attribute(node, "axis", 0)
-            if shape and len(node.output) != shape[axis]:
-                yield Finding(
-                    label(node),
-                    f"splits {shape[axis]} into {len(node.output)}",
-                    "use Slice, or split into single elements",
-                )
-        if node.op_type != "Slice":
-            continue
-        parts = [graph.constants.get(name) for name in node.input[1:] if name]
-        shape = graph.known_shape(node.input[0])
-        if any(part is None for part in parts) or len(parts) < 2:
-            yield Finding(
-                label(node),
-                "its bounds are computed at run time",
-                "export it for one fixed shape",
+    if node.op_type not in ("Slice", "Split"):
+        return
+    shape = graph.known_shape(node.input[0])
+    if node.op_type == "Split":
+        axis = attribute(node, "axis", 0)
+        if shape and len(node.output) != shape[axis]:
+            yield (
+                f"splits {shape[axis]} into {len(node.output)}",
+                "use Slice, or split into single elements",
             )
-            continue
-        starts, ends = (part.reshape(-1).tolist() for part in parts[:2])
-        axes = list(range(len(starts)))
-        if len(parts) > 2:
-            axes = parts[2].reshape(-1).tolist()
-        for start, end, axis in zip(starts, ends, axes, strict=False):
-            if shape is None:
-                continue
-            size = shape[axis]
-            if not (-size <= start <= size and -size <= end <= size):
-                yield Finding(
-                    label(node),
-                    f"{start}:{end} on axis {axis} of {_text(shape)}",
-                    f"write bounds within {size}",
-                )
+        return
+    parts = [graph.constants.get(name) for name in node.input[1:] if name]
+    if any(part is None for part in parts) or len(parts) < 2:
+        yield (
+            "its bounds are computed at run time",
+            "export it for one fixed shape",
+        )
+        return
+    starts, ends = (part.reshape(-1).tolist() for part in parts[:2])
+    axes = list(range(len(starts)))
+    if len(parts) > 2:
+        axes = parts[2].reshape(-1).tolist()
+    bounds = zip(starts, ends, axes, strict=False)
+    for start, end, axis in bounds if shape is not None else ():
+        size = shape[axis]
+        if not (-size <= start <= size and -size <= end <= size):
+            yield (
+                f"{start}:{end} on axis {axis} of {_text(shape)}",
+                f"write bounds within {size}",
+            )
 
 
-def paddings(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def paddings(graph: Graph, target: Target, node):
     """No Pad has an empty third input."""
-    for node in graph.nodes:
-        if node.op_type == "Pad" and len(node.input) > 2:
-            if not node.input[2]:
-                yield Finding(
-                    label(node),
-                    "its third input is left empty",
-                    "give the value 0 as a constant, or drop the inputs "
-                    "after it",
-                )
+    if node.op_type == "Pad" and len(node.input) > 2 and not node.input[2]:
+        yield (
+            "its third input is left empty",
+            "give the value 0 as a constant, or drop the inputs after it",
+        )
 
 
-def transpose(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def transpose(graph: Graph, target: Target, node):
     """Nothing is transposed at run time."""
-    for node in graph.nodes:
-        if node.op_type == "Transpose" and not graph.is_constant(node.input[0]):
-            yield Finding(
-                label(node),
-                "transposes at run time",
-                "keep (batch, channels, frames); export the stream form of a "
-                "recurrent network",
-            )
+    if node.op_type == "Transpose" and not graph.is_constant(node.input[0]):
+        yield (
+            "transposes at run time",
+            "keep (batch, channels, frames); export the stream form of a "
+            "recurrent network",
+        )
 
 
-def kernels(graph: Graph, target: Target) -> Findings:
+@of_each_node
+def kernels(graph: Graph, target: Target, node):
     """Kernels are not wide, dilations not large."""
-    for node in graph.nodes:
-        if node.op_type not in _KERNELS:
-            continue
-        shape = _kernel_shape(graph, node)
-        spread = attribute(node, "dilations", ())
-        if max(shape, default=1) > target.max_kernel:
-            yield Finding(
-                label(node),
-                f"kernel {shape}: above {target.max_kernel} it is "
-                "split into several",
-                "train with a smaller kernel and more layers",
-                "warn",
-            )
-        if max(spread, default=1) > target.max_dilation:
-            yield Finding(
-                label(node),
-                f"dilation {max(spread)}: slow above {target.max_dilation}",
-                "take the stream form, which gathers the frames first, or "
-                "train with smaller dilations",
-                "warn",
-            )
+    if node.op_type not in _KERNELS:
+        return
+    shape = _kernel_shape(graph, node)
+    spread = attribute(node, "dilations", ())
+    if max(shape, default=1) > target.max_kernel:
+        yield (
+            f"kernel {shape}: above {target.max_kernel} it is split into "
+            "several",
+            "train with a smaller kernel and more layers",
+            "warn",
+        )
+    if max(spread, default=1) > target.max_dilation:
+        yield (
+            f"dilation {max(spread)}: slow above {target.max_dilation}",
+            "take the stream form, which gathers the frames first, or train "
+            "with smaller dilations",
+            "warn",
+        )
 
 
 def _kernel_shape(graph: Graph, node) -> tuple[int, ...]:

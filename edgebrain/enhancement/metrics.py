@@ -249,14 +249,18 @@ def check_metrics(metrics: Iterable[str]) -> list[str]:
     return names
 
 
-def _common_failure(clean, estimate):
-    """Return why the pair has no score at all, or an empty string."""
+def _failure(clean, estimate, metric):
+    """Return why the pair has no score of a metric, or an empty string."""
     if len(clean) == 0:
         return "no samples"
     if not np.isfinite(clean).all():
         return "NaN or inf in the reference"
     if not np.isfinite(estimate).all():
         return "NaN or inf in the estimate"
+    if metric.needs_speech and _is_silent(clean):
+        return "silent reference"
+    if metric.needs_estimate and _is_silent(estimate):
+        return "silent estimate"
     return ""
 
 
@@ -289,20 +293,12 @@ def score_clip(
             f"{clean.shape}, the estimate {estimate.shape}; both must be "
             "(samples,) of one length"
         )
-    common = _common_failure(clean, estimate)
-    silent = (False, False)
-    if not common:
-        silent = (_is_silent(clean), _is_silent(estimate))
     values, failures = {}, {}
     for name in names:
         metric = METRICS[name]
         try:
-            if common:
-                raise MetricFailure(common)
-            if silent[0] and metric.needs_speech:
-                raise MetricFailure("silent reference")
-            if silent[1] and metric.needs_estimate:
-                raise MetricFailure("silent estimate")
+            if why := _failure(clean, estimate, metric):
+                raise MetricFailure(why)
             value = float(metric.function(clean, estimate, sample_rate))
             if not math.isfinite(value):
                 raise MetricFailure("not a number")

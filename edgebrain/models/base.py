@@ -76,14 +76,11 @@ class EdgeModel(nn.Module):
         """
         if not self.causal:
             raise no_streaming(self)
-        like = next(self.parameters())
-        options = {
-            "device": device or like.device,
-            "dtype": dtype or like.dtype,
-        }
+        shapes, like = self.state_shapes(), next(self.parameters())
+        device, dtype = device or like.device, dtype or like.dtype
         return {
-            name: torch.zeros((batch, *shape), **options)
-            for name, shape in self.state_shapes().items()
+            name: torch.zeros((batch, *shape), device=device, dtype=dtype)
+            for name, shape in shapes.items()
         }
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:

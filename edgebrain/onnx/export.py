@@ -102,10 +102,6 @@ def export_patch(
     """
     options = ExportOptions(opset, **options)
     job = Job(model, setup, path, "patch", options)
-    if frames_per_patch < 1:
-        raise UserError(
-            f"frames_per_patch must be at least 1, got {frames_per_patch}"
-        )
     if job.window is not None:
         if context is not None:
             raise UserError(
@@ -185,8 +181,6 @@ def export_stream(
     options = ExportOptions(opset, **options)
     job = Job(model, setup, path, "stream", options)
     model, late = job.model, job.traits.lookahead_frames or 0
-    if stream_frames < 1:
-        raise UserError(f"stream_frames must be at least 1: {stream_frames}")
     check_streamable(model)
     state = model.initial_state()
     if any(value.any() for value in state.values()):
@@ -272,8 +266,6 @@ def patch_context(
     if isinstance(context, int):
         right = ahead or 0 if traits.causal else context
         context = (context, right)
-    if min(context) < 0:
-        raise UserError(f"context must not be negative, got {context}")
     return (int(context[0]), int(context[1])), needed
 
 

@@ -374,26 +374,15 @@ def _undilate(graph) -> None:
             and shape is not None
             and shape[-1] == (kernel[0] - 1) * dilations[0] + 1
         ):
-            stem = node.output[0]
-            bounds = {
-                "from": 0,
-                "to": shape[-1],
-                "axis": 2,
-                "step": dilations[0],
-            }
+            stem, step = node.output[0], dilations[0]
+            bounds = {"from": 0, "to": shape[-1], "axis": 2, "step": step}
             names = [
                 _add_constant(graph, f"{stem}.{k}", np.array([v], np.int64))
                 for k, v in bounds.items()
             ]
-            seen = f"{stem}.gathered"
-            nodes.append(
-                helper.make_node(
-                    "Slice",
-                    [node.input[0], *names],
-                    [seen],
-                    f"{node.name}/gather",
-                )
-            )
+            seen, name = f"{stem}.gathered", f"{node.name}/gather"
+            inputs = [node.input[0], *names]
+            nodes.append(helper.make_node("Slice", inputs, [seen], name))
             node.input[0] = seen
             _set_attribute(node, "dilations", [1])
         nodes.append(node)

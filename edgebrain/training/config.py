@@ -7,7 +7,7 @@ must follow the rule of its key, and each ``!new:``, ``!name:`` and ``!apply:``
 is checked before anything is built.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import copy
 import dataclasses
 import functools
@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 import pydoc
 import re
+from typing import Any
 
 from edgebrain.checks import check
 from edgebrain.errors import UserError, nearest, unknown_name
@@ -228,7 +229,12 @@ def flatten(hparams_file: str, overrides: dict | None = None) -> dict:
     is replaced by the key of that folder: a folder may be moved.
     """
     flat: dict[str, str] = {}
-    _flatten_node(_parsed(resolve(hparams_file, overrides or {})), "", flat)
+    tree = _parsed(resolve(hparams_file, overrides or {}))
+    for path, node in _walk(tree):
+        if _tag(node).startswith("!"):
+            flat[f"{path}!"] = _tag(node)
+        if not isinstance(node, CommentedMap | CommentedSeq):
+            flat[path] = str(getattr(node, "value", node))
     places = sorted(
         ((flat[k], f"<{k}>") for k in PATHS & flat.keys() if "/" in flat[k]),
         key=lambda place: -len(place[0]),
@@ -287,17 +293,16 @@ def _tag(node) -> str:
     return str(getattr(tag, "value", "") or "")
 
 
-def _flatten_node(node, path: str, flat: dict) -> None:
-    if _tag(node).startswith("!"):
-        flat[f"{path}!" if path else "!"] = _tag(node)
+def _walk(node, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each node of a tree, from above, with its place as "a.b.0"."""
+    yield path, node
+    inside = ()
     if isinstance(node, CommentedMap):
-        for key, value in node.items():
-            _flatten_node(value, f"{path}.{key}" if path else str(key), flat)
+        inside = node.items()
     elif isinstance(node, CommentedSeq):
-        for i, value in enumerate(node):
-            _flatten_node(value, f"{path}.{i}", flat)
-    else:
-        flat[path] = str(getattr(node, "value", node))
+        inside = enumerate(node)
+    for key, value in inside:
+        yield from _walk(value, f"{path}.{key}" if path else str(key))
 
 
 def _check_yaml(path: str, overrides: dict, known: set) -> None:
@@ -325,27 +330,18 @@ def _check_yaml(path: str, overrides: dict, known: set) -> None:
         if _tag(value) == "!PLACEHOLDER" and overrides.get(key) is None:
             problems.append(f"key {key!r} must be given: --{key} VALUE")
     _override(tree, overrides)
-    _check_tags(tree, "", problems)
+    for place, node in _walk(tree):
+        kind, _, dotted = _tag(node).partition(":")
+        if kind in ("!new", "!name", "!apply") and dotted:
+            problem = _check_callable(dotted, node)
+            if problem:
+                problems.append(f"{place}: {problem}")
     if problems:
         raise UserError.collect(f"{path} cannot be used", problems)
 
 
-def _check_tags(node, path: str, problems: list) -> None:
-    """Check that what each tag names exists and takes its arguments."""
-    kind, _, dotted = _tag(node).partition(":")
-    if kind in ("!new", "!name", "!apply") and dotted:
-        problem = _check_callable(dotted, node)
-        if problem:
-            problems.append(f"{path}: {problem}")
-    if isinstance(node, CommentedMap):
-        for key, value in node.items():
-            _check_tags(value, f"{path}.{key}" if path else str(key), problems)
-    elif isinstance(node, CommentedSeq):
-        for i, value in enumerate(node):
-            _check_tags(value, f"{path}[{i}]", problems)
-
-
 def _check_callable(dotted: str, node) -> str | None:
+    """Return why what a tag names does not exist or take its arguments."""
     try:
         target = pydoc.locate(dotted)
     except pydoc.ErrorDuringImport as error:

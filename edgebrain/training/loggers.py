@@ -1,11 +1,13 @@
 """Where the figures of each epoch go besides metrics.csv."""
 
 from collections.abc import Callable
-import logging.config
+import logging
 from pathlib import Path
+import sys
 
 from edgebrain.errors import UserError
 from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import TqdmCompatibleStreamHandler
 from speechbrain.utils.train_logger import FileTrainLogger, TrainLogger
 
 #: Takes numbers by names such as ``valid/stoi``, and the epoch.
@@ -109,33 +111,14 @@ def write_log(path) -> None:
 
     Of libraries only warnings: matplotlib has much to say.
     """
+    file = logging.FileHandler(path, encoding="utf-8")
     form = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
-    handlers = {
-        "file": {
-            "class": "logging.FileHandler",
-            "filename": str(path),
-            "encoding": "utf-8",
-            "formatter": "file",
-        },
-        "console": {
-            "class": "speechbrain.utils.logger.TqdmCompatibleStreamHandler",
-            "level": "WARNING",
-            "stream": "ext://sys.stderr",
-            "formatter": "console",
-        },
-    }
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {
-                "file": {"format": form},
-                "console": {"format": "%(levelname)s: %(message)s"},
-            },
-            "handlers": handlers,
-            "loggers": {
-                name: {"level": "INFO"} for name in ("edgebrain", "speechbrain")
-            },
-            "root": {"level": "WARNING", "handlers": list(handlers)},
-        }
+    file.setFormatter(logging.Formatter(form))
+    console = TqdmCompatibleStreamHandler(sys.stderr)
+    console.setLevel(logging.WARNING)
+    console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(
+        level=logging.WARNING, handlers=[file, console], force=True
     )
+    for name in ("edgebrain", "speechbrain"):
+        logging.getLogger(name).setLevel(logging.INFO)

@@ -11,26 +11,19 @@ import torch
 _POSITIVE = Number(above=0)
 
 
-def _type_names(module):
-    """Return the names by which a layer is known: its class and the bases.
-
-    So a ``CausalConv1d`` that derives from ``Conv1d`` is both.
-    """
-    classes = type(module).__mro__
-    return [c.__name__ for c in classes[: classes.index(torch.nn.Module)]]
-
-
 def find_layers(model, layer_types):
     """Return the layers of a model, by name, that are of some types.
 
-    A type is the class name of the layer itself or of one it derives from.
+    A type is the class name of the layer itself or of one it derives from: a
+    ``CausalConv1d`` that derives from ``Conv1d`` is both.
     """
     if isinstance(layer_types, str):
         layer_types = (layer_types,)
     wanted = set(layer_types)
     layers, present, known = {}, set(), set()
     for name, module in model.named_modules():
-        types = _type_names(module)
+        classes = type(module).__mro__
+        types = [c.__name__ for c in classes[: classes.index(torch.nn.Module)]]
         known.update(types[:1])
         present.update(types)
         if wanted.intersection(types):

@@ -154,23 +154,25 @@ def pick_checkpoint(
             "results/<name>/<seed> of a training"
         )
     metas = {folder: _read_meta(folder) for folder in found}
-    key = _select_by(_hyperparams(found[0]))
+    yaml = _hyperparams(found[0])
+    key = None if yaml is None else _read_tree(yaml).get("select_by")
     if key is None:
         newest = max(found, key=lambda f: metas[f].get("unixtime", 0))
         return newest, None
     task = tasks.find(_read_card(found[0]).get("task", tasks.DEFAULT))
     sign = 1 if tasks.higher_is_better(task, key) else -1
-    usable = [f for f in found if _is_finite(metas[f].get(key))]
-    if not usable:
+    ranks = {
+        folder: (sign * value, meta.get("unixtime", 0))
+        for folder, meta in metas.items()
+        if isinstance(value := meta.get(key), int | float)
+        and math.isfinite(value)
+    }
+    if not ranks:
         raise UserError(
             f"{results}: none of its {len(found)} checkpoints has a finite "
             f"{key}; name one with --checkpoint"
         )
-    return max(usable, key=lambda f: _rank(metas[f], key, sign)), key
-
-
-def _rank(meta: dict, key: str, sign: int) -> tuple[float, float]:
-    return sign * meta[key], meta.get("unixtime", 0)
+    return max(ranks, key=ranks.get), key
 
 
 def _checkpoints(results: Path) -> list[Path]:
@@ -180,10 +182,6 @@ def _checkpoints(results: Path) -> list[Path]:
         if found:
             return found
     return []
-
-
-def _is_finite(value) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _read_meta(folder: Path) -> dict:
@@ -219,11 +217,6 @@ def _read_tree(yaml: Path):
         return YAML().load(current_names(yaml.read_text(encoding="utf-8")))
     except YAMLError as error:
         raise UserError(f"{yaml}: not valid yaml: {error}") from None
-
-
-def _select_by(yaml: Path | None) -> str | None:
-    key = None if yaml is None else _read_tree(yaml).get("select_by")
-    return None if key is None else str(key)
 
 
 def _code_folders(checkpoint: Path, yaml: Path | None) -> list[str]:

@@ -111,11 +111,8 @@ def prepare_mini_librispeech(
     download: bool = True,
     mirrors: Sequence[str] = MIRRORS,
     check_archives: bool = True,
-    num_train: int | float | None = None,
-    num_valid: int | float | None = None,
-    num_test: int | float | None = None,
-    skip_bad: bool = False,
     skip_prep: bool = False,
+    **options,
 ) -> PreparedData:
     """Fetch what is missing, check everything and write the manifests.
 
@@ -144,12 +141,11 @@ def prepare_mini_librispeech(
     check_archives : bool
         Whether an archive must have the published checksum; False for
         archives of one's own making.
-    num_train, num_valid, num_test : int, float or None
-        Use that many utterances, or that fraction of them.
-    skip_bad : bool
-        Leave out bad files with a warning, instead of stopping.
     skip_prep : bool
         Use the manifests of an earlier run as they are.
+    **options
+        ``num_train`` and its like, ``skip_bad``, ...: see
+        :func:`edgebrain.data.manifest.prepare_sets`.
 
     Raises
     ------
@@ -188,8 +184,8 @@ def prepare_mini_librispeech(
             split: {"wav": _merged([places[name] for name in of_split])}
             for split, of_split in parts.items()
         },
-        "noise": _noises(noise_folder, places, generated),
-        "rir": _rooms(rir_folder, places, generated),
+        "noise": _noises(noise_folder or generated / "noise", places),
+        "rir": _rooms(rir_folder or generated / "rir", places),
     }
     notes = [
         f"{role}: generated, in {generated / role}"
@@ -203,11 +199,8 @@ def prepare_mini_librispeech(
         sample_rate,
         cache_folder,
         seed,
-        num_train=num_train,
-        num_valid=num_valid,
-        num_test=num_test,
-        skip_bad=skip_bad,
         notes=notes,
+        **options,
     )
 
 
@@ -312,19 +305,19 @@ def _merged(folders: Sequence[Path]) -> Found:
     return result
 
 
-def _noises(folder, places, generated) -> Splits:
+def _noises(folder, places) -> Splits:
     """Return the noises of each split."""
     if folder != "musan":
-        return find_splits({"wav": Path(folder or generated / "noise")})[0]
+        return find_splits({"wav": Path(folder)})[0]
     # Without its two folders, so that each file is a noise of its own.
     found = find_audio(places["musan"])
     return {None: {"wav": Found({p.name: p for p in found.files.values()})}}
 
 
-def _rooms(folder, places, generated) -> Splits:
+def _rooms(folder, places) -> Splits:
     """Return the room responses of each split."""
     if folder != "rirs_noises":
-        return find_splits({"wav": Path(folder or generated / "rir")})[0]
+        return find_splits({"wav": Path(folder)})[0]
     # The folder also holds noises. Its list names the responses, and the
     # room of each, so that no room comes in two splits.
     root = places["rirs_noises"]

@@ -44,6 +44,11 @@ TEST_SET = "testset"
 VALID_SPEAKERS = ("p226", "p287")
 
 _SIDES = ("clean", "noisy")
+#: How files and folders of the corpus begin.
+_NAMES = (
+    *(f"{s}_{n}" for s in _SIDES for n in (*TRAINING_SETS[84], TEST_SET)),
+    BUNDLE,
+)
 _SPEAKER = re.compile(r"[ps]\d+")
 # What may follow the name of a set; the originals first, so that of several
 # copies the one is taken whose resampling is known.
@@ -62,11 +67,8 @@ def prepare_valentini(
     train_folders: Sequence[str] | None = None,
     valid_folders: Sequence[str] | None = None,
     test_folders: Sequence[str] | None = None,
-    num_train: int | float | None = None,
-    num_valid: int | float | None = None,
-    num_test: int | float | None = None,
-    skip_bad: bool = False,
     skip_prep: bool = False,
+    **options,
 ) -> PreparedData:
     """Check the corpus and write its manifests.
 
@@ -94,12 +96,11 @@ def prepare_valentini(
         For data without a test set: take so much of the training pairs.
     train_folders, valid_folders, test_folders : list of str, optional
         Other names below the data folder: the clean and the noisy one.
-    num_train, num_valid, num_test : int, float or None
-        Use that many pairs, or that fraction of them.
-    skip_bad : bool
-        Leave out bad files with a warning, instead of stopping.
     skip_prep : bool
         Use the manifests of an earlier run as they are.
+    **options
+        ``num_train`` and its like, ``skip_bad``, ...: see
+        :func:`edgebrain.data.manifest.prepare_sets`.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def prepare_valentini(
     }
     if any(named.values()):
         sets = _named_folders(data_folder, named)
-    elif _is_corpus(data_folder):
+    elif any(path.name.startswith(_NAMES) for path in data_folder.iterdir()):
         sets = _corpus(data_folder, Path(cache_folder), training_set, test_from)
     else:
         sets, notes = _own_pairs(data_folder)
@@ -135,12 +136,9 @@ def prepare_valentini(
         sample_rate,
         cache_folder,
         seed,
-        num_train=num_train,
-        num_valid=num_valid,
-        num_test=num_test,
         valid_speakers=speakers,
-        skip_bad=skip_bad,
         notes=[*notes, *more],
+        **options,
     )
 
 
@@ -171,7 +169,9 @@ def choose_sets(
         sets["train"] = sets.pop(None)
     if "train" not in sets:
         raise UserError("there is no training set (train)")
-    pool = hash_order(_pair_ids(sets["train"]), seed)
+    # What one side lacks is reported later.
+    clean, noisy = (set(map(_id, sets["train"][s].files)) for s in _SIDES)
+    pool = hash_order(clean & noisy, seed)
     if test_from is not None:
         count = _count("test_from", test_from, len(pool))
         sets["test"], pool = _move(sets, pool, count), pool[count:]
@@ -221,12 +221,6 @@ def _count(key: str, value, there: int) -> int:
 
 def _id(relative: str) -> str:
     return PurePosixPath(relative).with_suffix("").as_posix()
-
-
-def _pair_ids(pairs: Mapping[str, Found]) -> set[str]:
-    """Return the ids that both sides have; the rest is reported later."""
-    clean, noisy = ({_id(name) for name in pairs[s].files} for s in _SIDES)
-    return clean & noisy
 
 
 def _move(sets: dict, pool: list[str], count: int) -> dict[str, Found]:
@@ -282,14 +276,6 @@ def _own_pairs(data_folder: Path) -> tuple[dict, list[str]]:
             "for ready pairs; use the train.py of the repository's root"
         )
     return roles["paired"], notes
-
-
-def _is_corpus(data_folder: Path) -> bool:
-    """Tell whether anything there has a name of the corpus."""
-    names = [f"{s}_{n}" for s in _SIDES for n in (*TRAINING_SETS[84], TEST_SET)]
-    return any(
-        path.name.startswith((*names, BUNDLE)) for path in data_folder.iterdir()
-    )
 
 
 def _corpus(data_folder, cache_folder, training_set, test_from) -> dict:

@@ -10,31 +10,13 @@ class ModelFiles(Tables):
     """Writes a header and a source around what a task adds.
 
     A subclass sets ``program`` and ``name``, a C identifier and the prefix of
-    all public names, and gives the methods below.
+    all public names; ``runtime``, the header of the runtime beside those of
+    floats and transforms; and gives as text ``_macros`` (constants of the
+    header, behind the sample rate), ``_declarations`` and ``_functions`` (of
+    header and source, but for size, init and describe), as (type, name, count,
+    bytes each) the ``_members`` of the state, and as ``_description`` what the
+    library says of itself beside its card.
     """
-
-    #: Header of the runtime beside those of floats and transforms.
-    runtime: str
-
-    def _macros(self) -> str:
-        """Return constants of the header, behind the sample rate."""
-        raise NotImplementedError
-
-    def _declarations(self) -> str:
-        """Return functions of the header, but for size, init, describe."""
-        raise NotImplementedError
-
-    def _members(self) -> list[tuple[str, str, int, int]]:
-        """Return (type, name, count, bytes each) of the state."""
-        raise NotImplementedError
-
-    def _functions(self) -> str:
-        """Return the functions of the source, but for these three."""
-        raise NotImplementedError
-
-    def _description(self) -> dict:
-        """Return what the library says of itself beside its card."""
-        raise NotImplementedError
 
     def header(self) -> str:
         """Return the text of the header."""

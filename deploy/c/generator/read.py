@@ -352,10 +352,11 @@ class Reader(LayerReader, ElementReader):
             raise Refused("leaves nothing")
         self.values[node.output[0]] = Integers(columns, value.flat)
 
-        # The end
+    # The end
 
     def _finish(self) -> None:
-        mask_name = [n for n in self.outputs if n not in self._state_outputs()]
+        new = {s["output"] for s in self.card.states}
+        mask_name = [n for n in self.outputs if n not in new]
         if len(mask_name) != 1:
             raise Refused("the outputs are not a mask and the new states")
         mask = self.values.get(mask_name[0])
@@ -380,9 +381,6 @@ class Reader(LayerReader, ElementReader):
         for entry in self.card.states:
             self._update(program, entry)
         self.program = program
-
-    def _state_outputs(self) -> set[str]:
-        return {s["output"] for s in self.card.states}
 
     def _update(self, program: Program, entry) -> None:
         state = self.made.get(entry["input"])
@@ -411,5 +409,3 @@ class Reader(LayerReader, ElementReader):
                 "new one: no kernel for that"
             )
         program.operations.append(Update(state, new))
-
-    # Small parts

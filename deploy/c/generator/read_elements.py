@@ -25,11 +25,6 @@ class ElementReader(Values):
     """Arithmetic and functions of one value."""
 
     def _read_add(self, node, name) -> None:
-        self._arithmetic(node, name)
-
-    _read_mul = _read_sub = _read_div = _read_add
-
-    def _arithmetic(self, node, name) -> None:
         kind = ARITHMETIC[node.op_type]
         first, second = (self._value(n) for n in node.input)
         if kind in ("add", "mul") and isinstance(first, np.ndarray | Weights):
@@ -70,6 +65,8 @@ class ElementReader(Values):
         else:
             raise Refused("an operand is float: quantize what gives it")
 
+    _read_mul = _read_sub = _read_div = _read_add
+
     def _with_levels(self, first, second: Weights, step: tuple) -> tuple:
         """Return the step as onnxruntime computes it of two int8 tensors."""
         if not isinstance(first, Integers) or first.quantization.bits != 8:
@@ -107,10 +104,7 @@ class ElementReader(Values):
     def _read_simple(self, node, name) -> None:
         value = self._value(node.input[0])
         step = (UNARY | PROLOGUE_ONLY).get(node.op_type)
-        if isinstance(value, Features):
-            self._step(node, value, (step, None))
-        else:
-            self._unary(node, name, value, (step, None))
+        self._of_one(node, name, value, (step, None))
 
     def _read_pow(self, node, name) -> None:
         value = self._value(node.input[0])
@@ -118,10 +112,7 @@ class ElementReader(Values):
         if not isinstance(exponent, np.ndarray) or exponent.size != 1:
             raise Refused("its exponent is no constant number")
         step = ("pow", F32(exponent.reshape(-1)[0]))
-        if isinstance(value, Features):
-            self._step(node, value, step)
-        else:
-            self._unary(node, name, value, step)
+        self._of_one(node, name, value, step)
 
     def _read_prelu(self, node, name) -> None:
         slope = self._value(node.input[1])
@@ -138,6 +129,12 @@ class ElementReader(Values):
                 limits[place] = F32(self._value(source).reshape(-1)[0])
         value = self._value(node.input[0])
         self._unary(node, name, value, ("clip", tuple(limits)))
+
+    def _of_one(self, node, name, value, step: tuple) -> None:
+        if isinstance(value, Features):
+            self._step(node, value, step)
+        else:
+            self._unary(node, name, value, step)
 
     def _step(self, node, value: Features, step: tuple) -> None:
         self.values[node.output[0]] = Features(

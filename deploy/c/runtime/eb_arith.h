@@ -263,12 +263,6 @@ static inline float32x4_t eb_stored_f32(const float *stored)
     return vldrwq_f32(stored);
 }
 
-static inline int32x4_t eb_stored_s32(const int32_t *stored)
-{
-    __asm__ volatile("" ::: "memory");
-    return vldrwq_s32(stored);
-}
-
 /* The limits are those of int8 less the zero point, so that adding it cannot
  * leave the range. */
 static inline int32x4_t eb_round_4(float32x4_t value, int32_t zero)

@@ -106,13 +106,6 @@ EB_NOINLINE void eb_turned_columns_4(const float *restrict x,
     }
 }
 
-static void eb_stage_4(const float *x, float *y, int32_t m, int32_t l,
-                       const float *tw)
-{
-    eb_unit_4(x, y, m, l);
-    eb_turned_columns_4(x, y, m, l, tw);
-}
-
 /* The last stage (m = 1), where k is the inner loop. */
 EB_NOINLINE void eb_last_4(const float *restrict x, float *restrict y,
                            int32_t l, const float *tw)
@@ -215,7 +208,8 @@ static void eb_stage(const float *x, float *y, int32_t m, int32_t l,
     } else if (m == 1) {
         eb_last_4(x, y, l, tw);
     } else {
-        eb_stage_4(x, y, m, l, tw);
+        eb_unit_4(x, y, m, l);
+        eb_turned_columns_4(x, y, m, l, tw);
     }
 }
 

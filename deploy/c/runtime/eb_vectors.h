@@ -49,16 +49,6 @@ static inline eb_i16x8 eb_widen_i8x8(const int8_t *from)
     return __builtin_convertvector(eb_load_i8x8(from), eb_i16x8);
 }
 
-static inline eb_i32x4 eb_all_i32(int32_t value)
-{
-    return (eb_i32x4){value, value, value, value};
-}
-
-static inline eb_f32x4 eb_all_f32(float value)
-{
-    return (eb_f32x4){value, value, value, value};
-}
-
 /* Products of int16, added up two by two: which two may differ, for all are
  * added up in the end. */
 static inline eb_i32x4 eb_dot_pairs(eb_i16x8 a, eb_i16x8 b)

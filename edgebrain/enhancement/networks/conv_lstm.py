@@ -12,7 +12,7 @@ from edgebrain.models.blocks import (
     LSTMStack,
     PointwiseBlock,
 )
-from torch import nn
+from torch import Tensor, nn
 
 _SIZES = ("in_channels", "hidden_size", "num_layers")
 _RULES = {
@@ -65,3 +65,8 @@ class ConvLSTM(RecurrentMask):
             nn.Conv1d(self.in_channels, self.in_channels, 1),
             MASK_ACTIVATIONS[self.mask_activation](),
         )
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Return the mask of a whole clip, (batch, bins, frames)."""
+        x = self.encoder(self.front_end(magnitude))
+        return self.decoder(self.lstm(x))

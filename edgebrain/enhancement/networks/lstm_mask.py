@@ -7,7 +7,7 @@ from edgebrain.enhancement.networks.prologue import (
 )
 from edgebrain.enhancement.networks.recurrent import RecurrentMask
 from edgebrain.models.blocks import MASK_ACTIVATIONS, MASK_RULES, LSTMStack
-from torch import nn
+from torch import Tensor, nn
 
 _SIZES = ("in_channels", "hidden_size", "num_layers")
 _RULES = {
@@ -71,3 +71,8 @@ class LSTMMask(RecurrentMask):
             nn.Conv1d(self.hidden_size, self.in_channels, 1),
             MASK_ACTIVATIONS[self.mask_activation](),
         )
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Return the mask of a whole clip, (batch, bins, frames)."""
+        x = self.project(self.front_end(magnitude))
+        return self.output(self.lstm(x))

@@ -20,11 +20,6 @@ class RecurrentMask(MaskModel):
     lookahead_frames = 0
     around: tuple[str, str]
 
-    def forward(self, magnitude: Tensor) -> Tensor:
-        """Return the mask of a whole clip, (batch, bins, frames)."""
-        before, behind = (getattr(self, name) for name in self.around)
-        return behind(self.lstm(before(self.front_end(magnitude))))
-
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return those of h and c of each LSTM layer."""
         return self.lstm.state_shapes()
