@@ -196,6 +196,7 @@ def plan(chain, config):
         quantized = folder / f"{model.stem}_{precision}.onnx"
 
     def add(section, given, target, output):
+        """Add the step of a section: from a path, with words, to a path."""
         options = dict(config[section])
         script = SCRIPTS.get(section, f"deploy/{options.get('script')}.py")
         options.pop(TAKEN.get(section), None)

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgebrain.command_line import exit_on_user_error  # noqa: E402
 from edgebrain.errors import UserError  # noqa: E402
+from edgebrain.report.tables import aligned  # noqa: E402
 import numpy as np  # noqa: E402
 
 from deploy.c.generator.generate import generate  # noqa: E402
@@ -149,41 +150,37 @@ def measure_layers(path: str | Path) -> list[Layers]:
 
 def layers_table(rows: list[Layers]) -> str:
     """Return the rows as text."""
-    lines = [
-        f"{'model':24} {'core':10} {'kernel':18} {'size':>8} {'calls':>5} "
-        f"{'MAC':>7} {'instr':>8} {'/MAC':>5}"
+    cells = [
+        ["model", "core", "kernel", "size", "calls", "MAC", "instr", "/MAC"]
     ]
     for row in rows:
-        each = f"{row.instructions / row.macs:5.2f}" if row.macs else " " * 5
-        lines.append(
-            f"{row.model[-24:]:24} {BOARDS[row.board]:10} {row.kernel:18} "
-            f"{row.shape:>8} {row.calls:5} {row.macs:7,} "
-            f"{row.instructions:8,} {each}"
-        )
-    return "\n".join(lines)
+        counts = (row.calls, row.macs, row.instructions)
+        each = f"{row.instructions / row.macs:.2f}" if row.macs else ""
+        names = (row.model, BOARDS[row.board], row.kernel, row.shape)
+        cells.append([*names, *(f"{n:,}" for n in counts), each])
+    return "\n".join(aligned(cells))
 
 
 def table(rows: list[Row]) -> str:
     """Return the rows as text."""
-    lines = [
-        f"{'model':24} {'core':10} {'instr/frame':>11} {'network':>9} "
-        f"{'/MAC':>5} {'most':>9} {'MHz':>6} {'code':>6} {'const':>8} "
-        f"{'RAM':>7}  bits"
-    ]
+    heads = "model core instr/frame network /MAC most MHz code const RAM bits"
+    cells = [heads.split()]
     for row in rows:
-        lines.append(
-            f"{row.model[-24:]:24} {BOARDS[row.board]:10} "
-            f"{row.instructions:11,} {row.network:9,} "
-            f"{row.network / row.macs:5.2f} {row.most or '':>9} "
-            f"{row.mhz:6.1f} {row.code:6,} "
-            f"{row.constants:8,} {row.ram:7,}  "
-            f"{'as host' if row.same_as_host else 'DIFFER'}"
+        sizes = (row.code, row.constants, row.ram)
+        cells.append(
+            [
+                *(row.model, BOARDS[row.board]),
+                *(f"{row.instructions:,}", f"{row.network:,}"),
+                *(f"{row.network / row.macs:.2f}", f"{row.most or ''}"),
+                *(f"{row.mhz:.1f}", *(f"{size:,}" for size in sizes)),
+                "as host" if row.same_as_host else "DIFFER",
+            ]
         )
-    lines.append(
+    note = (
         "most: the costliest frame of a detector; MHz: million instructions a "
         "second for real time; bytes of code, constants and a stream's memory"
     )
-    return "\n".join(lines)
+    return "\n".join([*aligned(cells), note])
 
 
 def _check_tools() -> None:

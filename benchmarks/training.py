@@ -20,26 +20,17 @@ from edgebrain.signal import SignalSettings, magnitude, stft
 from edgebrain.training.history import History, PatientEpochCounter
 import speechbrain as sb
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 BATCH = 4
 WORKERS = 1
 ROUNDS = 3
 
 
-class _Pairs(Dataset):
-    """Ready pairs of waveforms."""
-
-    def __init__(self, files):
-        self.files = files
-
-    def __len__(self):
-        """Return the number of pairs."""
-        return len(self.files)
-
-    def __getitem__(self, index):
-        """Return noisy and clean, tensors (samples,)."""
-        return tuple(torch.from_numpy(read(path)) for path in self.files[index])
+def _read_pairs(files):
+    """Return noisy and clean of a batch of pairs, (batch, samples)."""
+    sides = zip(*files, strict=True)
+    return [torch.stack([torch.from_numpy(read(f)) for f in s]) for s in sides]
 
 
 def _network():
@@ -56,7 +47,8 @@ class _Floor:
         self.loss = EnhancementLoss("spec_mse", settings)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
         self.loader = DataLoader(
-            _Pairs(common.ready_pairs(cache)),
+            common.ready_pairs(cache),
+            collate_fn=_read_pairs,
             batch_size=BATCH,
             shuffle=True,
             num_workers=WORKERS,

@@ -140,7 +140,8 @@ def main(argv):
         unknown_below=arguments.unknown_below,
     )
     result = {"check": report.to_dict()}
-    say = _quiet if arguments.json else print
+    # With --json standard output holds nothing else.
+    say = (lambda line: None) if arguments.json else print
     say(report.text())
     status = 0
     if report.level == "fail":
@@ -149,9 +150,13 @@ def main(argv):
     elif not arguments.check_only:
         if cloud is not None:
             say(f"\n{cloud.connect()}")
-        more = hand_off(arguments, graph, target, report, folder, say)
-        result |= more
-        todo = more["package"]["steps"]
+        package = hand_off(arguments, graph, target, report, folder, say)
+        result["package"] = {
+            "folder": str(folder),
+            "calls": package.calls,
+            "set_aside": package.set_aside,
+        }
+        todo = package.steps
         if cloud is not None:
             result["cloud"] = cloud.facts()
             steps = cloud.run(folder, model.stem, todo, say)
@@ -167,7 +172,6 @@ def main(argv):
                 + f". Where it is: sh {shlex.quote(str(folder / 'run.sh'))}"
             )
     if arguments.json:
-        result.get("package", {}).pop("steps", None)
         print(json.dumps(result, indent=2))
     return status
 
@@ -211,7 +215,7 @@ def make_cloud(arguments, target):
 
 
 def hand_off(arguments, graph, target, report, folder, say):
-    """Write the package; return what the JSON says of it."""
+    """Write the package; return what was written."""
     from edgebrain.onnx.runner import load_runner
 
     from deploy.st.application import adapted
@@ -236,14 +240,7 @@ def hand_off(arguments, graph, target, report, folder, say):
     say(f"\npackage: {folder} ({package.calls} calls in vectors/)")
     if package.set_aside:
         say(f"results of the run before are now in {package.set_aside}/")
-    return {
-        "package": {
-            "folder": str(folder),
-            "calls": package.calls,
-            "set_aside": package.set_aside,
-            "steps": package.steps,
-        }
-    }
+    return package
 
 
 def tell(results, folder, say):
@@ -270,10 +267,6 @@ def tell(results, folder, say):
     (folder / "tool" / "figures.json").write_text(text, encoding="utf-8")
     say(f"\n{figures.text()}")
     return 0, {"tool": steps, "figures": facts}
-
-
-def _quiet(_):
-    """Print nothing: standard output holds the JSON."""
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def exit_on_user_error(stopped: str = "stopped") -> Iterator[None]:
         sys.stdout.reconfigure(line_buffering=True)
 
     def interrupt(number, frame):
+        """Note the signal and raise, whatever library is at work."""
         interrupted.append(number)
         raise KeyboardInterrupt
 

@@ -156,12 +156,14 @@ def _net(name: str, layers: list[Layer]) -> str:
     recurrent = [layer.kind == "lstm" for layer in layers]
 
     def states(kind):
+        """Return the name of each layer's c or h, 0 where it has none."""
         return [
             f"{kind}state_layer{n}_{name}" if is_lstm else 0
             for n, is_lstm in enumerate(recurrent)
         ]
 
     def arrays(kind, pointer):
+        """Return each layer's table as such a pointer, 0 where it has none."""
         return [
             f"({pointer}*) {name}_{kind}{n}"
             if kind != "kernel_rec" or is_lstm

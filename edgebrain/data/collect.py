@@ -8,9 +8,12 @@ from pathlib import Path, PurePosixPath
 from edgebrain.data.audio import AudioInfo
 from edgebrain.data.ingest import Recording
 from edgebrain.data.layout import ROLES, SIDES, Clip, Found, group_of
-from edgebrain.errors import UserError, shorten
+from edgebrain.errors import shorten
 from edgebrain.files import sha256
 
+#: Shortest speech, noise or pair in seconds that is not refused. A room
+#: response may have any length.
+MIN_SECONDS = 0.1
 #: What to do about files that cannot be used.
 SKIP_BAD = "--skip_bad True leaves bad ones out"
 
@@ -27,10 +30,7 @@ class Findings:
 
 
 def gather(
-    role: str,
-    files: Mapping[str, Found],
-    pattern: str | None,
-    found: Findings,
+    role: str, files: Mapping[str, Found], found: Findings
 ) -> list[Clip]:
     """Return the clips of one set, sorted by id; none if it is all wrong.
 
@@ -64,13 +64,8 @@ def gather(
     clips = []
     for id_ in sorted(ids):
         relative = next(iter(sides.values()))[id_][0]
-        try:
-            group = group_of(relative, role, pattern)
-        except UserError as error:
-            found.problems.append(str(error))
-            continue
         paths = {key: side[id_][1] for key, side in sides.items()}
-        clips.append(Clip(id_, paths, group))
+        clips.append(Clip(id_, paths, group_of(relative, role)))
     return clips
 
 
@@ -97,17 +92,16 @@ def _by_id(files: Mapping[str, Path], found) -> dict:
 def check_clips(
     sets: Mapping[str, dict[str, list[Clip]]],
     recordings: Mapping[Path, Recording],
-    min_seconds: float,
     skip_bad: bool,
     found: Findings,
 ) -> None:
     """Note bad files, and pairs whose files differ.
 
-    Shorter clips than ``min_seconds`` are bad, except room responses. With
+    Shorter clips than MIN_SECONDS are bad, except room responses. With
     ``skip_bad`` bad clips are taken out of the sets, with a warning.
     """
     for role, splits in sets.items():
-        least = 0.0 if role == "rir" else min_seconds
+        least = 0.0 if role == "rir" else MIN_SECONDS
         for split, clips in splits.items():
             kept, bad = [], []
             for clip in clips:

@@ -267,22 +267,13 @@ def _unused(folder: Path, used: list[str]) -> list[str]:
     return notes
 
 
-def group_of(relative: str, role: str, pattern: str | None = None) -> str:
+def group_of(relative: str, role: str) -> str:
     """Return the speaker, noise or room of a file.
 
-    In this order: the first group of ``pattern`` searched in the relative
-    path, if given; the top folder; for speech the part of the name before
-    the first "-" or "_" ("1089-134686-0016" -> "1089", "p287_001" ->
-    "p287"); the name without suffix.
+    In this order: the top folder; for speech the part of the name before the
+    first "-" or "_" ("1089-134686-0016" -> "1089", "p287_001" -> "p287"); the
+    name without suffix.
     """
-    if pattern is not None:
-        match = re.search(pattern, relative)
-        if match is None or not match.groups():
-            raise UserError(
-                f"{relative}: speaker_pattern {pattern!r} finds no speaker "
-                "(it needs one group in parentheses)"
-            )
-        return match[1]
     path = PurePosixPath(relative)
     if len(path.parts) > 1:
         return path.parts[0]

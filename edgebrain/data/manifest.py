@@ -34,10 +34,6 @@ from edgebrain.files import write_json
 
 logger = logging.getLogger(__name__)
 
-#: Shortest speech, noise or pair in seconds that is not refused. A room
-#: response may have any length.
-MIN_SECONDS = 0.1
-
 
 @dataclass(frozen=True)
 class PreparedData:
@@ -124,9 +120,7 @@ def prepare_sets(
     num_train: int | float | None = None,
     num_valid: int | float | None = None,
     num_test: int | float | None = None,
-    speaker_pattern: str | None = None,
     valid_speakers: Sequence[str] | None = None,
-    min_seconds: float = MIN_SECONDS,
     skip_bad: bool = False,
     n_jobs: int = -1,
     notes: Iterable[str] = (),
@@ -148,14 +142,8 @@ def prepare_sets(
         Files below it are named by ``{data_root}`` in the manifests.
     num_train, num_valid, num_test : int, float or None
         Use that many speech clips or pairs, or that fraction of them.
-    speaker_pattern : str, optional
-        Regular expression whose first group, searched in the path below the
-        split folder, is the speaker. Without it the speaker is the top
-        folder there, or the file name up to the first "-" or "_".
     valid_speakers : sequence of str, optional
         Speakers that become the validation set, if it is split off here.
-    min_seconds : float
-        Shorter speech, noise and pairs are bad files.
     skip_bad : bool
         Leave bad files out with a warning, instead of refusing the set.
     n_jobs : int
@@ -178,9 +166,8 @@ def prepare_sets(
     sets: dict[str, dict[str, list[Clip]]] = {}
     for role, by_split in roles.items():
         main = ROLES[role] == "speaker"
-        pattern = speaker_pattern if main else None
         given = {
-            split: gather(role, files, pattern, found)
+            split: gather(role, files, found)
             for split, files in by_split.items()
         }
         if any(not clips for clips in given.values()):
@@ -197,7 +184,7 @@ def prepare_sets(
         recordings |= ingest(
             files_of(splits), sample_rate, cache_folder, role == "rir", n_jobs
         )
-    check_clips(sets, recordings, min_seconds, skip_bad, found)
+    check_clips(sets, recordings, skip_bad, found)
     for role, splits in sets.items():
         found.problems += shared_files(role, splits, recordings)
         found.warnings += shared_groups(role, splits)
@@ -218,7 +205,10 @@ def prepare_sets(
             }
             write_json(path, entries)
             manifests[role][split] = path
-    _remove_stale(output_folder, manifests)
+    for role in ROLES.keys() - manifests.keys():
+        for split in SPLITS:
+            path = output_folder / f"{role}_{split}.json"
+            path.unlink(missing_ok=True)
     if found.ignored:
         found.notes.append(f"{found.ignored} files are not audio: ignored")
     for warning in found.warnings:
@@ -290,15 +280,6 @@ def _named(path: Path, data_root: Path) -> str:
     if path.is_relative_to(data_root):
         return "{data_root}/" + path.relative_to(data_root).as_posix()
     return str(path)
-
-
-def _remove_stale(output_folder: Path, manifests) -> None:
-    """Remove manifests of roles that are no longer there."""
-    for role in ROLES:
-        if role not in manifests:
-            for split in SPLITS:
-                path = output_folder / f"{role}_{split}.json"
-                path.unlink(missing_ok=True)
 
 
 def summary_table(sets, recordings) -> str:

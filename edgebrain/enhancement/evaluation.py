@@ -50,7 +50,7 @@ def find_pairs(noisy_folder: Path | str, clean_folder: Path | str):
         "clean": find_audio(clean_folder),
     }
     pairs, found = [], Findings()
-    for clip in gather("paired", files, None, found):
+    for clip in gather("paired", files, found):
         try:
             infos = [audio.inspect(clip.files[side]) for side in files]
         except UserError as error:

@@ -173,11 +173,20 @@ def check_structure(model: onnx.ModelProto, static: bool) -> None:
         raise UserError.collect("the exported graph is not sound", problems)
 
 
-def shape_of(value: onnx.ValueInfoProto) -> list[int] | None:
-    """Return the fixed shape of a value, None where it is not fixed."""
+def sizes_of(value: onnx.ValueInfoProto) -> list[int | None] | None:
+    """Return the sizes of a value, None for one that is not fixed.
+
+    None in place of all where there is no shape.
+    """
     kind = value.type.tensor_type
     if not kind.HasField("shape"):
         return None
-    shape = [d.dim_value for d in kind.shape.dim]
-    fixed = all(d.HasField("dim_value") for d in kind.shape.dim)
-    return shape if fixed else None
+    return [
+        d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim
+    ]
+
+
+def shape_of(value: onnx.ValueInfoProto) -> list[int] | None:
+    """Return the fixed shape of a value, None where it is not fixed."""
+    sizes = sizes_of(value)
+    return None if sizes is None or None in sizes else sizes

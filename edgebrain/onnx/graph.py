@@ -96,14 +96,11 @@ class Graph:
         graph = model.graph
         self.shapes, self.floats = {}, set()
         for value in [*graph.input, *graph.value_info, *graph.output]:
-            kind = value.type.tensor_type
-            if kind.elem_type in _FLOATS:
+            if value.type.tensor_type.elem_type in _FLOATS:
                 self.floats.add(value.name)
-            if kind.HasField("shape"):
-                self.shapes[value.name] = tuple(
-                    d.dim_value if d.HasField("dim_value") else None
-                    for d in kind.shape.dim
-                )
+            sizes = files.sizes_of(value)
+            if sizes is not None:
+                self.shapes[value.name] = tuple(sizes)
         for name, array in self.constants.items():
             self.shapes[name] = array.shape
             if array.dtype.kind == "f":

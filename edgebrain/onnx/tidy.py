@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from edgebrain.onnx.files import sizes_of
 from edgebrain.onnx.graph import attribute
 import numpy as np
 import onnx
@@ -75,12 +76,8 @@ def _set_attribute(node, name: str, value) -> None:
 def _shapes(graph) -> dict[str, list[int | None]]:
     shapes = {t.name: list(t.dims) for t in graph.initializer}
     for value in [*graph.input, *graph.output, *graph.value_info]:
-        kind = value.type.tensor_type
-        if kind.HasField("shape"):
-            shapes[value.name] = [
-                d.dim_value if d.HasField("dim_value") else None
-                for d in kind.shape.dim
-            ]
+        if (sizes := sizes_of(value)) is not None:
+            shapes[value.name] = sizes
     return shapes
 
 

@@ -40,6 +40,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 logger = get_logger(__name__)
 
+#: Training items that the statistics of features are of.
+_STATISTICS = 200
+
 
 class Scorer(Protocol):
     """Takes what ``compute_objectives`` hands it outside training."""
@@ -229,14 +232,10 @@ class EdgeBrain(sb.Brain):
         if source:
             start_from(self.raw_model, source)
         elif hasattr(self.raw_model, "fit_normalisation"):
-            self._fit_normalisation()
-
-    def _fit_normalisation(self, items=200):
-        """Give the model the statistics of the first training items."""
-        self.raw_model.fit_normalisation(
-            self.features(self.train_data[i])
-            for i in range(min(items, len(self.train_data)))
-        )
+            first = range(min(_STATISTICS, len(self.train_data)))
+            self.raw_model.fit_normalisation(
+                self.features(self.train_data[i]) for i in first
+            )
 
     def fit_batch(self, batch):
         """Train on a batch; a loss that is not finite skips it.

@@ -120,14 +120,10 @@ def prepare_mini_librispeech(
     ---------
     data_folder : Path or str
         Where the data is, or shall be.
-    output_folder : Path or str
-        Where manifests go.
-    sample_rate : int
-        In Hz, of training.
+    output_folder, sample_rate, seed
+        As of :func:`edgebrain.data.manifest.prepare_folder`.
     cache_folder : Path or str
         For converted audio and generated noises and rooms.
-    seed : int
-        Of every choice.
     parts : mapping
         "train", "valid" and "test" -> parts of LibriSpeech.
     noise_folder, rir_folder : Path, str or None

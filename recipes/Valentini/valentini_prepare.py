@@ -76,15 +76,11 @@ def prepare_valentini(
     ---------
     data_folder : Path or str
         Where its folders or archives lie; or ``clean/`` and ``noisy/``.
-    output_folder : Path or str
-        Where manifests go.
-    sample_rate : int
-        In Hz, of training.
+    output_folder, sample_rate, seed
+        As of :func:`edgebrain.data.manifest.prepare_folder`.
     cache_folder : Path or str
         For converted audio, and archives unpacked if the data folder cannot
         be written.
-    seed : int
-        Of every choice.
     training_set : int
         28, 56 or 84 speakers: the first set, the second, both.
     valid_from : list of str, int, float or None

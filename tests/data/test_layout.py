@@ -150,14 +150,6 @@ def test_group_of_a_file(relative, role, group):
     assert group_of(relative, role) == group
 
 
-def test_group_by_pattern():
-    assert group_of("a/book_7_reader_12.wav", "speech", r"reader_(\d+)") == "12"
-    with pytest.raises(UserError, match="a.wav: speaker_pattern"):
-        group_of("a.wav", "speech", r"reader_(\d+)")
-    with pytest.raises(UserError, match="one group"):
-        group_of("a.wav", "speech", "a")
-
-
 def test_several_folders_are_taken_as_one(tmp_path):
     make(
         tmp_path,

@@ -38,17 +38,19 @@ _RESERVED = frozenset(
 def identifier(text: str) -> str:
     """Return a C identifier made of a file name."""
     name = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
-    taken = name in _RESERVED or re.match(r"eb(_|$)", name)
-    if not name or name[0].isdigit() or taken:
+    if not name or name[0].isdigit() or _taken(name):
         name = f"m_{name}".rstrip("_")
     return name
+
+
+def _taken(name: str) -> bool:
+    return name in _RESERVED or re.match(r"eb(_|$)", name) is not None
 
 
 def check_name(name: str) -> None:
     """Refuse what cannot be the prefix of C names."""
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name)
-    low = name.lower()
-    if not plain or low in _RESERVED or re.match(r"eb(_|$)", low):
+    if not plain or _taken(name.lower()):
         raise UserError(
             f"--name {name}: is no prefix for C names; letters, digits and "
             "underscores, a letter first, no keyword, no file of the C library "

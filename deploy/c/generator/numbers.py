@@ -119,6 +119,7 @@ def runtime_tanh(values: np.ndarray) -> np.ndarray:
     square = (x * x).astype(F32)
 
     def polynomial(terms):
+        """Return it in x^2, the highest degree first, float32 as x."""
         total = np.full_like(x, F32(terms[0]))
         for term in terms[1:]:
             product = total.astype(np.float64) * square

@@ -182,9 +182,11 @@ def capacities(program: PatchProgram) -> dict[Rows, int]:
     endless, frames = program.endless, program.features.height
 
     def height(tensor: Rows) -> int:
+        """Return the rows of a tensor, endless or of one patch."""
         return 1 << 30 if endless else tensor.height
 
     def make(tensor: Rows) -> None:
+        """Make a row, and see how many rows must be held then."""
         wanted = [
             node.window.rows(made[node.out], height(tensor))[0]
             for node in readers[tensor]
@@ -195,6 +197,7 @@ def capacities(program: PatchProgram) -> dict[Rows, int]:
         made[tensor] += 1
 
     def ready(node: RowNode) -> bool:
+        """Tell whether the rows that its next row sees are there."""
         row = made[node.out]
         return row < height(node.out) and all(
             made[t] >= node.window.rows(row, height(t))[1] for t in node.inputs

@@ -50,6 +50,7 @@ def speak(library: str, data: str, voice: str, lines: list):
         ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p
     )
     def collect(samples, count, events):
+        """Take ``count`` int16 samples of the line that is spoken."""
         if samples and count > 0:
             spoken[-1] += ctypes.string_at(samples, 2 * count)
         return 0  # go on

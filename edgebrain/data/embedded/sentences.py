@@ -65,6 +65,7 @@ def make_sentences(count: int, seed: int) -> list[str]:
     rng = np.random.default_rng([seed, 1])
 
     def choose(match: re.Match) -> str:
+        """Return one of the words that a place of a frame can have."""
         words = _WORDS[match[1]].split()
         return words[rng.integers(len(words))].replace("_", " ")
 
