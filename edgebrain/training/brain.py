@@ -98,6 +98,20 @@ class EdgeBrain(sb.Brain):
             checkpointer=hparams["checkpointer"],
         )
 
+    def fit_and_test(self, data) -> None:
+        """Train on the sets of a recipe, then score the best checkpoint.
+
+        ``data`` is a :class:`edgebrain.training.experiment.Data`.
+        """
+        self.fit(
+            self.hparams.epoch_counter,
+            data.train,
+            data.valid,
+            train_loader_kwargs=data.train_loader,
+            valid_loader_kwargs=data.eval_loader,
+        )
+        self.evaluate(data.test, test_loader_kwargs=data.eval_loader)
+
     # -- what a task overrides --------------------------------------------
 
     @classmethod

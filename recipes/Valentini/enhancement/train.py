@@ -47,14 +47,7 @@ def main(argv):
     hparams, run_opts = begin(argv, EnhancementBrain, DATA_KEYS)
     data = make_datasets(hparams, prepare)
     brain = EnhancementBrain.build(hparams, run_opts)
-    brain.fit(
-        hparams["epoch_counter"],
-        data.train,
-        data.valid,
-        train_loader_kwargs=data.train_loader,
-        valid_loader_kwargs=data.eval_loader,
-    )
-    brain.evaluate(data.test, test_loader_kwargs=data.eval_loader)
+    brain.fit_and_test(data)
 
 
 if __name__ == "__main__":
