@@ -25,6 +25,7 @@ import onnx
 import torch
 from torch import nn
 
+OPSETS = range(13, 21)
 IR_VERSION = 8
 #: Largest difference of an output from PyTorch.
 TOLERANCE = 1e-4
@@ -100,6 +101,15 @@ def probe(
     return np.ascontiguousarray(np.tile(features, times)[:, :frames])
 
 
+def check_opset(opset: int) -> None:
+    """Refuse an operator set that is not supported."""
+    if opset not in OPSETS:
+        raise UserError(
+            f"opset {opset} is out of range: {OPSETS[0]} to {OPSETS[-1]} "
+            "(embedded tools read up to 20)"
+        )
+
+
 def check_weights(model: nn.Module) -> None:
     """Refuse a network whose weights are not finite."""
     bad = [
@@ -128,6 +138,7 @@ class Job:
         form: str,
         options: ExportOptions,
     ):
+        check_opset(options.opset)
         made_of = {"checkpoint_sha256": options.checkpoint_sha256}
         problem = files.refusal(path, options.overwrite, made_of)
         if problem:
