@@ -67,6 +67,7 @@ def write_examples(folder: Path, rates: dict[str, int]) -> list[dict[str, str]]:
     entries = []
 
     def add(task, stem, name, make, *how):
+        """Write what ``make`` gives at the rate of a task, and list it."""
         wav = make(*how, [_SEED, len(entries)], rates[task])
         audio.write(folder / f"{stem}.wav", wav, rates[task])
         file = f"{folder.name}/{stem}.wav"
