@@ -1,6 +1,7 @@
 """Inputs and expected outputs of real audio, as `validate` takes them."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgebrain import tasks
@@ -13,8 +14,12 @@ SECONDS = 4.0
 SYNTHETIC = "a synthetic voice"
 
 
-#: Name and samples (n,) of what is run, at the model's rate.
-Clip = tuple[str, np.ndarray]
+@dataclass(frozen=True)
+class Clip:
+    """Audio (samples,) that is run, at the model's rate."""
+
+    name: str
+    samples: np.ndarray
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
@@ -52,8 +57,8 @@ def read_clips(
     for path in files:
         frames = round(SECONDS * audio.inspect(path).sample_rate)
         wav = audio.read_at(path, sample_rate, frames=frames)
-        clips.append((path.name, wav))
-    return clips or [(SYNTHETIC, speech_like(SECONDS, sample_rate))]
+        clips.append(Clip(path.name, wav))
+    return clips or [Clip(SYNTHETIC, speech_like(SECONDS, sample_rate))]
 
 
 def make_vectors(
@@ -71,8 +76,8 @@ def make_vectors(
     each = -(-count // len(clips))
     rows: list[tuple[dict, list]] = []
     names = []
-    for clip, samples in clips:
-        features = task.features(samples, runner.setup)
+    for clip in clips:
+        features = task.features(clip.samples, runner.setup)
         feeds = list(runner.iter_feeds(features))
         if not feeds:
             continue
@@ -80,7 +85,7 @@ def make_vectors(
         at = (np.arange(each) + 0.5) * len(feeds) / each
         for index in sorted({int(i) for i in at}):
             rows.append((feeds[index], runner.session.run(None, feeds[index])))
-            names.append(clip)
+            names.append(clip.name)
     if not rows:
         raise UserError(
             "the recordings are too short for one call: longer ones"
