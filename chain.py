@@ -44,7 +44,8 @@ DEPLOYERS = ("stedgeai", "c_engine", "nnse_tables")
 OURS = {"output_folder", "save_folder", "output", "forms", "overwrite"}
 #: Options of the scripts that take no value.
 FLAGS = set(
-    "check_only cloud json no_run reduce_range report save_enhanced".split()
+    "check_only cloud json no_run one_stream reduce_range report "
+    "save_enhanced".split()
 )
 
 
