@@ -22,7 +22,8 @@ class TorchForm:
     form, precision = "torch", "float32"
 
     def __init__(self, loaded) -> None:
-        self.loaded, self.setup = loaded, loaded.setup
+        self._model = loaded.model
+        self.setup, self.facts = loaded.setup, loaded.facts
 
     def __call__(self, patches: np.ndarray) -> np.ndarray:
         """Return the logits (n, classes) of patches (n, mels, frames)."""
@@ -30,16 +31,7 @@ class TorchForm:
 
         parts = torch.from_numpy(patches).split(_BATCH)
         with torch.inference_mode():
-            return torch.cat([self.loaded.model(p) for p in parts]).numpy()
-
-    def facts(self) -> dict:
-        """Return what metrics.json says of this form."""
-        info = self.loaded.info
-        return {
-            "model_class": info.model_class,
-            "checkpoint": info.checkpoint.name,
-            "checkpoint_sha256": self.loaded.sha256,
-        }
+            return torch.cat([self._model(p) for p in parts]).numpy()
 
 
 class OnnxForm:

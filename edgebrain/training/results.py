@@ -66,6 +66,17 @@ class LoadedModel(NamedTuple):
     info: CheckpointInfo
     setup: tasks.Setup
 
+    def facts(self) -> dict:
+        """Return what metrics.json says of a PyTorch form."""
+        return {
+            "model_class": self.info.model_class,
+            "checkpoint": self.info.checkpoint.name,
+            "checkpoint_sha256": self.sha256,
+            "epoch": self.info.meta.get("epoch"),
+            "selected_by": self.info.selected_by,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+        }
+
 
 def load_model(
     results: str | Path, checkpoint: str | Path | None = None

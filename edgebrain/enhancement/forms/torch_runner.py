@@ -15,8 +15,7 @@ class TorchRunner:
     precision = "float32"
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self.loaded = loaded
-        self.setup = loaded.setup
+        self.setup, self.facts = loaded.setup, loaded.facts
         self._bins = self.setup.signal.bins
         self._model = loaded.model
         self._traits = model_traits(loaded.model)
@@ -43,18 +42,6 @@ class TorchRunner:
             traits.lookahead_frames,
             traits.causal,
         )
-
-    def facts(self) -> dict:
-        """Return what metrics.json says of this form."""
-        info = self.loaded.info
-        return {
-            "model_class": info.model_class,
-            "checkpoint": info.checkpoint.name,
-            "checkpoint_sha256": self.loaded.sha256,
-            "epoch": info.meta.get("epoch"),
-            "selected_by": info.selected_by,
-            "parameters": sum(p.numel() for p in self._model.parameters()),
-        }
 
 
 class TorchSteps:
