@@ -126,7 +126,8 @@ def test_exported_file_takes_the_ranges_of_each_layer(
         rounded = model(torch.from_numpy(clip[None]))[0].numpy()
         unrounded = plain.eval()(torch.from_numpy(clip[None]))[0].numpy()
     assert not np.array_equal(rounded, unrounded)
-    assert np.abs(rounded - load_runner(report.target).run(clip)).max() < 0.05
+    apart = np.abs(rounded - load_runner(report.target).run(clip)).max()
+    assert apart < (0.01 if precision == "int8" else 5e-4)
 
 
 def tied(source):
